@@ -1,0 +1,66 @@
+"""What the user would type after `vllm serve`: the part of it that MoE selection reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from moe_doctor.core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Parallel sizes and kernel options of one server."""
+
+    tensor_parallel_size: int = 1
+    """TP: ranks that share each weight."""
+    data_parallel_size: int = 1
+    """DP: replicas of attention; with expert parallelism the experts span TP x DP ranks."""
+    prefill_context_parallel_size: int = 1
+    """PCP: ranks that share a prompt."""
+    pipeline_parallel_size: int = 1
+    """PP: stages."""
+    expert_parallel: bool = False
+    """Whether experts are spread over ranks instead of sharded."""
+    all2all_backend: str | None = None
+    """How tokens travel between expert-parallel ranks; None = the engine's default."""
+    enable_eplb: bool = False
+    """Whether experts are rebalanced while serving."""
+    moe_backend: str = "auto"
+    """Explicit `--moe-backend`, or `auto`."""
+    quantization: str | None = None
+    """Explicit `--quantization`, or None for what the checkpoint says."""
+    dtype: str = "auto"
+    """Explicit `--dtype`, or `auto`."""
+    max_num_batched_tokens: int | None = None
+    """Largest batch of tokens; None = the engine's default."""
+    max_lora_rank: int | None = None
+    """Largest adapter rank; None = the engine's default."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "tensor_parallel_size",
+            "data_parallel_size",
+            "prefill_context_parallel_size",
+            "pipeline_parallel_size",
+        ):
+            value = getattr(self, name)
+            if not 1 <= value <= 65536:
+                raise UsageError(f"{name} is {value}; expected 1..65536")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, as in the contract."""
+        return {
+            "tensor_parallel_size": self.tensor_parallel_size,
+            "data_parallel_size": self.data_parallel_size,
+            "prefill_context_parallel_size": self.prefill_context_parallel_size,
+            "pipeline_parallel_size": self.pipeline_parallel_size,
+            "expert_parallel": self.expert_parallel,
+            "all2all_backend": self.all2all_backend,
+            "enable_eplb": self.enable_eplb,
+            "moe_backend": self.moe_backend,
+            "quantization": self.quantization,
+            "dtype": self.dtype,
+            "max_num_batched_tokens": self.max_num_batched_tokens,
+            "max_lora_rank": self.max_lora_rank,
+        }

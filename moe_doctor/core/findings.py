@@ -1,0 +1,56 @@
+"""A finding: what the doctor noticed, how bad it is, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Severity(Enum):
+    """How bad a finding is; the order is from worst to mildest."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return _RANK[self]
+
+
+_RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Remediation:
+    """What to do about a finding."""
+
+    text: str
+    """One sentence."""
+    commands: tuple[str, ...] = ()
+    """Paste-ready shell commands, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing worth telling, with its code from the rule catalogue."""
+
+    code: str
+    """`MOE` and three digits; append-only."""
+    name: str
+    """Kebab-case name of the rule."""
+    severity: Severity
+    """What `--fail-on` compares with."""
+    message: str
+    """What was seen, with the numbers of this model and this machine."""
+    remediation: Remediation | None = None
+    """What to do; None when nothing needs doing."""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """The facts behind the message, JSON values only."""
+    links: tuple[str, ...] = ()
+    """Public threads and pages that show the same thing."""
+    status: str = "stable"
+    """`stable` or `preview`: whether the rule may still change."""

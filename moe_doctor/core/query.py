@@ -1,0 +1,74 @@
+"""The question an engine's oracle is asked about one kind of layer.
+
+It is the engine-neutral form of what vLLM calls FusedMoEConfig: geometry per rank, parallel sizes,
+routing and activation in the engine's names. Everything here is small and hashable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """Sizes of the groups that one MoE layer runs over, as seen by that layer."""
+
+    tp_size: int = 1
+    """Ranks that shard each expert; 1 under expert parallelism."""
+    dp_size: int = 1
+    """Data-parallel ranks."""
+    pcp_size: int = 1
+    """Prefill-context-parallel ranks."""
+    ep_size: int = 1
+    """Ranks that the experts are spread over; 1 without expert parallelism."""
+    sp_size: int = 1
+    """Ranks of sequence parallelism inside the layer."""
+    use_ep: bool = False
+    """Whether experts are spread instead of sharded."""
+    all2all_backend: str = "allgather_reducescatter"
+    """How tokens travel."""
+    enable_eplb: bool = False
+    """Whether experts are rebalanced while serving."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoEQuery:
+    """One layer, one deployment, LoRA on or off: the oracle's whole input but the machine."""
+
+    num_experts: int
+    """E, global."""
+    top_k: int
+    """k."""
+    hidden_size: int
+    """H."""
+    intermediate_size_per_partition: int
+    """I / tp_size."""
+    num_local_experts: int
+    """Experts on this rank."""
+    activation: str = "silu"
+    """The engine's activation value: `silu`, `relu2_no_mul`, ..."""
+    routing_method: str = "Renormalize"
+    """The engine's routing method name; `Unspecified` where it could not name it."""
+    router_logits_dtype: str | None = None
+    """Dtype of the router logits where the model fixes it."""
+    in_dtype: str = "bfloat16"
+    """Dtype of the hidden states."""
+    parallel: Parallel = Parallel()
+    """Group sizes."""
+    lora: bool = False
+    """Whether adapters may be applied."""
+    has_bias: bool = False
+    """Whether expert projections carry a bias."""
+    moe_backend: str = "auto"
+    """Explicit backend, or `auto`."""
+    has_hash_routing: bool = False
+    """Whether experts are chosen by a table over token ids."""
+    require_decomposed_backend: bool = False
+    """Whether the routes are adjusted between routing and experts."""
+    swiglu_limit: float | None = None
+    """Clamp of the gated activation, where the model has one."""
+
+    @property
+    def is_act_and_mul(self) -> bool:
+        """Whether w13 holds gate and up rows."""
+        return not self.activation.endswith("_no_mul")

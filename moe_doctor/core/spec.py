@@ -1,0 +1,197 @@
+"""What model it is: the geometry of its MoE layers, in the field's own words.
+
+Legend used everywhere: T num_tokens, E num_experts, k top_k, H hidden_size, I intermediate_size.
+Hugging Face key names do not appear here; `moe_doctor.models` is the only room that knows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from moe_doctor.core.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSpec:
+    """How a layer turns router logits [T, E] into topk_ids [T, k] and topk_weights [T, k]."""
+
+    scoring: str = "softmax"
+    """`softmax`, `sigmoid`, `sqrtsoftplus`: applied to the router logits."""
+    renormalize: bool = True
+    """Whether the k chosen weights are scaled to sum to 1."""
+    num_expert_group: int | None = None
+    """Groups of experts of which only some are eligible per token; None or 1 = ungrouped."""
+    topk_group: int | None = None
+    """How many groups stay eligible."""
+    has_correction_bias: bool = False
+    """Whether a learned bias is added to the scores for choosing, not for weighting."""
+    scaling_factor: float = 1.0
+    """Factor on the chosen weights."""
+    has_hash_layers: bool = False
+    """Whether this layer picks experts by a table over token ids, not by logits."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "scoring": self.scoring,
+            "renormalize": self.renormalize,
+            "num_expert_group": self.num_expert_group,
+            "topk_group": self.topk_group,
+            "has_correction_bias": self.has_correction_bias,
+            "scaling_factor": self.scaling_factor,
+            "has_hash_layers": self.has_hash_layers,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class QuantSpec:
+    """How a checkpoint stores weights, as it says itself; what an engine makes of it is its own."""
+
+    method: str
+    """`fp8`, `modelopt`, `compressed-tensors`, `awq`, ...: the checkpoint's own word."""
+    algorithm: str | None = None
+    """Variant within the method: `NVFP4`, `FP8`, ...; None where the method says it all."""
+    ignore: tuple[str, ...] = ()
+    """Module patterns that stay unquantized, as written in the checkpoint."""
+    source: str = "config.json"
+    """The file that declared it."""
+    details: Mapping[str, Any] = field(default_factory=dict, compare=False, hash=False)
+    """The declaration as found, for the engine's own rules."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, without the raw declaration."""
+        return {
+            "method": self.method,
+            "algorithm": self.algorithm,
+            "ignore": list(self.ignore),
+            "source": self.source,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MoESpec:
+    """Geometry of one kind of MoE layer, independent of any engine's spelling."""
+
+    num_experts: int
+    """E: routed experts over all ranks; shared experts are not counted."""
+    top_k: int
+    """k: routed experts per token."""
+    hidden_size: int
+    """H: width of what the experts read (a latent width where the model projects down first)."""
+    intermediate_size: int
+    """I: width of one expert before tensor parallelism."""
+    activation: str = "silu"
+    """`silu`, `gelu`, `gelu_tanh`, `relu2`, `swigluoai`, ...: the nonlinearity alone."""
+    gated: bool = True
+    """Whether w13 holds gate and up rows (SwiGLU-like) or one projection (ReLU2-like)."""
+    num_shared_experts: int = 0
+    """Always-on experts beside the routed ones."""
+    has_bias: bool = False
+    """Whether expert projections carry a bias."""
+    routing: RoutingSpec = RoutingSpec()
+    """How tokens find their experts."""
+    quantization: QuantSpec | None = None
+    """How the experts' weights are stored; None = unquantized."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_experts", "top_k", "hidden_size", "intermediate_size"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ModelError(f"{name} is {value}; expected a positive integer")
+        if self.top_k > self.num_experts:
+            raise ModelError(f"top_k is {self.top_k}; expected 1..num_experts={self.num_experts}")
+
+
+@dataclass(frozen=True, slots=True)
+class MoELayers:
+    """A run of layers that share one `MoESpec`."""
+
+    spec: MoESpec
+    """Their geometry."""
+    layers: tuple[int, ...]
+    """Decoder layer numbers, ascending, at least one."""
+
+    @property
+    def count(self) -> int:
+        """How many layers share the geometry."""
+        return len(self.layers)
+
+    @property
+    def first_layer(self) -> int:
+        """Number of the first of them."""
+        return self.layers[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, as in the contract."""
+        spec = self.spec
+        return {
+            "count": self.count,
+            "first_layer": self.first_layer,
+            "num_experts": spec.num_experts,
+            "top_k": spec.top_k,
+            "hidden_size": spec.hidden_size,
+            "intermediate_size": spec.intermediate_size,
+            "num_shared_experts": spec.num_shared_experts,
+            "activation": spec.activation,
+            "gated": spec.gated,
+            "has_bias": spec.has_bias,
+            "routing": spec.routing.to_dict(),
+            "quantization": None if spec.quantization is None else spec.quantization.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ParseNote:
+    """Something the parser assumed or could not settle; the checks turn it into a finding."""
+
+    kind: str
+    """`unknown-family`, `assumed-default`, `ignored-key`, ..."""
+    message: str
+    """One sentence with what was seen and what was assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model as far as its MoE layers and an engine's oracle are concerned."""
+
+    id: str
+    """What the user named: a path or a Hugging Face id."""
+    source: str
+    """`directory`, `cache`, `hub` or `catalogue`: who answered."""
+    architecture: str
+    """First entry of the model's `architectures`, or empty."""
+    model_type: str
+    """The model's type as its config says (outermost)."""
+    moe_layers: tuple[MoELayers, ...]
+    """One entry per distinct geometry, by first layer; empty for a dense model."""
+    dtype: str = "bfloat16"
+    """Dtype of unquantized weights, in torch's spelling without the `torch.` prefix."""
+    num_layers: int = 0
+    """Decoder layers, dense ones included."""
+    num_mtp_layers: int = 0
+    """Draft (MTP) layers that come with the checkpoint."""
+    revision: str | None = None
+    """Commit of the hub's answer, or None."""
+    notes: tuple[ParseNote, ...] = ()
+    """What the parser had to assume."""
+
+    @property
+    def is_moe(self) -> bool:
+        """Whether any layer routes tokens to experts."""
+        return bool(self.moe_layers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, as in the contract."""
+        return {
+            "id": self.id,
+            "source": self.source,
+            "revision": self.revision,
+            "architecture": self.architecture,
+            "model_type": self.model_type,
+            "dtype": self.dtype,
+            "num_layers": self.num_layers,
+            "is_moe": self.is_moe,
+            "moe_layers": [layers.to_dict() for layers in self.moe_layers],
+        }
