@@ -31,6 +31,9 @@ class RoutingSpec:
     """Factor on the chosen weights."""
     has_hash_layers: bool = False
     """Whether this layer picks experts by a table over token ids, not by logits."""
+    custom: str | None = None
+    """Name of a routing function that the fields above cannot say (`llama4`, `gemma4`,
+    `sparsemixer`, `cohere2`, ...); None for top-k of a scoring function."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -94,6 +97,8 @@ class MoESpec:
     """How tokens find their experts."""
     quantization: QuantSpec | None = None
     """How the experts' weights are stored; None = unquantized."""
+    swiglu_limit: float | None = None
+    """Clamp of the gated activation, where the model has one."""
 
     def __post_init__(self) -> None:
         for name in ("num_experts", "top_k", "hidden_size", "intermediate_size"):
