@@ -1,0 +1,92 @@
+"""Names of GPUs: what a user types, or a driver says, -> one row of the table.
+
+Case, spaces, dashes and vendor words do not count, so that `H100 SXM`, `nvidia-h100` and
+`rtx5090` are found.
+"""
+
+from __future__ import annotations
+
+import re
+
+from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.machine import Gpu
+from moe_doctor.probes.gpu_table import ARCH_GPUS, CAPABILITY_GPUS, KNOWN_GPUS, KnownGpu
+
+__all__ = [
+    "KNOWN_GPUS",
+    "KnownGpu",
+    "as_gpu",
+    "find_gpu",
+    "gpu_for_arch",
+    "gpu_for_capability",
+    "gpu_of_device",
+]
+
+_VENDOR_WORDS = re.compile(
+    r"\((?:r|tm)\)|\b(?:nvidia|amd|intel|geforce|tesla|instinct|radeon|jetson|graphics)\b"
+)
+
+
+def find_gpu(name: str) -> KnownGpu:
+    """Product of that name; raises UnknownNameError with the nearest names."""
+    index = _by_spelling()
+    folded = _fold(name)
+    known = index.get(folded) or index.get(folded.removeprefix("rtx").removeprefix("rx"))
+    if known is not None and folded:
+        return known
+    raise UnknownNameError("GPU", name, _nearest(folded, index))
+
+
+def gpu_of_device(device_name: str) -> KnownGpu | None:
+    """Row of the product that a driver calls by this name, or None; never a near match."""
+    for known in KNOWN_GPUS:
+        if device_name in (known.device_name, *known.other_names):
+            return known
+    return None
+
+
+def gpu_for_capability(capability: tuple[int, int]) -> KnownGpu | None:
+    """The product that stands for a compute capability, or None when no GPU has it."""
+    key = CAPABILITY_GPUS.get(capability)
+    return None if key is None else find_gpu(key)
+
+
+def gpu_for_arch(arch: str) -> KnownGpu | None:
+    """The product that stands for a ROCm architecture, or None when it is in no row."""
+    key = ARCH_GPUS.get(arch)
+    return None if key is None else find_gpu(key)
+
+
+def as_gpu(known: KnownGpu) -> Gpu:
+    """The row as a device of a simulated machine."""
+    return Gpu(
+        name=known.device_name,
+        capability=known.capability,
+        arch=known.arch,
+        memory_bytes=known.memory_bytes,
+        bandwidth_bytes_per_s=known.bandwidth_bytes_per_s,
+        shared_memory_bytes=known.shared_memory_bytes,
+        num_sms=known.num_sms,
+    )
+
+
+def _by_spelling() -> dict[str, KnownGpu]:
+    index: dict[str, KnownGpu] = {}
+    for known in KNOWN_GPUS:
+        for spelling in (known.key, known.device_name, *known.other_names, *known.aliases):
+            index.setdefault(_fold(spelling), known)
+    return index
+
+
+def _fold(name: str) -> str:
+    """`NVIDIA H100-SXM` -> `h100sxm`."""
+    return re.sub(r"[^a-z0-9]", "", _VENDOR_WORDS.sub(" ", re.sub(r"[_-]", " ", name.lower())))
+
+
+def _nearest(folded: str, index: dict[str, KnownGpu]) -> tuple[str, ...]:
+    import difflib
+
+    # A name of any length is accepted on the command line; difflib is quadratic.
+    close = difflib.get_close_matches(folded[:64], index, n=8, cutoff=0.4)
+    keys = dict.fromkeys(index[spelling].key for spelling in close)
+    return tuple(keys)[:4] or ("h100", "b200", "rtx-4090", "mi300x")
