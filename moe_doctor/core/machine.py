@@ -101,6 +101,8 @@ class MachineSnapshot:
     """Operating system and release."""
     cpu_arch: str = "x86_64"
     """Machine architecture of the host, as `uname -m` says it."""
+    cpu_features: tuple[str, ...] = ()
+    """CPU features that kernels ask for: `amx_tile`, `amx_bf16`, `avx512f`, `asimd`."""
     memory_bytes: int | None = None
     """Host memory."""
     notes: tuple[str, ...] = ()
@@ -156,6 +158,7 @@ class MachineSnapshot:
             "python": self.python,
             "os": self.os,
             "cpu_arch": self.cpu_arch,
+            "cpu_features": list(self.cpu_features),
             "memory_bytes": self.memory_bytes,
             "notes": list(self.notes),
         }

@@ -29,6 +29,8 @@ class Candidate:
     """Why, with what was seen and what it needs."""
     asked: bool = True
     """Whether the engine itself looked at it; False = judged here for the reader only."""
+    engine_reason: str = ""
+    """The reason in the engine's own words, as it logs it at DEBUG; empty when accepted."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, as in the contract."""
@@ -38,6 +40,7 @@ class Candidate:
             "accepted": self.accepted,
             "reason": self.reason,
             "asked": self.asked,
+            "engine_reason": self.engine_reason or None,
         }
 
 
@@ -72,11 +75,15 @@ class Selection:
     backend_option: str | None = None
     """What a user would pass to `--moe-backend` to ask for it; None where no value does."""
     kernel: str | None = None
-    """The chosen experts class."""
+    """The chosen experts class; None where the release's oracle names none."""
+    runs: str | None = None
+    """The experts class that ends up running, also where the oracle itself names none."""
     error: EngineError | None = None
     """What the engine raises, when it refuses."""
     crash: EngineError | None = None
     """What the server raises later because of this choice, when that is known."""
+    hazard: str = ""
+    """What goes wrong later without an exception, when that is known: one sentence."""
     engine_log: str | None = None
     """The line that the engine logs at INFO."""
     note: str = ""
@@ -96,8 +103,10 @@ class Selection:
             "backend": self.backend,
             "backend_option": self.backend_option,
             "kernel": self.kernel,
+            "runs": self.runs,
             "error": None if self.error is None else self.error.to_dict(),
             "crash": None if self.crash is None else self.crash.to_dict(),
+            "hazard": self.hazard or None,
             "engine_log": self.engine_log,
             "note": self.note,
             "activation_format": self.activation_format,

@@ -1,0 +1,68 @@
+"""AMD's AITER fused MoE on ROCm."""
+
+from __future__ import annotations
+
+from moe_doctor.backends.constraints import (
+    Activations,
+    Device,
+    Format,
+    GatedOnly,
+    NoLoRA,
+    NotBatchInvariant,
+    ParallelSizes,
+)
+from moe_doctor.backends.kernel import Kernel, Row, row
+
+_FEATURE = "aiter_fused_moe"
+_NVLINK = frozenset(
+    {"flashinfer_all2allv", "flashinfer_nvlink_one_sided", "flashinfer_nvlink_two_sided"}
+)
+
+_ROWS: tuple[Row, ...] = (
+    row(Device(("rocm",), feature=_FEATURE), until="0.21.0"),
+    row(
+        Device(
+            ("rocm",),
+            feature=_FEATURE,
+            appendix=(
+                "AITER MoE is not enabled — set VLLM_ROCM_USE_AITER=1 and "
+                "VLLM_ROCM_USE_AITER_MOE=1 to enable it"
+            ),
+        ),
+        since="0.22.0",
+    ),
+    # Until 0.19.1 the unquantized oracle asks only whether AITER is switched on.
+    row(GatedOnly(), since="0.20.0"),
+    row(
+        Activations(frozenset({"silu", "gelu", "swigluoai"})),
+        since="0.20.0",
+        until="0.24.0",
+    ),
+    row(
+        Activations(frozenset({"silu", "gelu", "swigluoai", "swigluoai_uninterleave"})),
+        since="0.25.0",
+        until="0.27.1",
+    ),
+    row(
+        Activations(frozenset({"silu", "gelu", "situ", "swigluoai", "swigluoai_uninterleave"})),
+        since="0.28.0",
+    ),
+    row(ParallelSizes(refuses_all2all=_NVLINK), since="0.20.0"),
+    row(Format("standard"), since="0.20.0"),
+    row(NotBatchInvariant(), since="0.20.0"),
+    row(NoLoRA(), since="0.20.0"),
+)
+
+AITER_EXPERTS = Kernel(
+    name="AiterExperts",
+    # until 0.21.0 fused_moe/rocm_aiter_fused_moe.py
+    source="fused_moe/experts/rocm_aiter_moe.py",
+    rows=_ROWS,
+)
+
+AITER_UNQUANTIZED_EXPERTS = Kernel(
+    # 0.33.0 split one class per scheme off AiterExperts
+    name="AiterUnquantizedExperts",
+    source="fused_moe/experts/rocm_aiter_moe.py",
+    rows=_ROWS,
+)

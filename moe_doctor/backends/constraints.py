@@ -1,0 +1,271 @@
+"""The vocabulary of constraints: each names what it saw and what it needs.
+
+`stage` is the order in which vLLM asks (`fused_moe/modular_kernel.py`, is_supported_config): the
+first constraint that rejects gives the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.units import format_capability
+
+
+class Constraint(Protocol):
+    """One condition of a kernel."""
+
+    stage: ClassVar[int]
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """The reason, or None when the condition holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Platform, compute capability, and what the release's own availability check needs."""
+
+    platforms: tuple[str, ...]
+    """Platforms that the kernel runs on."""
+    exact: tuple[tuple[int, int], ...] = ()
+    """CUDA capabilities accepted one by one."""
+    majors: tuple[int, ...] = ()
+    """CUDA capability families accepted whole; with `exact` empty too, every capability is."""
+    minimum: tuple[int, int] | None = None
+    """Smallest CUDA capability, where that is all the release asks."""
+    feature: str = ""
+    """A check that must answer yes, or empty."""
+    cpu_archs: tuple[str, ...] = ()
+    """Host architectures; empty = any."""
+    appendix: str = ""
+    """What this release adds to its reason when `feature` is the one missing."""
+
+    stage: ClassVar[int] = 0
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when the device or its software cannot run the kernel."""
+        why = self._why(situation)
+        if why is None:
+            return None
+        facts = situation.facts
+        text = f"kernel does not support current device {facts.platform}"
+        if self.appendix and self.feature not in facts.features:
+            text = f"{text}. {self.appendix}"
+        return Rejection(text, why)
+
+    def _why(self, situation: Situation) -> str | None:
+        facts = situation.facts
+        if facts.platform not in self.platforms:
+            return f"needs {' or '.join(self.platforms)}; this is {facts.platform}"
+        capability = facts.capability
+        if capability is not None and facts.platform == "cuda":
+            if self.minimum is not None and capability < self.minimum:
+                return (
+                    f"needs compute capability {format_capability(self.minimum)} or newer; "
+                    f"this GPU is {format_capability(capability)}"
+                )
+            if (
+                (self.exact or self.majors)
+                and capability not in self.exact
+                and capability[0] not in self.majors
+            ):
+                wanted = [format_capability(one) for one in self.exact]
+                wanted += [f"{major}.x" for major in self.majors]
+                return (
+                    f"needs compute capability {' or '.join(wanted)}; "
+                    f"this GPU is {format_capability(capability)}"
+                )
+        if self.cpu_archs and facts.cpu_arch not in self.cpu_archs:
+            return f"needs a {self.cpu_archs[0]} processor; this one is {facts.cpu_arch}"
+        if self.feature and self.feature not in facts.features:
+            return facts.missing.get(self.feature, f"needs {self.feature}, which is not available")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class GatedOnly:
+    """The kernel multiplies gate and up; it has no path for one projection."""
+
+    stage: ClassVar[int] = 1
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when the layer is not gated."""
+        if situation.query.is_act_and_mul:
+            return None
+        return Rejection(
+            "kernel does not support no act_and_mul MLP layer",
+            f"needs a gated activation; this layer has {situation.query.activation} without a gate",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """The activations that the kernel implements."""
+
+    names: frozenset[str]
+    """Engine values, such as `silu` and `relu2_no_mul`."""
+
+    stage: ClassVar[int] = 2
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when the layer's activation is not among them."""
+        activation = situation.query.activation
+        if activation in self.names:
+            return None
+        return Rejection(
+            f"kernel does not support MoEActivation.{activation.upper()} activation",
+            f"needs one of {', '.join(sorted(self.names))}; this layer has {activation}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelSizes:
+    """What the kernel needs of the deployment's groups."""
+
+    refuses_all2all: frozenset[str] = frozenset()
+    """All2all backends that it cannot work behind."""
+    only_all2all: frozenset[str] = frozenset()
+    """All2all backends that it can work behind; empty = any."""
+    needs_all2all: bool = False
+    """Whether it works only behind an all2all."""
+    refuses_eplb: bool = False
+    """Whether expert rebalancing is out."""
+    refuses_sequence_parallel: bool = False
+    """Whether sequence parallelism is out."""
+    needs_ep: bool = False
+    """Whether it is used only with expert parallelism."""
+    refuses_dp: bool = False
+    """Whether data parallelism is out."""
+
+    stage: ClassVar[int] = 4
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when the deployment does not fit."""
+        why = self._why(situation)
+        if why is None:
+            return None
+        return Rejection(f"kernel does not support parallel config {situation.parallel_text}", why)
+
+    def _why(self, situation: Situation) -> str | None:
+        parallel, used = situation.query.parallel, situation.all2all
+        if used is not None and used in self.refuses_all2all:
+            return f"cannot work behind all2all backend {used}"
+        if used is not None and self.only_all2all and used not in self.only_all2all:
+            wanted = " or ".join(sorted(self.only_all2all))
+            return f"needs all2all backend {wanted}; this deployment uses {used}"
+        if self.needs_all2all and used is None:
+            return "works only behind an all2all; this deployment uses none"
+        if self.refuses_eplb and parallel.enable_eplb:
+            return "cannot work with --enable-eplb"
+        if self.refuses_sequence_parallel and parallel.sp_size > 1:
+            return f"cannot work with sequence parallelism; sp_size is {parallel.sp_size}"
+        if self.needs_ep and not parallel.use_ep:
+            return "used only with --enable-expert-parallel, which is off"
+        if self.refuses_dp and parallel.dp_size > 1:
+            return f"not used with data parallelism; dp_size is {parallel.dp_size}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class NoHashRouting:
+    """A monolithic kernel routes by logits itself."""
+
+    stage: ClassVar[int] = 5
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when experts are picked by a table."""
+        if not situation.query.has_hash_routing:
+            return None
+        return Rejection(
+            "kernel does not support hash routing",
+            "routes by logits inside the kernel; this layer picks experts by a table",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NoAdjustedRoutes:
+    """A monolithic kernel cannot have its routes changed between routing and experts."""
+
+    stage: ClassVar[int] = 6
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when the deployment adjusts routes."""
+        if not situation.query.require_decomposed_backend:
+            return None
+        return Rejection(
+            "kernel does not support routes adjusted after routing",
+            "routes inside the kernel; this deployment adjusts the routes afterwards",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingMethods:
+    """The routing methods that a monolithic kernel implements."""
+
+    names: frozenset[str]
+    """Members of the engine's RoutingMethodType."""
+
+    stage: ClassVar[int] = 7
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when the layer's routing is not among them."""
+        method = situation.query.routing_method
+        if method in self.names:
+            return None
+        return Rejection(
+            f"kernel does not support routing method {method}",
+            f"routes inside the kernel by {', '.join(sorted(self.names))}; "
+            f"this layer's method is {method}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What the dispatch must hand over."""
+
+    name: str = "standard"
+    """`standard` ([T, H]) or `batched` ([E, max tokens, H])."""
+
+    stage: ClassVar[int] = 10
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when the dispatch hands over the other format."""
+        given = situation.activation_format
+        if given == self.name:
+            return None
+        because = f" ({situation.all2all})" if situation.all2all else ""
+        engine = "standard" if given == "standard" else "batched_experts"
+        return Rejection(
+            f"kernel does not support ('{engine}',) activation format",
+            f"takes the {self.name} activation format; the dispatch hands over {given}{because}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotBatchInvariant:
+    """The kernel's sums depend on the batch."""
+
+    stage: ClassVar[int] = 11
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when batch-invariant mode is on."""
+        if not situation.facts.batch_invariant:
+            return None
+        return Rejection(
+            "kernel does not support batch invariance",
+            "is not batch-invariant; VLLM_BATCH_INVARIANT is on",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NoLoRA:
+    """The kernel has no place to add adapters."""
+
+    stage: ClassVar[int] = 12
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when LoRA is on."""
+        if not situation.query.lora:
+            return None
+        return Rejection("kernel does not support LoRA", "cannot apply LoRA adapters; LoRA is on")

@@ -1,0 +1,58 @@
+"""FlashInfer's CUTLASS fused MoE, as vLLM calls it."""
+
+from __future__ import annotations
+
+from moe_doctor.backends.constraints import (
+    Activations,
+    Device,
+    Format,
+    NoLoRA,
+    NotBatchInvariant,
+    ParallelSizes,
+)
+from moe_doctor.backends.kernel import Kernel, row
+
+_FEATURE = "flashinfer_cutlass"
+
+FLASHINFER_EXPERTS = Kernel(
+    name="FlashInferExperts",
+    # until 0.20.2 fused_moe/flashinfer_cutlass_moe.py
+    source="fused_moe/experts/flashinfer_cutlass_moe.py",
+    rows=(
+        # Until 0.19.1 the unquantized oracle states its own conditions (oracle/unquantized.py,
+        # flashinfer_cutlass_available) and never asks the class.
+        row(Device(("cuda",), minimum=(9, 0), feature=_FEATURE), until="0.19.1"),
+        row(ParallelSizes(needs_ep=True, refuses_dp=True), until="0.19.1"),
+        row(
+            Device(("cuda",), exact=((9, 0),), majors=(10, 11, 12), feature=_FEATURE),
+            since="0.20.0",
+            until="0.20.2",
+        ),
+        # 0.21.0 dropped compute capability 11.x (Thor)
+        row(
+            Device(("cuda",), exact=((9, 0),), majors=(10, 12), feature=_FEATURE),
+            since="0.21.0",
+        ),
+        row(
+            Activations(frozenset({"silu", "relu2_no_mul", "swigluoai"})),
+            since="0.20.0",
+            until="0.23.0",
+        ),
+        row(
+            Activations(frozenset({"silu", "gelu_tanh", "relu2_no_mul", "swigluoai"})),
+            since="0.24.0",
+            until="0.27.1",
+        ),
+        row(
+            Activations(
+                frozenset(
+                    {"silu", "gelu_tanh", "relu2_no_mul", "swigluoai", "swigluoai_uninterleave"}
+                )
+            ),
+            since="0.28.0",
+        ),
+        row(Format("standard"), since="0.20.0"),
+        row(NotBatchInvariant(), since="0.20.0"),
+        row(NoLoRA(), since="0.20.0"),
+    ),
+)

@@ -1,0 +1,99 @@
+"""Constraints on sizes, asked after all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lcm
+from typing import ClassVar
+
+from moe_doctor.backends.situation import Rejection, Situation
+
+
+@dataclass(frozen=True, slots=True)
+class MaxExperts:
+    """An upper limit of a routing kernel."""
+
+    limit: int
+    """Largest num_experts."""
+
+    stage: ClassVar[int] = 13
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when there are more experts."""
+        experts = situation.query.num_experts
+        if experts <= self.limit:
+            return None
+        return Rejection(
+            f"FlashInfer TRTLLM routing supports at most {self.limit} experts, but got {experts}",
+            f"num_experts is {experts}; its routing takes at most {self.limit}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PaddedExpertsBelow:
+    """moe_align_block_size keeps one counter per expert, padded to 32, in one block."""
+
+    limit: int = 1024
+    """The padded count must stay below this."""
+    platforms: tuple[str, ...] = ("cuda", "rocm")
+    """Where the limit is checked."""
+
+    stage: ClassVar[int] = 13
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when the padded count reaches the limit."""
+        experts = situation.query.num_experts
+        padded = (experts + 31) // 32 * 32
+        if padded < self.limit or situation.facts.platform not in self.platforms:
+            return None
+        return Rejection(
+            f"kernel's moe_align_block_size requires fewer than {self.limit} padded experts",
+            f"num_experts is {experts}, {padded} when padded to 32; needs fewer than {self.limit}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bfloat16Only:
+    """The kernel's instruction set has no other input type."""
+
+    stage: ClassVar[int] = 13
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when hidden states are not bfloat16."""
+        dtype = situation.query.in_dtype
+        if dtype == "bfloat16":
+            return None
+        return Rejection(
+            "kernel requires bfloat16 activations", f"needs bfloat16; this layer runs in {dtype}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTiles:
+    """Tile sizes of a CPU kernel; the intermediate size is padded up where it can be."""
+
+    output: int
+    """Both dimensions must be a multiple of this."""
+    reduction: int
+    """Both dimensions must be a multiple of this when they are summed over."""
+
+    stage: ClassVar[int] = 14
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when H or the padded I / TP does not divide."""
+        query = situation.query
+        hidden, shard = query.hidden_size, query.intermediate_size_per_partition
+        if query.activation != "swigluoai":
+            multiple = lcm(self.output, self.reduction)
+            shard = -(-shard // multiple) * multiple
+        for size, text in (
+            (self.output, "hidden and intermediate dimensions"),
+            (self.reduction, "reduction dimensions"),
+        ):
+            if hidden % size or shard % size:
+                return Rejection(
+                    f"kernel requires {text} divisible by {size}",
+                    f"hidden_size is {hidden} and the expert shard {shard}; "
+                    f"both must be multiples of {size}",
+                )
+        return None

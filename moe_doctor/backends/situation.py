@@ -1,0 +1,62 @@
+"""What a constraint looks at: the question, the machine's answers, and what follows from both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from moe_doctor.core.query import MoEQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an engine release would find out about a machine, asked once and cached."""
+
+    platform: str
+    """`cuda`, `rocm`, `xpu`, `cpu`, `tpu`, `oot`."""
+    capability: tuple[int, int] | None = None
+    """CUDA compute capability."""
+    arch: str = ""
+    """ROCm architecture."""
+    gpu_name: str = ""
+    """For messages."""
+    cpu_arch: str = "x86_64"
+    """Host architecture, as `uname -m`."""
+    features: frozenset[str] = frozenset()
+    """What the release's own checks answer yes to: `flashinfer_cutlass`, `aiter_fused_moe`, ..."""
+    missing: dict[str, str] = field(default_factory=dict, hash=False)
+    """For a feature that is not there: why, one clause."""
+    batch_invariant: bool = False
+    """Whether VLLM_BATCH_INVARIANT is on."""
+
+    @property
+    def device(self) -> str:
+        """How messages call the device: `sm_90`, `gfx942`, `cpu`."""
+        if self.capability is not None:
+            return f"sm_{self.capability[0]}{self.capability[1]}"
+        return self.arch or self.platform
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One question on one machine under one release."""
+
+    query: MoEQuery
+    """The layer and its deployment."""
+    facts: Facts
+    """The machine."""
+    all2all: str | None = None
+    """The all2all backend in use, or None where the release uses none for these sizes."""
+    activation_format: str = "standard"
+    """`standard` or `batched`: what the dispatch hands to the experts."""
+    parallel_text: str = ""
+    """The parallel sizes as the engine prints them in its reasons."""
+
+
+class Rejection(NamedTuple):
+    """Why a kernel cannot take it, twice."""
+
+    engine: str
+    """In the engine's own words."""
+    doctor: str
+    """With what was seen and what is needed."""
