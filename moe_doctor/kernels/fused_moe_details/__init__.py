@@ -1,0 +1,1 @@
+"""The Triton kernels behind `moe_doctor.kernels.fused_moe`, one stage per file."""
