@@ -1,0 +1,109 @@
+"""The program: its commands by name, each imported when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from moe_doctor import __version__
+from moe_doctor.cli.binding import bind
+from moe_doctor.cli.command import DoctorCommand
+from moe_doctor.cli.console import write_stdout
+from moe_doctor.core.errors import UnknownNameError
+
+COMMANDS = {
+    "check": "Choose, prove and judge: the whole answer, with an exit code for CI.",
+    "select": "Which backend the engine would choose, and why not the others.",
+    "prove": "Run a tiny fused-MoE forward on one backend, or on all.",
+    "env": "What this machine is, as a report to share.",
+    "explain": "What a finding's code means and what to do about it.",
+}
+"""Every command with its one-line summary, in the order of the help."""
+
+EPILOG = (
+    "Exit codes: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 inconclusive, "
+    "4 internal error, 130 interrupted."
+)
+COMMAND_EPILOG = (
+    "An option comes from its flag, then from MOE_DOCTOR_<FLAG> in the environment, then from "
+    "[tool.moe-doctor] in pyproject.toml."
+)
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class CommandGroup(TyperGroup):
+    """A group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every command's name."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, or None when there is none of that name."""
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Like click's, with our own words for an unknown name."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            nearest = tuple(get_close_matches(name, COMMANDS, n=3))
+            hint = "" if nearest else f"commands: {', '.join(COMMANDS)}"
+            raise UnknownNameError("command", name, nearest, hint)
+        return super().resolve_command(ctx, args)
+
+
+def load_command(name: str) -> Any:
+    """The click command of one name, built from `moe_doctor.cli.commands.<name>`."""
+    module = import_module(f"moe_doctor.cli.commands.{name}")
+    function: Callable[..., None] = getattr(module, name)
+    single = _plain_typer()
+    single.command(
+        name,
+        cls=DoctorCommand,
+        epilog=COMMAND_EPILOG,
+        short_help=COMMANDS[name],
+        context_settings=dict(SETTINGS),
+    )(bind(function))
+    return typer.main.get_command(single)
+
+
+def build_app() -> Any:
+    """The whole program as a click command."""
+    group = _plain_typer(
+        cls=CommandGroup,
+        invoke_without_command=True,
+        epilog=EPILOG,
+        context_settings=dict(SETTINGS),
+    )
+    group.callback()(_root)
+    return typer.main.get_command(group)
+
+
+def _root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True)
+    ] = False,
+) -> None:
+    """Which Mixture-of-Experts kernel will your engine run, why, and does it work on this GPU."""
+    if version:
+        write_stdout(f"moe-doctor {__version__}\n")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        write_stdout(ctx.get_help() + "\n")
+        raise typer.Exit
+
+
+def _plain_typer(**settings: Any) -> typer.Typer:
+    """A Typer without markup, pretty tracebacks and run-time completion: they cost start-up."""
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        **settings,
+    )

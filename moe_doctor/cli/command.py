@@ -1,0 +1,93 @@
+"""The command class: pasted lines, vLLM's spellings, config defaults, and grouped help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand
+
+from moe_doctor.cli.binding import Kind, kinds_of
+from moe_doctor.cli.coercion import coerce
+from moe_doctor.cli.config import read_defaults
+from moe_doctor.cli.console import note
+from moe_doctor.cli.pasted import is_pasted, parse_pasted
+
+
+class DoctorCommand(TyperCommand):
+    """A command whose values are coerced without pydantic and whose flags are vLLM's."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.kinds = kinds_of(self.callback)
+        """What each parameter's text becomes."""
+        for parameter in self.params:
+            kind = self.kinds.get(parameter.name or "")
+            if kind is not None:
+                _coerce_with(parameter, kind)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Bring the line into our own spelling, then let click parse it."""
+        if not ctx.resilient_parsing:
+            ctx.default_map = read_defaults(Path.cwd(), self.kinds)
+        if "--" in args:
+            split = args.index("--")
+            ours, pasted = args[:split], args[split + 1 :]
+            if is_pasted(pasted):
+                line = parse_pasted(pasted)
+                if line.ignored and "--quiet" not in ours:
+                    note(f"not judged in the pasted line: {', '.join(line.ignored)}")
+                # Our own options come last, so that they win over what was pasted.
+                args = [*line.arguments, *ours]
+        return super().parse_args(ctx, _respell(args))
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options under the heading of their group."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        for parameter in self.get_params(ctx):
+            kind = self.kinds.get(parameter.name or "")
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                default = "Arguments" if parameter.param_type_name == "argument" else "Other"
+                heading = (kind.section if kind else "") or default
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            if not records:
+                continue
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def _coerce_with(parameter: Any, kind: Kind) -> None:
+    """Replace click's per-parameter conversion, which Typer does through pydantic."""
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        return coerce(value, kind, _source(ctx, kind))
+
+    parameter.process_value = process_value
+
+
+def _source(ctx: Any, kind: Kind) -> str:
+    """Where a value came from, when that was not the command line."""
+    source = getattr(ctx.get_parameter_source(kind.name), "name", "")
+    if source == "ENVIRONMENT":
+        return f"the environment variable {kind.variable}"
+    if source == "DEFAULT_MAP":
+        return "[tool.moe-doctor] in pyproject.toml"
+    return ""
+
+
+def _respell(args: list[str]) -> list[str]:
+    """Underscores become dashes, as vLLM allows, and `-q=fp8` becomes `-q fp8`."""
+    respelled: list[str] = []
+    for index, argument in enumerate(args):
+        if argument == "--":
+            return [*respelled, *args[index:]]
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            respelled.append(name.replace("_", "-") + equals + value)
+        elif equals and len(name) == 2 and name[0] == "-":
+            respelled.extend((name, value))
+        else:
+            respelled.append(argument)
+    return respelled

@@ -1,0 +1,37 @@
+"""`moe-doctor select [MODEL]`: the engine's oracle alone, with its full trace."""
+
+from __future__ import annotations
+
+from moe_doctor.cli.options import (
+    MachineOptions,
+    ModelArgument,
+    ModelOptions,
+    ReportOptions,
+    ServerOptions,
+)
+from moe_doctor.cli.output import answer
+from moe_doctor.cli.request import build_request
+
+
+def select(
+    server: ServerOptions,
+    machine: MachineOptions,
+    source: ModelOptions,
+    report: ReportOptions,
+    model: ModelArgument = None,
+) -> None:
+    """Which backend would the engine choose, and why not the others; nothing is run.
+
+    Without MODEL: this machine, one row per quantization scheme.
+    """
+    answer(
+        lambda: build_request(
+            "select",
+            model=model,
+            model_options=source,
+            server=server,
+            machine=machine,
+            report=report,
+        ),
+        report,
+    )

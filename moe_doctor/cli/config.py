@@ -1,0 +1,96 @@
+"""Defaults from `[tool.moe-doctor]` in the pyproject.toml of the current directory."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from moe_doctor.cli.binding import Kind
+from moe_doctor.core.errors import UnknownNameError, UsageError
+
+_SECTION = b"moe-doctor"
+_SIZE_LIMIT = 1 << 20
+
+
+def read_defaults(directory: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """Values for a command's parameters, by parameter name; empty without a section.
+
+    A key that is an option of another command is left alone. Raises `UsageError` for TOML that
+    does not parse and for values of a wrong shape, `UnknownNameError` for a key of no command.
+    """
+    path = directory / "pyproject.toml"
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return {}
+    # Most projects have no such section: they must not pay for a TOML parser.
+    if _SECTION not in content or len(content) > _SIZE_LIMIT:
+        return {}
+    section = _parse(path, content)
+    if not section:
+        return {}
+    known = _known_kinds()
+    defaults: dict[str, Any] = {}
+    for key, value in section.items():
+        name = "--" + key.replace("_", "-")
+        if name not in known:
+            nearest = get_close_matches(name, known, n=3)
+            raise UnknownNameError(
+                f"key in [tool.moe-doctor] of {path.name}",
+                key,
+                tuple(each.removeprefix("--") for each in nearest),
+            )
+        kind = known[name]
+        if kind.name in kinds:
+            defaults[kind.name] = _plain(value, kind)
+    return defaults
+
+
+def _parse(path: Path, content: bytes) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        document = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path.name} in the current directory is not valid TOML: {error}",
+            "[tool.moe-doctor] is read from it; correct it, or run in another directory",
+        ) from error
+    tool = document.get("tool")
+    section = tool.get("moe-doctor", {}) if isinstance(tool, dict) else {}
+    if not isinstance(section, dict):
+        raise UsageError(f"[tool.moe-doctor] in {path.name} is not a table")
+    return section
+
+
+def _known_kinds() -> dict[str, Kind]:
+    from moe_doctor.cli.binding import group_kinds
+    from moe_doctor.cli.options import SHARED_GROUPS
+
+    return {kind.flag: kind for group in SHARED_GROUPS for kind in group_kinds(group)}
+
+
+def _plain(value: Any, kind: Kind) -> Any:
+    """TOML value to what a command line would have held."""
+    if isinstance(value, dict):
+        if kind.name == "hf_overrides":
+            return json.dumps(value)
+        if kind.many:
+            return [f"{name}={each}" for name, each in value.items()]
+    if isinstance(value, list) and kind.many:
+        return [str(each) for each in value]
+    if isinstance(value, str) and kind.many:
+        return [value]
+    if isinstance(value, str | int | float):
+        return value
+    raise UsageError(
+        f"{kind.flag.removeprefix('--')} in [tool.moe-doctor] is a {type(value).__name__}; "
+        f"expected {'a list of strings' if kind.many else 'a string, a number or a boolean'}"
+    )

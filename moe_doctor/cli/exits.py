@@ -1,0 +1,171 @@
+"""Failures to exit codes and one line on stderr; with `--format json` also an object on stdout.
+
+0 clean, 1 findings at or above --fail-on, 2 usage, 3 inconclusive, 4 internal error,
+130 interrupted. 0 and 1 (and 3 for what could not be proved) come with a report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+import typer
+
+from moe_doctor.cli.console import complain, write_stdout
+from moe_doctor.cli.vllm_flags import FLAGS
+from moe_doctor.core.errors import DoctorError, UnknownNameError, UsageError
+from moe_doctor.render.escape import one_line
+
+ERROR_SCHEMA = "moe-doctor.error/1"
+INTERNAL = 4
+INTERRUPTED = 130
+
+# Typer vendors click since 0.26 and depended on it before: its own public exception is the one
+# name that leads to the base class of every parsing error in both.
+ParsingError: Any = typer.BadParameter.__mro__[2]
+
+
+@contextmanager
+def exit_for(format: str) -> Iterator[None]:
+    """Turn a `DoctorError` of the body into its message and exit code."""
+    try:
+        yield
+    except DoctorError as error:
+        raise typer.Exit(tell(error, as_json=format == "json")) from error
+
+
+def tell(error: DoctorError, *, as_json: bool) -> int:
+    """Say an expected failure, and return its exit code."""
+    complain(f"error: {one_line(error.message)}")
+    if error.hint:
+        complain(f"hint: {one_line(error.hint)}")
+    if as_json:
+        _tell_json(type(error).__name__, error.message, error.hint, error.exit_code)
+    return error.exit_code
+
+
+def tell_internal(error: BaseException, arguments: Sequence[str]) -> int:
+    """Say a defect of moe-doctor in one line, with the traceback only when it was asked for."""
+    message = one_line(f"{type(error).__name__}: {error}"[:500])
+    complain(f"internal error: {message}")
+    complain(
+        "hint: this is a defect of moe-doctor, not of the model or the machine; report it with "
+        "this line, the command, and the output of `moe-doctor env`"
+    )
+    if _wants_traceback(arguments):
+        complain("".join(traceback.format_exception(error)).rstrip())
+    else:
+        complain("hint: MOE_DOCTOR_DEBUG=1 shows the traceback")
+    if wants_json(arguments):
+        _tell_json(type(error).__name__, message, "", INTERNAL)
+    return INTERNAL
+
+
+def explain_parsing(error: Any) -> DoctorError:
+    """Click's parsing error in our words: lower case, one line, nearest names in the hint."""
+    name = getattr(error, "option_name", None)
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "moe-doctor"
+    help_hint = f"{path} --help lists what it takes"
+    if name and type(error).__name__ == "NoSuchOption":
+        return _unknown_option(name, context, help_hint)
+    message = error.format_message().splitlines()[0].rstrip(".")
+    if message.startswith("Got unexpected extra argument"):
+        extra = re.sub(r"^.*?\((.*)\)$", r"\1", message.partition("argument")[2].removeprefix("s"))
+        return UsageError(
+            f"unexpected argument: {extra}",
+            f"a server's whole command line goes after two dashes: {path} -- vllm serve MODEL ...",
+        )
+    return UsageError(message[:1].lower() + message[1:], help_hint)
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether a line that may not even parse asked for JSON."""
+    ours = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    for index, argument in enumerate(ours):
+        if argument == "--format" and ours[index + 1 : index + 2]:
+            return ours[index + 1] == "json"
+        if argument.startswith("--format="):
+            return argument == "--format=json"
+    return os.environ.get("MOE_DOCTOR_FORMAT") == "json"
+
+
+def _unknown_option(name: str, context: Any, help_hint: str) -> DoctorError:
+    known = _flags(context)
+    nearest = tuple(get_close_matches(name, known, n=3, cutoff=0.6))
+    if name in FLAGS or name in _SERVER_ONLY:
+        path = context.command_path if context is not None else "moe-doctor check"
+        return UnknownNameError(
+            "option",
+            name,
+            nearest,
+            "vllm serve has it, and it does not steer the choice of a kernel: leave it out, or "
+            f"paste the whole line: {path} -- vllm serve MODEL ...",
+        )
+    return UnknownNameError("option", name, nearest, "" if nearest else help_hint)
+
+
+def _flags(context: Any) -> list[str]:
+    """Every long flag of the command, and of the program before a command was named."""
+    if context is None:
+        return []
+    return [
+        flag
+        for parameter in context.command.get_params(context)
+        for flag in (*parameter.opts, *parameter.secondary_opts)
+        if flag.startswith("--")
+    ]
+
+
+def _wants_traceback(arguments: Sequence[str]) -> bool:
+    debug = os.environ.get("MOE_DOCTOR_DEBUG", "") not in ("", "0")
+    return debug or "--verbose" in arguments or "-v" in arguments
+
+
+def _tell_json(kind: str, message: str, hint: str, code: int) -> None:
+    document = {
+        "schema": ERROR_SCHEMA,
+        "error": {"type": kind, "message": message, "hint": hint or None},
+        "exit_code": code,
+    }
+    try:
+        write_stdout(json.dumps(document, indent=2) + "\n")
+    except DoctorError as error:
+        # The failure may be stdout itself; stderr has been told.
+        sys.stderr.write(f"error: {one_line(error.message)}\n")
+
+
+# Valued options that people paste most often and that change nothing here.
+_SERVER_ONLY = frozenset(
+    [
+        "--max-model-len",
+        "--gpu-memory-utilization",
+        "--port",
+        "--host",
+        "--served-model-name",
+        "--max-num-seqs",
+        "--kv-cache-dtype",
+        "--tool-call-parser",
+        "--reasoning-parser",
+        "--tokenizer",
+        "--load-format",
+        "--seed",
+        "--max-loras",
+        "--max-cpu-loras",
+        "--lora-modules",
+        "--chat-template",
+        "--api-key",
+        "--block-size",
+        "--speculative-config",
+        "--compilation-config",
+        "--attention-backend",
+        "--download-dir",
+    ]
+)

@@ -1,0 +1,64 @@
+"""The entry point: every way out of the program passes here, and none shows a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from moe_doctor.cli.console import complain, discard_stdout, prepare_streams
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    line = list(sys.argv[1:] if arguments is None else arguments)
+    prepare_streams()
+    try:
+        code = _run(line)
+    except KeyboardInterrupt:
+        code = _interrupted()
+    return _flush(code)
+
+
+def _run(line: list[str]) -> int:
+    import typer
+
+    from moe_doctor.cli import exits
+    from moe_doctor.cli.app import build_app
+    from moe_doctor.core.errors import DoctorError
+
+    try:
+        result = build_app().main(line, prog_name="moe-doctor", standalone_mode=False)
+    except DoctorError as error:
+        return exits.tell(error, as_json=exits.wants_json(line))
+    except exits.ParsingError as error:
+        return exits.tell(exits.explain_parsing(error), as_json=exits.wants_json(line))
+    except typer.Abort:
+        return _interrupted()
+    except BrokenPipeError:
+        discard_stdout()
+        return 0
+    except SystemExit as leaving:
+        # Typer leaves this way when a reader closes the pipe under the help.
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except Exception as error:
+        return exits.tell_internal(error, line)
+    return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    complain("interrupted")
+    return 130
+
+
+def _flush(code: int) -> int:
+    """Flush now: at shutdown a failure could not be told any more."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
+    except OSError as error:
+        discard_stdout()
+        complain(f"error: standard output cannot be written: {error.strerror or error}")
+        return code or 3
+    return code

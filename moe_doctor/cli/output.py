@@ -1,0 +1,112 @@
+"""The report, rendered and put where it was asked for: whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moe_doctor.cli.console import PIPE_WIDTH, Progress, look_at, write_stdout
+from moe_doctor.cli.exits import exit_for
+from moe_doctor.cli.options import ReportOptions
+from moe_doctor.core.errors import OutputError
+from moe_doctor.core.request import Request
+
+if TYPE_CHECKING:
+    from moe_doctor.core.report import Report
+
+
+def answer(request: Callable[[], Request], options: ReportOptions) -> None:
+    """Ask the doctor, write the report, and exit with its code.
+
+    The request is built in here, so that a bad value is told in the format that was asked for.
+    """
+    import typer
+
+    with exit_for(options.format):
+        asked = request()
+        from moe_doctor import doctor
+
+        if options.output is not None:
+            check_target(Path(options.output))
+        terminal = look_at(sys.stderr, os.environ)
+        with Progress(terminal, quiet=options.quiet) as progress:
+            report = doctor.run(asked, progress)
+        emit(report, options)
+    raise typer.Exit(report.exit_code)
+
+
+def emit(report: Report, options: ReportOptions) -> None:
+    """Render a report and write it to `--output` or stdout. Raises `OutputError`."""
+    from moe_doctor.render import Layout, render
+
+    if options.output is None:
+        terminal = look_at(sys.stdout, os.environ)
+        layout = Layout(terminal.width, terminal.color, options.quiet, options.verbose)
+        write_stdout(render(report, options.format, layout))
+        return
+    layout = Layout(PIPE_WIDTH, False, options.quiet, options.verbose)
+    write_file(Path(options.output), render(report, options.format, layout))
+
+
+def check_target(path: Path) -> None:
+    """Refuse a target that cannot work before minutes are spent on a proof."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a directory; expected a file", "name a file in it")
+    parent = path.parent
+    if not parent.is_dir():
+        what = "is not a directory" if parent.exists() else "does not exist"
+        raise OutputError(f"{path} cannot be written: {parent} {what}", f"mkdir -p {parent}")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write UTF-8 atomically: a reader sees the old file or the whole new one.
+
+    A device or a pipe, such as /dev/stdout, is written to as it is. Raises `OutputError`.
+    """
+    content = text.encode("utf-8", errors="backslashreplace")
+    try:
+        check_target(path)
+        if path.exists() and not path.is_file():
+            with path.open("wb", buffering=0) as device:
+                device.write(content)
+            return
+        _replace(path.resolve(), content)
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}",
+            "free some space or choose another place with --output; nothing was left behind",
+        ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Temporary file beside the target, synced, given the target's mode, then renamed over it."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _mode(path: Path) -> int:
+    """Mode of the file that is replaced, else what open() would have given a new one."""
+    try:
+        return path.stat().st_mode & 0o7777
+    except OSError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask

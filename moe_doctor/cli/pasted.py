@@ -1,0 +1,142 @@
+"""A pasted `vllm serve` line, turned into our own options.
+
+Understood: `[NAME=VALUE ...] vllm serve MODEL ...`, `python -m vllm.entrypoints.openai.api_server
+--model MODEL ...` and `docker run ... -e NAME=VALUE ... vllm/vllm-openai:vX.Y.Z --model MODEL ...`,
+behind any wrapper (env, nohup, uv run), as words or as one quoted string.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moe_doctor.cli.vllm_flags import CARRIED, FLAGS, LISTS, SHORT
+from moe_doctor.core.errors import UsageError
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_IMAGE = re.compile(r"(?:.*/)?vllm/vllm-openai(?::(?P<tag>[^@]*))?(?:@.*)?")
+_RELEASE = re.compile(r"v?(\d+\.\d+\.\d+(?:\.post\d+|rc\d+)?)")
+_SERVER_MODULE = re.compile(r"vllm\.entrypoints\..*api_server")
+# A shell would have acted on these; only a quoted line still holds them.
+_SHELL_END = re.compile(r"(?:\d?>{1,2}.*|[|;&]{1,2}|\d>&\d|<.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class PastedLine:
+    """What a pasted line says, in our spelling."""
+
+    arguments: tuple[str, ...]
+    """Our arguments: MODEL and options."""
+    ignored: tuple[str, ...]
+    """Options of the line that do not steer the choice of a kernel here."""
+
+
+def is_pasted(words: Sequence[str]) -> bool:
+    """Whether words look like a server's command line and not like a plain MODEL."""
+    words = _split(words)
+    return len(words) > 1 or (len(words) == 1 and words[0] == "vllm")
+
+
+def parse_pasted(words: Sequence[str]) -> PastedLine:
+    """The line in our own options. Raises `UsageError` when no server command is in it."""
+    words = _split(words)
+    for index, word in enumerate(words):
+        if _SHELL_END.fullmatch(word):
+            words = words[:index]
+            break
+    start, arguments = _find_server(words)
+    model, options, ignored = _read_options(words[start:])
+    if model is not None:
+        arguments.append(model)
+    return PastedLine((*arguments, *options), tuple(dict.fromkeys(ignored)))
+
+
+def _split(words: Sequence[str]) -> list[str]:
+    """Words as a shell would have split them; one quoted line becomes many words."""
+    if len(words) != 1 or not any(each.isspace() for each in words[0]):
+        return list(words)
+    try:
+        return shlex.split(words[0], comments=True)
+    except ValueError as error:
+        raise UsageError(
+            f"the pasted line cannot be split into words: {error}",
+            "close the quote, or paste it unquoted after --",
+        ) from error
+
+
+def _find_server(words: list[str]) -> tuple[int, list[str]]:
+    """Where the server's own options begin, and our options for what stands before them."""
+    for index, word in enumerate(words):
+        following = words[index + 1] if index + 1 < len(words) else ""
+        if word.rpartition("/")[2] == "vllm" and following == "serve":
+            return index + 2, _environment(words[:index])
+        if word == "-m" and _SERVER_MODULE.fullmatch(following):
+            return index + 2, _environment(words[:index])
+        image = _IMAGE.fullmatch(word)
+        if image is not None and "run" in words[:index]:
+            engine = _RELEASE.match(image["tag"] or "")
+            found = [] if engine is None else ["--engine", f"vllm@{engine[1]}"]
+            skip = 2 if words[index + 1 : index + 3] == ["vllm", "serve"] else 0
+            skip = skip or (1 if following == "serve" else 0)
+            return index + 1 + skip, [*_environment(words[:index]), *found]
+    raise UsageError(
+        f"no server command in the pasted line {' '.join(words)[:80]!r}",
+        "expected: moe-doctor check -- vllm serve MODEL [OPTIONS]",
+    )
+
+
+def _environment(words: list[str]) -> list[str]:
+    """`--env NAME=VALUE` for every assignment, as a shell, env or docker would make it."""
+    found: list[str] = []
+    for word in words:
+        assignment = word.removeprefix("--env=")
+        if _ASSIGNMENT.match(assignment):
+            found.extend(("--env", assignment))
+    return found
+
+
+def _read_options(words: list[str]) -> tuple[str | None, list[str], list[str]]:
+    """MODEL, the options that we share with vLLM, and the names of those that we do not."""
+    model: str | None = None
+    kept: list[str] = []
+    ignored: list[str] = []
+    index = 0
+    while index < len(words):
+        word = words[index]
+        index += 1
+        if not word.startswith("-") or word == "-":
+            # Values of unknown options were taken with them: the first word left is MODEL.
+            model = model if model is not None else word
+            continue
+        name, equals, value = word.partition("=")
+        name = SHORT.get(name, name.replace("_", "-"))
+        if not equals and not _is_flag(name):
+            taken = _values(words[index:], name)
+            index += len(taken)
+            value = taken[0] if taken else ""
+            equals = "=" if taken else ""
+        if name == "--model":
+            model = value
+        elif name in CARRIED:
+            kept.extend((name, value) if equals else (name,))
+        else:
+            ignored.append(name)
+    return model, kept, ignored
+
+
+def _is_flag(name: str) -> bool:
+    return name in FLAGS or name.startswith("--no-")
+
+
+def _values(rest: list[str], name: str) -> list[str]:
+    """The words that belong to a valued option: one, or all up to the next for lists."""
+    taken: list[str] = []
+    for word in rest:
+        if word.startswith("-") and not word[1:2].isdecimal():
+            break
+        taken.append(word)
+        if name not in LISTS:
+            break
+    return taken

@@ -1,0 +1,153 @@
+"""Option groups to the core's Request: conflicts and shapes are settled here."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from moe_doctor.cli.options import (
+    MachineOptions,
+    ModelOptions,
+    ProofOptions,
+    ReportOptions,
+    ServerOptions,
+)
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.errors import UsageError
+from moe_doctor.core.request import MachineRequest, Request
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def require_model(command: str, model: str | None) -> str:
+    """MODEL, or a `UsageError` that shows how to give it."""
+    if model:
+        return model
+    raise UsageError(
+        f"{command} needs a MODEL: a directory, a config.json, or a Hugging Face id",
+        f"for example: moe-doctor {command} nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    )
+
+
+def build_request(
+    command: str,
+    *,
+    machine: MachineOptions,
+    report: ReportOptions,
+    model: str | None = None,
+    model_options: ModelOptions | None = None,
+    server: ServerOptions | None = None,
+    proof: ProofOptions | None = None,
+    level: int = 2,
+    backends: tuple[str, ...] = (),
+) -> Request:
+    """One Request out of the groups that a command takes. Raises `UsageError`."""
+    if report.quiet and report.verbose:
+        raise UsageError("--quiet and --verbose exclude each other", "give one of them")
+    source = model_options or ModelOptions()
+    engine = server or ServerOptions()
+    limits = proof or ProofOptions()
+    return Request(
+        command=command,
+        model=model,
+        engine=engine.engine,
+        lora=engine.lora,
+        deployment=_deployment(engine),
+        machine=_machine(machine),
+        revision=source.revision,
+        hf_overrides=_overrides(source.hf_overrides),
+        backends=backends,
+        level=level,
+        offline=source.offline,
+        timeout_s=limits.timeout,
+        require_proof=limits.require_proof,
+        fail_on=report.fail_on,
+    )
+
+
+def _deployment(server: ServerOptions) -> Deployment:
+    tokens = server.max_num_batched_tokens
+    if tokens is not None and tokens < 1:
+        raise UsageError(f"--max-num-batched-tokens is {tokens}; expected at least 1")
+    return Deployment(
+        tensor_parallel_size=server.tensor_parallel_size,
+        data_parallel_size=server.data_parallel_size,
+        prefill_context_parallel_size=server.prefill_context_parallel_size,
+        pipeline_parallel_size=server.pipeline_parallel_size,
+        expert_parallel=server.enable_expert_parallel,
+        all2all_backend=server.all2all_backend,
+        enable_eplb=server.enable_eplb,
+        # vLLM also reads --moe-backend in any case and with dashes (config/kernel.py).
+        moe_backend=server.moe_backend.lower().replace("-", "_"),
+        quantization=server.quantization,
+        dtype=server.dtype,
+        max_num_batched_tokens=tokens,
+        max_lora_rank=server.max_lora_rank,
+    )
+
+
+def _machine(options: MachineOptions) -> MachineRequest:
+    described = {
+        "--gpu": options.gpu,
+        "--capability": options.capability,
+        "--platform": options.platform,
+        "--arch": options.arch,
+    }
+    given = [flag for flag, value in described.items() if value is not None]
+    if options.snapshot is not None and given:
+        raise UsageError(
+            f"--snapshot and {given[0]} exclude each other: a snapshot describes a whole machine",
+            "give one of them",
+        )
+    if options.capability is not None and options.arch is not None:
+        raise UsageError(
+            "--capability and --arch exclude each other: "
+            "the first describes a CUDA GPU, the second a ROCm GPU",
+            "give one of them",
+        )
+    for flag, value in (*described.items(), ("--snapshot", options.snapshot)):
+        if value is not None and not value.strip():
+            raise UsageError(f"{flag} is empty; expected a value")
+    return MachineRequest(
+        gpu=options.gpu,
+        capability=options.capability,
+        platform=options.platform,
+        arch=options.arch,
+        snapshot=options.snapshot,
+        with_packages=tuple(options.with_packages or ()),
+        without_packages=tuple(options.without_packages or ()),
+        environment=_environment(options.env or []),
+    )
+
+
+def _environment(assignments: list[str]) -> dict[str, str]:
+    environment: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not _VARIABLE.fullmatch(name):
+            raise UsageError(
+                f"--env is {assignment[:80]!r}; expected NAME=VALUE",
+                "for example: --env VLLM_USE_FLASHINFER_MOE_FP16=1",
+            )
+        environment[name] = value
+    return environment
+
+
+def _overrides(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        overrides = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+        raise UsageError(
+            f"--hf-overrides is not JSON: {reason}",
+            """quote it for the shell: --hf-overrides '{"num_experts_per_tok": 4}'""",
+        ) from error
+    if not isinstance(overrides, dict):
+        raise UsageError(
+            f"--hf-overrides is a JSON {type(overrides).__name__}; expected an object",
+            """for example: --hf-overrides '{"num_experts_per_tok": 4}'""",
+        )
+    return overrides

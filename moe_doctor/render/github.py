@@ -1,0 +1,63 @@
+"""The report as workflow commands: an annotation per finding, and notices with the answer."""
+
+from __future__ import annotations
+
+from moe_doctor.core.findings import Finding, Severity
+from moe_doctor.core.report import Report
+from moe_doctor.render.escape import github_message, github_property, one_line
+from moe_doctor.render.words import (
+    backend_phrase,
+    error_phrase,
+    find_proof,
+    lora_label,
+    proof_numbers,
+    proof_result,
+    selection_label,
+    verdict_phrase,
+)
+
+_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+
+
+def render_github(report: Report) -> str:
+    """One command per line; nothing else, so that no text of others can start a command."""
+    lines = [_command("notice", title, message) for title, message in _answers(report)]
+    findings = sorted(report.findings, key=lambda finding: finding.severity.rank)
+    lines += [
+        _command(_LEVELS[each.severity], f"{each.code} {each.name}", _message(each))
+        for each in findings
+    ]
+    level = "error" if report.exit_code else "notice"
+    lines.append(_command(level, "moe-doctor", verdict_phrase(report)))
+    return "\n".join(lines) + "\n"
+
+
+def _answers(report: Report) -> list[tuple[str, str]]:
+    answers = []
+    for selection in report.selections:
+        label = selection_label(report, selection)
+        title = lora_label(selection.lora) + (f", {label}" if label else "")
+        message = backend_phrase(selection)
+        if selection.kernel:
+            message += f" ({one_line(selection.kernel)})"
+        if selection.error is not None:
+            message += f": {error_phrase(selection.error)}"
+        if selection.crash is not None:
+            message += f"; the server dies later: {error_phrase(selection.crash)}"
+        proof = find_proof(report, selection)
+        if proof is not None:
+            numbers = proof_numbers(proof)
+            message += f"; proof {proof_result(proof)}" + (f", {numbers}" if numbers else "")
+        answers.append((title, message))
+    return answers
+
+
+def _message(finding: Finding) -> str:
+    parts = [finding.message]
+    if finding.remediation is not None:
+        parts += [finding.remediation.text, *finding.remediation.commands]
+    return "\n".join(part for part in parts if part)
+
+
+def _command(level: str, title: str, message: str) -> str:
+    return f"::{level} title={github_property(title)}::{github_message(message)}"

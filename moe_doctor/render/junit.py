@@ -1,0 +1,106 @@
+"""The report as JUnit XML: one case per selection, per proof and per finding."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from moe_doctor.core.findings import Finding, Severity
+from moe_doctor.core.proof import Proof, ProofOutcome
+from moe_doctor.core.report import Report
+from moe_doctor.core.selection import Outcome, Selection
+from moe_doctor.render.escape import one_line, visible
+from moe_doctor.render.text_proofs import proof_remarks
+from moe_doctor.render.words import (
+    backend_phrase,
+    engine_name,
+    error_phrase,
+    lora_label,
+    model_title,
+    proof_result,
+    selection_label,
+    verdict_phrase,
+)
+
+_LIMITS = {"error": Severity.ERROR.rank, "warning": Severity.WARNING.rank, "never": -1}
+
+
+def render_junit(report: Report) -> str:
+    """A document with one suite; what makes the exit code 1 is a failure."""
+    suite = ElementTree.Element("testsuite", name=_suite_name(report))
+    for selection in report.selections:
+        _selection(suite, report, selection)
+    for proof in report.proofs:
+        _proof(suite, report, proof)
+    for finding in report.findings:
+        _finding(suite, report, finding)
+    if report.inconclusive:
+        case = _case(suite, "verdict", "conclusive")
+        _child(case, "error", report.inconclusive, "inconclusive")
+    _child(suite, "system-out", verdict_phrase(report))
+    cases = suite.findall("testcase")
+    suite.set("tests", str(len(cases)))
+    for tag, total in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(total, str(sum(case.find(tag) is not None for case in cases)))
+    suite.set("time", f"{report.elapsed_s:.3f}")
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def _suite_name(report: Report) -> str:
+    subject = "" if report.model is None else f" {model_title(report.model)}"
+    engine = "" if report.engine is None else f" on {engine_name(report.engine)}"
+    return f"moe-doctor {report.command}{subject}{engine}"
+
+
+def _selection(suite: ElementTree.Element, report: Report, selection: Selection) -> None:
+    label = selection_label(report, selection)
+    name = lora_label(selection.lora) + (f", {label}" if label else "")
+    case = _case(suite, "selection", name)
+    if selection.outcome is Outcome.NOT_APPLICABLE:
+        _child(case, "skipped", selection.note or "not judged")
+    # A refusal or a later crash counts by its finding; here it is only told.
+    told = [f"{backend_phrase(selection)} {one_line(selection.kernel or '')}".strip()]
+    told += [error_phrase(each) for each in (selection.error, selection.crash) if each is not None]
+    _child(case, "system-out", "\n".join(told))
+
+
+def _proof(suite: ElementTree.Element, report: Report, proof: Proof) -> None:
+    name = f"{proof.backend_option}, {lora_label(proof.lora)}, layers {proof.moe_layers}"
+    case = _case(suite, "proof", name)
+    case.set("time", f"{sum(each.elapsed_ms for each in proof.cases) / 1000:.3f}")
+    text = "; ".join(proof_remarks(report, proof))
+    match proof.outcome:
+        case ProofOutcome.SKIPPED | ProofOutcome.NOT_RUN:
+            _child(case, "skipped", proof.reason or proof_result(proof))
+        case ProofOutcome.FAILED:
+            _child(case, "failure", text, proof.reason or "failed")
+        case ProofOutcome.CRASHED | ProofOutcome.TIMED_OUT:
+            _child(case, "error", text, proof.reason or proof_result(proof))
+        case ProofOutcome.PASSED:
+            _child(case, "system-out", text)
+
+
+def _finding(suite: ElementTree.Element, report: Report, finding: Finding) -> None:
+    case = _case(suite, "finding", f"{finding.code} {finding.name}")
+    parts = [f"{finding.severity.value}: {finding.message}"]
+    if finding.remediation is not None:
+        parts += [finding.remediation.text, *finding.remediation.commands]
+    text = "\n".join(part for part in parts if part)
+    if finding.severity.rank <= _LIMITS[report.fail_on]:
+        _child(case, "failure", text, finding.message)
+    else:
+        _child(case, "system-out", text)
+
+
+def _case(suite: ElementTree.Element, group: str, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(
+        suite, "testcase", classname=f"moe-doctor.{group}", name=one_line(name)
+    )
+
+
+def _child(parent: ElementTree.Element, tag: str, text: str, message: str = "") -> None:
+    attributes = {"message": one_line(message)} if message else {}
+    child = ElementTree.SubElement(parent, tag, attributes)
+    child.text = "\n".join(visible(line) for line in text.splitlines())

@@ -1,0 +1,85 @@
+"""The trace: every candidate in the engine's order, with yes or no and the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from moe_doctor.core.report import Report
+from moe_doctor.core.selection import Candidate, Outcome, Selection
+from moe_doctor.render import Layout
+from moe_doctor.render.escape import one_line
+from moe_doctor.render.grid import Cell, Line, grid
+from moe_doctor.render.words import lora_label, selection_label
+
+_LIST_ONE_BY_ONE = 2
+
+
+def why_lines(report: Report, layout: Layout) -> list[Line]:
+    """One block of rows per distinct trace; empty when nothing was selected."""
+    rows: list[tuple[Cell, ...]] = []
+    for label, selection in _merged(report):
+        start = label
+        for cells in _trace_rows(selection, layout):
+            title = Cell("" if rows else "Why", "strong")
+            rows.append((title, Cell(start), *cells))
+            start = ""
+    return grid(rows, layout.width)
+
+
+def _merged(report: Report) -> Iterable[tuple[str, Selection]]:
+    """Selections with equal traces told once, labelled with all the layers that they cover."""
+    merged: dict[tuple[object, ...], tuple[Selection, list[str]]] = {}
+    per_lora: dict[bool, int] = {}
+    for selection in report.selections:
+        if selection.outcome is Outcome.NOT_APPLICABLE and not selection.trace:
+            continue
+        per_lora[selection.lora] = per_lora.get(selection.lora, 0) + 1
+        key = (selection.lora, selection.trace, selection.note, selection.backend)
+        merged.setdefault(key, (selection, []))[1].append(selection_label(report, selection))
+    for selection, labels in merged.values():
+        label = lora_label(selection.lora)
+        if len(labels) < per_lora[selection.lora] and any(labels):
+            label += f", {'; '.join(labels)}"
+        yield label, selection
+
+
+def _trace_rows(selection: Selection, layout: Layout) -> list[tuple[Cell, ...]]:
+    """Rows of (backend, yes/no/-, reason), with the engine's shortcut on the chosen one."""
+    rows: list[tuple[Cell, ...]] = []
+    waiting: list[Candidate] = []
+    noted = not selection.note
+    for candidate in selection.trace:
+        if not candidate.asked and not layout.verbose:
+            waiting.append(candidate)
+            continue
+        rows.extend(_not_asked(waiting))
+        waiting = []
+        reason = one_line(candidate.reason)
+        if not candidate.asked:
+            judged = "would be accepted" if candidate.accepted else "would be rejected"
+            reason = f"not asked; {judged}" + (f": {reason}" if reason else "")
+            rows.append((Cell(_name(candidate)), Cell("-", "dim"), Cell(reason, "dim")))
+            continue
+        chosen = candidate.accepted and candidate.backend == selection.backend
+        if chosen and not noted:
+            reason = "; ".join(part for part in (reason, one_line(selection.note)) if part)
+            noted = True
+        mark = Cell("yes", "good") if candidate.accepted else Cell("no", "bad")
+        rows.append((Cell(_name(candidate), "strong" if chosen else ""), mark, Cell(reason)))
+    rows.extend(_not_asked(waiting))
+    if not noted:
+        rows.append((Cell(), Cell(), Cell(one_line(selection.note))))
+    return rows
+
+
+def _not_asked(waiting: list[Candidate]) -> list[tuple[Cell, ...]]:
+    """Candidates that the engine never looked at: one row each, or one for many."""
+    if len(waiting) <= _LIST_ONE_BY_ONE:
+        return [(Cell(_name(each)), Cell("-", "dim"), Cell("not asked", "dim")) for each in waiting]
+    names = ", ".join(_name(each) for each in waiting)
+    first = Cell(f"{len(waiting)} others", "dim")
+    return [(first, Cell("-", "dim"), Cell(f"not asked: {names}", "dim"))]
+
+
+def _name(candidate: Candidate) -> str:
+    return one_line(candidate.backend)
