@@ -1,0 +1,69 @@
+"""GLM 4.5 to 5."""
+
+from __future__ import annotations
+
+from moe_doctor.models.families.deepseek import DEEPSEEK_LAYER
+from moe_doctor.models.family import Family
+from moe_doctor.models.layer_rules import after_dense
+from moe_doctor.models.routing import routing
+
+_GLM4_ROUTING = routing(scoring="sigmoid", bias=True, grouped=True, default_group=1)
+"""vLLM 0.33 glm4_moe.py: always sigmoid with a correction bias."""
+
+FAMILIES = (
+    Family(
+        name="GLM-4-MoE",
+        model_types=("glm4_moe", "glm4v_moe_text", "glm4v_moe", "solar_open"),
+        architectures=(
+            "Glm4MoeForCausalLM",
+            "Glm4vMoeForConditionalGeneration",
+            "SolarOpenForCausalLM",
+        ),
+        experts=("n_routed_experts",),
+        width=("moe_intermediate_size",),
+        layers=after_dense(),
+        routing=_GLM4_ROUTING,
+        defaults={
+            "n_routed_experts": 128,
+            "num_experts_per_tok": 8,
+            "n_shared_experts": 1,
+            "moe_intermediate_size": 1408,
+            "first_k_dense_replace": 1,
+        },
+    ),
+    Family(
+        name="GLM-4-MoE-Lite",
+        model_types=("glm4_moe_lite",),
+        architectures=("Glm4MoeLiteForCausalLM",),
+        experts=("n_routed_experts",),
+        width=("moe_intermediate_size",),
+        layers=after_dense(1),
+        routing=_GLM4_ROUTING,  # vLLM 0.33 glm4_moe_lite.py: a subclass of GLM-4-MoE
+        defaults={
+            "n_routed_experts": 64,
+            "num_experts_per_tok": 4,
+            "n_shared_experts": 1,
+            "moe_intermediate_size": 1536,
+            "routed_scaling_factor": 1.8,
+        },
+    ),
+    Family(
+        name="GLM-5",
+        model_types=("glm_moe_dsa", "glm5_next"),
+        architectures=("GlmMoeDsaForCausalLM",),
+        experts=("n_routed_experts",),
+        width=("moe_intermediate_size",),
+        layers=after_dense(),
+        routing=DEEPSEEK_LAYER,
+        defaults={
+            "n_routed_experts": 256,
+            "num_experts_per_tok": 8,
+            "n_shared_experts": 1,
+            "moe_intermediate_size": 2048,
+            "first_k_dense_replace": 3,
+            "routed_scaling_factor": 2.5,
+            "scoring_func": "sigmoid",
+            "topk_method": "noaux_tc",
+        },
+    ),
+)

@@ -1,0 +1,48 @@
+"""Step 3 and 3.5."""
+
+from __future__ import annotations
+
+from moe_doctor.core.errors import ModelError
+from moe_doctor.models.family import Family
+from moe_doctor.models.fields import Fields, show
+from moe_doctor.models.layer_rules import enumerated_layers
+from moe_doctor.models.routing import routing
+
+
+def _clamped(fields: Fields, layer: int) -> str:
+    """Layers with a limit use a clamped step variant (vLLM 0.33 step3p5.py)."""
+    found = fields.items("swiglu_limits")
+    if found is None or layer >= len(found[1]) or found[1][layer] in (None, 0):
+        return "silu"
+    limit = found[1][layer]
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+        raise ModelError(f"swiglu_limits holds {show(limit)}; expected numbers")
+    return "swiglustep"
+
+
+FAMILIES = (
+    Family(
+        name="Step-3",
+        model_types=("step3_text", "step3", "step3_vl"),
+        architectures=("Step3TextForCausalLM", "Step3VLForConditionalGeneration"),
+        experts=("moe_num_experts",),
+        top_k=("moe_top_k",),
+        width=("moe_intermediate_size",),
+        layers=enumerated_layers,
+        routing=routing(scoring="softmax", bias=False, scaled=False),
+        activation="silu",
+        block="moe.experts",
+    ),
+    Family(
+        name="Step-3.5",
+        model_types=("step3p5", "step3p5_text", "step3p7", "step3p7_text"),
+        architectures=("Step3p5ForCausalLM", "Step3p7ForConditionalGeneration"),
+        experts=("moe_num_experts",),
+        top_k=("moe_top_k",),
+        width=("moe_intermediate_size",),
+        layers=enumerated_layers,
+        routing=routing(default_scoring="sigmoid", bias=True),
+        activation=_clamped,
+        block="moe.experts",
+    ),
+)
