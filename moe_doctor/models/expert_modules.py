@@ -21,7 +21,7 @@ PREFIXES = (
 )
 """What stands before `layers.N` in checkpoints and in engines."""
 
-PROJECTIONS = ("gate_proj", "up_proj", "down_proj", "w1", "w2", "w3")
+PROJECTIONS = ("gate_proj", "up_proj", "down_proj", "w1", "w2")
 WHOLE_TARGETS = frozenset({"Linear", "FusedMoE", "MoE"})
 """Targets of compressed-tensors that mean every module of a class."""
 
@@ -46,11 +46,14 @@ class ExpertModules:
         """Whether a declaration leaves the experts of a layer unquantized."""
         if self._matchers is None:
             self._matchers = self._compile(method, patterns, raw)
+        targets = _targets(raw) if method == "compressed-tensors" else ()
+        if not self._matchers and not targets:
+            return False
         names = self.names(layer)
         paths = _paths(names)
         if any(matcher.matches(names, paths) for matcher in self._matchers):
             return True
-        return self._untargeted(method, raw, names, paths)
+        return self._untargeted(targets, names, paths)
 
     def entry(self, layers: Mapping[str, Any], layer: int) -> object | None:
         """Entry of `quantized_layers` for the experts of a layer: theirs or one expert's."""
@@ -69,34 +72,36 @@ class ExpertModules:
         ]
         # GPTQModel's `dynamic`: a key with `-:` in front leaves modules out.
         dynamic = raw.get("dynamic")
-        for rule in dynamic if isinstance(dynamic, Mapping) else ():
-            if str(rule).startswith("-:"):
-                made.append(compile_regex(str(rule)[2:], self.skipped))
+        rules = [str(rule) for rule in dynamic] if isinstance(dynamic, Mapping) else []
+        made.extend(
+            compile_regex(rule[2:], self.skipped) for rule in rules if rule.startswith("-:")
+        )
         return [matcher for matcher in made if matcher is not None]
 
     def _untargeted(
-        self, method: str, raw: Mapping[str, Any], names: tuple[str, ...], paths: tuple[str, ...]
+        self, targets: tuple[str, ...], names: tuple[str, ...], paths: tuple[str, ...]
     ) -> bool:
         """compressed-tensors: experts that no group's targets name stay as they are."""
-        groups = raw.get("config_groups")
-        if method != "compressed-tensors" or not isinstance(groups, Mapping):
-            return False
-        targets = [
-            str(target)
-            for group in groups.values()
-            if isinstance(group, Mapping) and isinstance(group.get("targets"), (list, tuple))
-            for target in group["targets"]
-        ]
-        if not targets or not WHOLE_TARGETS.isdisjoint(targets):
-            return False
-        for target in dict.fromkeys(targets):
+        for target in targets:
             if target.startswith("re:"):
                 rule = compile_regex(target[3:], self.skipped)
                 if rule is None or rule.matches(names, paths):
                     return False
             elif any(path.endswith(target) for path in (*names, *paths)):
                 return False
-        return True
+        return bool(targets)
+
+
+def _targets(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Targets of all groups; empty when one of them means every linear module."""
+    groups = raw.get("config_groups")
+    targets = [
+        str(target)
+        for group in (groups.values() if isinstance(groups, Mapping) else ())
+        if isinstance(group, Mapping) and isinstance(group.get("targets"), (list, tuple))
+        for target in group["targets"]
+    ]
+    return () if not WHOLE_TARGETS.isdisjoint(targets) else tuple(dict.fromkeys(targets))
 
 
 def _paths(names: tuple[str, ...]) -> tuple[str, ...]:

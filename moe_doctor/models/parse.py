@@ -129,7 +129,7 @@ def _has_experts(fields: Fields, row: Family, *, known: bool) -> bool:
                 "--hf-overrides",
             )
         return False
-    if isinstance(found[1], (list, tuple)) and (row.banks is not None or row.view is not None):
+    if isinstance(found[1], (list, tuple)) and (row.banks or row.view):
         return any(item not in (0, 1, None) for item in found[1])
     return fields.integer_or(0, *row.experts) > 1
 

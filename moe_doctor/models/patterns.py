@@ -17,6 +17,9 @@ MAX_LENGTH = 256
 MAX_QUANTIFIERS = 2
 """Repeats inside an expression (not counting `.*` at its ends) that are tried."""
 
+_ELSEWHERE = ("attn", "shared_expert", "lm_head", "embed", "norm", "vision", "visual")
+"""Words of modules that are never routed experts."""
+
 _ENDS = re.compile(r"^\^?(?:\.\*)+|(?:\.\*)+\$?$")
 _LAYER = re.compile(r"(?:^|\.)layers\.(?:\d+|\*)(.*)$")
 _GLOB_LAYER = re.compile(r"(?:^|\.)layers\.[\d*?\[\]!-]+(.*)$")
@@ -56,6 +59,8 @@ def compile_pattern(method: str, pattern: str, block: str, skipped: list[str]) -
 
 def compile_regex(rule: str, skipped: list[str]) -> Matcher | None:
     """An expression that is matched from the start of a path; None when it is not tried."""
+    if "|" not in rule and any(word in rule for word in _ELSEWHERE):
+        return None
     inner = _ENDS.sub("", rule)
     repeats = sum(inner.count(mark) for mark in "*+{") - inner.count("\\*") - inner.count("\\+")
     if len(rule) > MAX_LENGTH or repeats > MAX_QUANTIFIERS or len(skipped) > 16:
