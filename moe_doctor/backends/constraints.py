@@ -105,6 +105,8 @@ class Activations:
 
     names: frozenset[str]
     """Engine values, such as `silu` and `relu2_no_mul`."""
+    platforms: tuple[str, ...] = ()
+    """Platforms that this list holds for; empty = all."""
 
     stage: ClassVar[int] = 2
 
@@ -112,6 +114,8 @@ class Activations:
         """Reason when the layer's activation is not among them."""
         activation = situation.query.activation
         if activation in self.names:
+            return None
+        if self.platforms and situation.facts.platform not in self.platforms:
             return None
         return Rejection(
             f"kernel does not support MoEActivation.{activation.upper()} activation",
@@ -214,7 +218,7 @@ class RoutingMethods:
         if method in self.names:
             return None
         return Rejection(
-            f"kernel does not support routing method {method}",
+            f"kernel does not support routing method {situation.routing_text}",
             f"routes inside the kernel by {', '.join(sorted(self.names))}; "
             f"this layer's method is {method}",
         )

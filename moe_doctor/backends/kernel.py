@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from moe_doctor.backends.constraints import Constraint
 from moe_doctor.backends.situation import Rejection, Situation
@@ -56,7 +55,6 @@ class ResolvedKernel:
         return None
 
 
-@lru_cache(maxsize=1024)
 def resolve(kernel: Kernel, release: Release) -> ResolvedKernel:
     """The kernel as `release` has it."""
     held = (row.constraint for row in kernel.rows if row.span.holds(release))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from moe_doctor.backends.aiter import AITER_EXPERTS, AITER_UNQUANTIZED_EXPERTS
 from moe_doctor.backends.cpu import CPU_KERNELS
 from moe_doctor.backends.flashinfer_cutlass import FLASHINFER_EXPERTS
@@ -12,10 +14,11 @@ from moe_doctor.backends.flashinfer_trtllm import (
     TRTLLM_BF16_MODULAR,
     TRTLLM_BF16_MONOLITHIC,
 )
-from moe_doctor.backends.kernel import index
+from moe_doctor.backends.kernel import ResolvedKernel, index, resolve
 from moe_doctor.backends.moonep import MOONEP_EXPERTS
 from moe_doctor.backends.triton import BATCHED_TRITON_EXPERTS, TRITON_EXPERTS
 from moe_doctor.backends.xpu import XPU_EXPERTS
+from moe_doctor.core.release import Release
 
 KERNELS = index(
     (
@@ -34,3 +37,9 @@ KERNELS = index(
         *CPU_KERNELS,
     )
 )
+
+
+@lru_cache(maxsize=64)
+def kernels_of(release: Release) -> dict[str, ResolvedKernel]:
+    """Every kernel as `release` states it."""
+    return {name: resolve(kernel, release) for name, kernel in KERNELS.items()}

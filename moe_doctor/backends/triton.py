@@ -61,7 +61,8 @@ BATCHED_TRITON_EXPERTS = Kernel(
         row(Activations(_GATED | _PLAIN), until="0.20.2"),
         row(Activations(_GATED | _PLAIN | _TANH), since="0.21.0", until="0.29.0"),
         # 0.30.0 asks the masked activation table; on XPU the list of 0.21.0 stays
-        row(Activations(_ALL_0_28), since="0.30.0"),
+        row(Activations(_ALL_0_28, platforms=("cuda", "rocm")), since="0.30.0"),
+        row(Activations(_GATED | _PLAIN | _TANH, platforms=("xpu",)), since="0.30.0"),
         row(Format("batched")),
         row(NotBatchInvariant(), since="0.20.0"),
         row(NoLoRA(), since="0.20.0"),

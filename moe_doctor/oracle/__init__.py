@@ -1,0 +1,1 @@
+"""Which backend an engine picks: pure functions over tables, every reason kept."""

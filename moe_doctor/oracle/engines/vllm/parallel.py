@@ -1,0 +1,61 @@
+"""How a release reads the parallel sizes: when an all2all is used, and which format follows.
+
+Source: fused_moe/config.py, FusedMoEParallelConfig.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from moe_doctor.core.query import Parallel
+from moe_doctor.core.release import Release
+
+# Backends whose dispatch hands over [E, max tokens, H] (use_batched_activation_format).
+_BATCHED_0_16 = frozenset({"deepep_low_latency", "pplx"})
+_BATCHED_0_17 = frozenset({"deepep_low_latency"})
+_BATCHED_0_20 = frozenset({"deepep_low_latency", "nixl_ep"})
+
+
+def active_all2all(parallel: Parallel, release: Release) -> str | None:
+    """The all2all backend in use, or None: use_all2all_kernels of the release."""
+    wide = parallel.dp_size > 1
+    if release >= (0, 25, 0):
+        wide = wide or parallel.sp_size > 1
+    if release >= (0, 26, 0):
+        wide = wide or parallel.pcp_size > 1
+    return parallel.all2all_backend if wide and parallel.use_ep else None
+
+
+def activation_format(all2all: str | None, release: Release) -> str:
+    """`batched` or `standard`."""
+    if release >= (0, 20, 0):
+        batched = _BATCHED_0_20
+    elif release >= (0, 17, 0):
+        batched = _BATCHED_0_17
+    else:
+        batched = _BATCHED_0_16
+    return "batched" if all2all in batched else "standard"
+
+
+@lru_cache(maxsize=4096)
+def parallel_text(parallel: Parallel, release: Release) -> str:
+    """The sizes as the release prints them in a reason, for rank 0."""
+    fields: dict[str, object] = {
+        "tp_size": parallel.tp_size,
+        "pcp_size": parallel.pcp_size,
+        "dp_size": parallel.dp_size,
+        "ep_size": parallel.ep_size,
+        "tp_rank": 0,
+        "pcp_rank": 0,
+        "dp_rank": 0,
+        "ep_rank": 0,
+    }
+    if release >= (0, 17, 0):
+        fields["sp_size"] = parallel.sp_size
+    fields["use_ep"] = parallel.use_ep
+    fields["all2all_backend"] = parallel.all2all_backend
+    if release < (0, 17, 0):
+        fields["is_sequence_parallel"] = parallel.sp_size > 1
+    fields["enable_eplb"] = parallel.enable_eplb
+    inside = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    return f"FusedMoEParallelConfig({inside})"

@@ -1,0 +1,240 @@
+"""vLLM's unquantized oracle from 0.20.0 on, step by step in the order of the source.
+
+Source: fused_moe/oracle/unquantized.py, select_unquantized_moe_backend. Each step answers with a
+`Choice`, raises `Refused` where the engine raises, or returns None to pass on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from moe_doctor.backends.situation import Rejection
+from moe_doctor.core.release import Release, Span, span
+from moe_doctor.oracle.engines.vllm import unquantized as tables
+from moe_doctor.oracle.engines.vllm.facts import is_true
+from moe_doctor.oracle.walk import Choice, Refused, Walk
+
+Step = Callable[[Walk], Choice | None]
+
+_RETURNS = "returns here for LoRA, before it looks at any other backend or at --moe-backend"
+
+
+def leave_early(walk: Walk) -> Choice | None:
+    """Platforms without a choice: one backend and no experts class."""
+    platform = walk.situation.facts.platform
+    walk.notes.append(f"vLLM has one path on {platform} and returns before it looks at anything")
+    return Choice(walk.order[0], None)
+
+
+def leave_early_off_gpu(walk: Walk) -> Choice | None:
+    """TPU and out-of-tree platforms always, CPU until 0.27.1."""
+    platform = walk.situation.facts.platform
+    early = ("tpu", "oot", "cpu") if walk.release <= (0, 27, 1) else ("tpu", "oot")
+    return leave_early(walk) if platform in early else None
+
+
+def return_for_lora(walk: Walk) -> Choice | None:
+    """With LoRA the release answers before candidates, `--moe-backend` and the environment."""
+    if not walk.situation.query.lora:
+        return None
+    release = ".".join(map(str, walk.release[:2]))
+    shard = walk.situation.query.intermediate_size_per_partition
+    if walk.release >= (0, 26, 0):
+        walk.aside["TrtLlmBf16LoRAExperts"] = tables.TRTLLM
+        rejection = walk.ask_kernel("TrtLlmBf16LoRAExperts")
+        walk.notes.append(f"vLLM {release} {_RETURNS}")
+        if rejection is None and shard % 128 == 0:
+            return Choice(
+                tables.TRTLLM,
+                "TrtLlmBf16LoRAExperts",
+                "Using TrtLlmBf16LoRAExperts Unquantized MoE LoRA backend (TrtLlmBf16LoRAExperts).",
+            )
+        if rejection is None:
+            walk.overruled["TrtLlmBf16LoRAExperts"] = (
+                f"intermediate_size_per_partition is {shard}; needs a multiple of 128"
+            )
+        return Choice("TRITON", "TritonExperts", "Using TRITON Unquantized MoE LoRA backend")
+    walk.notes.append(f"vLLM {release} {_RETURNS}")
+    return Choice("TRITON", "TritonExperts")
+
+
+def return_for_moonep(walk: Walk) -> Choice | None:
+    """MoonEP's all2all owns the layout of the experts."""
+    if walk.situation.all2all != "moonep":
+        return None
+    walk.notes.append("all2all backend moonep brings its own experts")
+    return _return_or_raise(walk, "MOONEP")
+
+
+def take_explicit_name(walk: Walk) -> Choice | None:
+    """`--moe-backend`: that one or an error, never another."""
+    option = walk.situation.query.moe_backend
+    if option in tables.pass_through(walk.release):
+        return None
+    member = map_explicit_name(option, walk.release)
+    if member == "TRITON" and walk.situation.activation_format == "batched":
+        member = "BATCHED_TRITON"
+    walk.notes.append(f"--moe-backend {option} was asked for: no other backend is tried")
+    return _return_or_raise(walk, member)
+
+
+def map_explicit_name(option: str, release: Release) -> str:
+    """Member of a `--moe-backend` value; raises `Refused` for one that this oracle lacks."""
+    names = tables.explicit_names(release)
+    if option not in names:
+        raise Refused(
+            "ValueError",
+            f"moe_backend='{option}' is not supported for unquantized MoE. "
+            f"Expected one of {list(names)}.",
+        )
+    return names[option]
+
+
+def read_flashinfer_variables(walk: Walk) -> Choice | None:
+    """VLLM_USE_FLASHINFER_MOE_FP16 and VLLM_FLASHINFER_MOE_BACKEND, when set."""
+    wanted = walk.environment.get("VLLM_USE_FLASHINFER_MOE_FP16")
+    if wanted is None:
+        return None
+    if not parse_flag(wanted):
+        walk.drop(tables.FLASHINFER, "VLLM_USE_FLASHINFER_MOE_FP16=0 takes it off the list")
+        return None
+    if "VLLM_FLASHINFER_MOE_BACKEND" in walk.environment:
+        member = _flashinfer_member(walk)
+        walk.notes.append(
+            "VLLM_USE_FLASHINFER_MOE_FP16=1 and VLLM_FLASHINFER_MOE_BACKEND name this backend"
+        )
+        return _return_or_raise(walk, member)
+    for member in tables.FLASHINFER:
+        kernel, _ = walk.ask(member)
+        if kernel is not None:
+            walk.notes.append("VLLM_USE_FLASHINFER_MOE_FP16=1 tries FlashInfer alone")
+            return Choice(member, kernel, _log(walk, member))
+    raise Refused(
+        "NotImplementedError",
+        "Found VLLM_USE_FLASHINFER_MOE_FP16=1, but no FlashInfer unquantized MoE backend "
+        "supports the configuration.",
+    )
+
+
+def read_aiter_variables(walk: Walk) -> Choice | None:
+    """VLLM_ROCM_USE_AITER and VLLM_ROCM_USE_AITER_MOE, when either is set, on any platform."""
+    environment = walk.environment
+    names = ("VLLM_ROCM_USE_AITER", "VLLM_ROCM_USE_AITER_MOE")
+    if not any(name in environment for name in names):
+        return None
+    enabled = is_true(environment, names[0], default=False)
+    enabled = enabled and is_true(environment, names[1], default=True)
+    if walk.release >= (0, 28, 0) and "rdna_aiter" in walk.situation.facts.features:
+        enabled = False
+    if not enabled:
+        walk.drop(("AITER",), "the VLLM_ROCM_USE_AITER variables take it off the list")
+        return None
+    if walk.release <= (0, 30, 0):
+        walk.notes.append("VLLM_ROCM_USE_AITER=1: AITER or an error")
+        return _return_or_raise(walk, "AITER")
+    kernel, rejection = walk.ask("AITER")
+    if kernel is not None:
+        walk.notes.append("VLLM_ROCM_USE_AITER=1: AITER is tried first")
+        return Choice("AITER", kernel, _log(walk, "AITER"))
+    walk.notes.append(
+        "VLLM_ROCM_USE_AITER=1 was asked for, but AITER "
+        f"{rejection.doctor if rejection else 'has no kernel'}: the others are tried"
+    )
+    walk.drop(("AITER",), rejection.doctor if rejection else "has no kernel")
+    return None
+
+
+def take_first_that_fits(walk: Walk) -> Choice | None:
+    """The candidates in order."""
+    for member in walk.order:
+        kernel, _ = walk.ask(member)
+        if kernel is not None:
+            return Choice(member, kernel, _log(walk, member))
+    raise Refused(
+        "NotImplementedError",
+        "No Unquantized MoE backend supports the deployment configuration.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramStep:
+    """A step and the releases that have it."""
+
+    step: Step
+    """What is done."""
+    span: Span
+    """Releases."""
+
+
+PROGRAM: tuple[ProgramStep, ...] = (
+    ProgramStep(leave_early_off_gpu, span("0.20.0")),
+    # PR 40273
+    ProgramStep(return_for_lora, span("0.20.0")),
+    ProgramStep(return_for_moonep, span("0.31.0")),
+    ProgramStep(take_explicit_name, span("0.20.0")),
+    ProgramStep(read_flashinfer_variables, span("0.20.0", "0.23.0")),
+    ProgramStep(read_aiter_variables, span("0.20.0")),
+    ProgramStep(take_first_that_fits, span("0.20.0")),
+)
+
+
+@lru_cache(maxsize=64)
+def program(release: Release) -> tuple[Step, ...]:
+    """The steps that `release` has, in order."""
+    return tuple(one.step for one in PROGRAM if one.span.holds(release))
+
+
+def parse_flag(text: str) -> bool:
+    """A 0/1 variable as vLLM reads it; raises `Refused` where int() would raise."""
+    try:
+        return bool(int(text))
+    except ValueError as error:
+        raise Refused("ValueError", str(error)) from None
+
+
+def _flashinfer_member(walk: Walk) -> str:
+    """get_flashinfer_moe_backend(), then the unquantized oracle's reading of it."""
+    name = walk.environment["VLLM_FLASHINFER_MOE_BACKEND"]
+    capability = walk.situation.facts.capability
+    if name not in ("throughput", "latency", "masked_gemm"):
+        raise Refused(
+            "ValueError",
+            f"Invalid value '{name}' for VLLM_FLASHINFER_MOE_BACKEND. "
+            "Valid options: ['throughput', 'latency', 'masked_gemm'].",
+        )
+    if name == "masked_gemm":
+        raise Refused(
+            "ValueError",
+            "FlashInfer MOE backend FlashinferMoeBackend.CUTEDSL does not support unquantized MoE.",
+        )
+    if name == "latency" and capability is not None and capability[0] == 10:
+        return tables.TRTLLM
+    return tables.CUTLASS
+
+
+def _return_or_raise(walk: Walk, member: str) -> Choice:
+    kernel, rejection = walk.ask(member)
+    if kernel is not None:
+        return Choice(member, kernel, _log(walk, member))
+    raise Refused("ValueError", unsupported(walk, member, rejection))
+
+
+def unsupported(walk: Walk, member: str, rejection: Rejection | None) -> str:
+    """The engine's sentence about a backend that cannot take the deployment."""
+    value = walk.backends[member].value
+    if rejection is None:
+        return f"Unquantized MoE backend '{value}' does not support the deployment configuration."
+    return (
+        f"Unquantized MoE backend {value} does not support the deployment configuration "
+        f"since {rejection.engine}."
+    )
+
+
+def _log(walk: Walk, member: str) -> str:
+    values = [walk.backends[one].value for one in walk.order]
+    return (
+        f"Using {walk.backends[member].value} Unquantized MoE backend out of potential "
+        f"backends: {values}."
+    )

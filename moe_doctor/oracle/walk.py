@@ -1,0 +1,173 @@
+"""The engine-neutral part of a selection: ordered candidates, judged once each, reasons kept.
+
+An engine's program is a sequence of steps over a `Walk`; each step either answers or passes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from moe_doctor.backends.kernel import ResolvedKernel
+from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.release import Release
+from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One entry of an engine's backend enum, as one release has it."""
+
+    member: str
+    """Name of the enum member."""
+    value: str
+    """What the engine logs."""
+    kernels: tuple[str, ...] = ()
+    """Experts classes in the order in which they are asked."""
+    option: str | None = None
+    """What `--moe-backend` calls it; None where no value does."""
+
+
+class Refused(Exception):  # noqa: N818 - the engine refuses, nothing failed here
+    """The engine raises here: ends the program."""
+
+    def __init__(self, type_: str, message: str) -> None:
+        super().__init__(message)
+        self.error = EngineError(type_, message)
+
+
+@dataclass(slots=True)
+class Walk:
+    """One selection in progress: the situation, the candidates left, and every judgement."""
+
+    situation: Situation
+    """The question and the machine."""
+    release: Release
+    """Whose rules hold."""
+    kernels: Mapping[str, ResolvedKernel]
+    """The release's kernels by class name."""
+    backends: Mapping[str, Backend]
+    """The release's backends by member name."""
+    environment: Mapping[str, str]
+    """Variables that the engine would see."""
+    order: list[str] = field(default_factory=list)
+    """Members still to be tried, in order; steps may remove some."""
+    shown: list[str] = field(default_factory=list)
+    """Members for the trace, in the engine's first order."""
+    asked: list[str] = field(default_factory=list)
+    """Class names that the engine itself asked, in order."""
+    notes: list[str] = field(default_factory=list)
+    """Why the walk was cut short or turned."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Members that a step took off the list: why."""
+    aside: dict[str, str] = field(default_factory=dict)
+    """Classes asked by a step alone -> the member that they belong to."""
+    overruled: dict[str, str] = field(default_factory=dict)
+    """Classes that fit and were passed over by a step's own condition: why."""
+    _judged: dict[str, Rejection | None] = field(default_factory=dict)
+
+    def judge(self, kernel: str) -> Rejection | None:
+        """Whether a class can take the situation; computed once."""
+        if kernel not in self._judged:
+            self._judged[kernel] = self.kernels[kernel].judge(self.situation)
+        return self._judged[kernel]
+
+    def ask(self, member: str) -> tuple[str | None, Rejection | None]:
+        """Ask a backend's classes in order as the engine does: (class, None) or (None, why)."""
+        if member not in self.shown:
+            self.shown.insert(0, member)
+        rejection: Rejection | None = None
+        for kernel in self.backends[member].kernels:
+            rejection = self.ask_kernel(kernel)
+            if rejection is None:
+                return kernel, None
+        return None, rejection
+
+    def ask_kernel(self, kernel: str) -> Rejection | None:
+        """Ask one class as the engine does."""
+        self.asked.append(kernel)
+        return self.judge(kernel)
+
+    def drop(self, members: Iterable[str], why: str) -> None:
+        """Take members off the list."""
+        for member in members:
+            if member in self.order:
+                self.order.remove(member)
+                self.left_out[member] = why
+
+    def trace(self, chosen: str | None, kernel: str | None) -> tuple[Candidate, ...]:
+        """Every candidate, those that the engine never asked marked as such."""
+        out = [self._candidate(self.aside[name], name, chosen, kernel) for name in self.aside]
+        members = self.shown if chosen is None or chosen in self.shown else [chosen, *self.shown]
+        for member in members:
+            backend = self.backends[member]
+            if not backend.kernels:
+                out.append(Candidate(backend.value, None, True, "the only path on this platform"))
+            out.extend(self._candidate(member, name, chosen, kernel) for name in backend.kernels)
+        return tuple(out)
+
+    def _candidate(
+        self, member: str, name: str, chosen: str | None, kernel: str | None
+    ) -> Candidate:
+        value = self.backends[member].value
+        asked = name in self.asked
+        if member == chosen and name == kernel:
+            reason = self.notes[0] if self.notes else "first that fits"
+            return Candidate(value, name, True, reason, asked=True)
+        rejection = self.judge(name)
+        if rejection is not None:
+            return Candidate(value, name, False, rejection.doctor, asked, rejection.engine)
+        if member in self.left_out:
+            return Candidate(value, name, False, self.left_out[member], asked=False)
+        if name in self.overruled:
+            return Candidate(value, name, False, self.overruled[name], asked=asked)
+        return Candidate(value, name, True, "fits too; comes later", asked=asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a step decided."""
+
+    member: str
+    """Backend member."""
+    kernel: str | None
+    """Experts class, None where the oracle names none."""
+    log: str = ""
+    """The engine's INFO line."""
+    runs: str | None = None
+    """The class that ends up running, when it is not `kernel`."""
+
+
+def selected(walk: Walk, choice: Choice, oracle: str, *, moe_layers: int, lora: bool) -> Selection:
+    """The `Selection` of a choice."""
+    backend = walk.backends[choice.member]
+    return Selection(
+        moe_layers=moe_layers,
+        lora=lora,
+        oracle=oracle,
+        outcome=Outcome.SELECTED,
+        backend=backend.value,
+        backend_option=backend.option,
+        kernel=choice.kernel,
+        runs=choice.runs or choice.kernel,
+        engine_log=choice.log or None,
+        note="; ".join(walk.notes),
+        trace=walk.trace(choice.member, choice.kernel or choice.runs),
+        activation_format=walk.situation.activation_format,
+    )
+
+
+def refused(
+    walk: Walk, error: EngineError, oracle: str, *, moe_layers: int, lora: bool
+) -> Selection:
+    """The `Selection` of an exception."""
+    return Selection(
+        moe_layers=moe_layers,
+        lora=lora,
+        oracle=oracle,
+        outcome=Outcome.ERROR,
+        error=error,
+        note="; ".join(walk.notes),
+        trace=walk.trace(None, None),
+        activation_format=walk.situation.activation_format,
+    )
