@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from moe_doctor import __version__
 from moe_doctor.cli.binding import bind
-from moe_doctor.cli.command import DoctorCommand
+from moe_doctor.cli.command import DoctorCommand, plain_help
 from moe_doctor.cli.console import write_stdout
 from moe_doctor.core.errors import UnknownNameError
 
@@ -38,6 +38,10 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 class CommandGroup(TyperGroup):
     """A group that imports a command's module when the command is asked for."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The --help option, without what Typer would load for it."""
+        return plain_help(super().get_help_option(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Every command's name."""

@@ -1,34 +1,32 @@
-"""Groups of options as dataclasses, unfolded into the flat signature that Typer reads.
+"""Groups of options as small classes, unfolded into the flat signature that Typer reads.
 
-Every flag is spelled once, on a dataclass field in `moe_doctor.cli.options`. A command takes whole
-groups; `bind` gives Typer a function with one parameter per field and fills the groups again.
+Every flag is spelled once, on a group in `moe_doctor.cli.options`. A command takes whole groups;
+`bind` gives Typer a function with one parameter per option and fills the groups again.
+
+Groups are not dataclasses and annotations are never evaluated: both would cost 20 ms at every
+start (CPython 3.11, x86-64 virtual machine).
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from copy import copy
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
-from typer.models import OptionInfo, ParameterInfo
+import typer
 
 ENVIRONMENT_PREFIX = "MOE_DOCTOR_"
 KINDS = "__moe_doctor_kinds__"
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(NamedTuple):
     """A value out of a short list."""
 
     values: tuple[str, ...]
     """What is accepted, as typed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Within:
+class Within(NamedTuple):
     """A number within limits, both included."""
 
     low: float
@@ -37,30 +35,40 @@ class Within:
     """Largest accepted value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Suffixed:
+class Suffixed(NamedTuple):
     """A whole number that may end in k, m, g (1000s) or K, M, G (1024s), as vLLM reads it."""
 
+    low: int
+    """Smallest accepted value."""
 
-Limit = OneOf | Within | Suffixed | None
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a parameter's text is turned into."""
+class Kind(NamedTuple):
+    """One parameter: how it is spelled, and what its text is turned into."""
 
     name: str
     """The parameter's name in Python."""
-    flag: str
-    """How a message calls it: its first long flag, or its metavar."""
     base: type
     """`str`, `int`, `float` or `bool`."""
-    many: bool = False
+    default: Any
+    """Its value when nobody gives one; None for none."""
+    flags: tuple[str, ...]
+    """Click's declarations; empty for an argument."""
+    metavar: str | None
+    """How the help calls its value."""
+    help: str
+    """What the help says."""
+    many: bool
     """Whether it may be given several times."""
-    limit: Limit = None
+    limit: OneOf | Within | Suffixed | None
     """What values are accepted."""
-    section: str = ""
+    section: str
     """Heading that the help lists it under."""
+
+    @property
+    def flag(self) -> str:
+        """How a message calls it: its first long flag, or its metavar."""
+        long = (each for each in self.flags if each.startswith("--"))
+        return next(long, self.metavar or self.name).split("/", maxsplit=1)[0]
 
     @property
     def variable(self) -> str:
@@ -68,36 +76,102 @@ class Kind:
         return ENVIRONMENT_PREFIX + self.flag.lstrip("-").replace("-", "_").upper()
 
 
+class Declaration(NamedTuple):
+    """What a group's body says about one of its options."""
+
+    flags: tuple[str, ...]
+    default: Any
+    metavar: str | None
+    help: str
+    limit: OneOf | Within | Suffixed | None
+
+
+def option(
+    *flags: str,
+    help: str,
+    default: Any = None,
+    metavar: str | None = None,
+    limit: OneOf | Within | Suffixed | None = None,
+) -> Any:
+    """One option of a group: `name: int = option("--name", help=...)`."""
+    return Declaration(flags, default, metavar, help, limit)
+
+
+def argument(metavar: str, *, help: str) -> Any:
+    """One optional positional argument of a group."""
+    return Declaration((), None, metavar, help, None)
+
+
+class OptionGroup:
+    """Base of the groups: keeps the declarations, and holds the values of one command line."""
+
+    kinds: tuple[Kind, ...] = ()
+    """The group's options in order; filled in per subclass."""
+
+    def __init_subclass__(cls) -> None:
+        kinds = []
+        for name, annotation in cls.__annotations__.items():
+            base, many = _TYPES[annotation]
+            declared: Declaration = cls.__dict__[name]
+            kinds.append(
+                Kind(
+                    name=name,
+                    base=base,
+                    default=declared.default,
+                    flags=declared.flags,
+                    metavar=declared.metavar,
+                    help=declared.help,
+                    many=many,
+                    limit=declared.limit,
+                    section=(cls.__doc__ or "").splitlines()[0],
+                )
+            )
+        cls.kinds = tuple(kinds)
+
+    def __init__(self, **values: Any) -> None:
+        for kind in self.kinds:
+            value = values.pop(kind.name, kind.default)
+            # Typer hands over a list, or None for an empty one.
+            setattr(self, kind.name, tuple(value or ()) if kind.many else value)
+        if values:
+            raise TypeError(f"{type(self).__name__} has no {', '.join(values)}")
+
+
+_TYPES: dict[str, tuple[type, bool]] = {
+    "str": (str, False),
+    "str | None": (str, False),
+    "int": (int, False),
+    "int | None": (int, False),
+    "float": (float, False),
+    "bool": (bool, False),
+    "bool | None": (bool, False),
+    "tuple[str, ...]": (str, True),
+}
+"""Every annotation that a group may use: its type, and whether it repeats."""
+
+
 def bind(function: Callable[..., None]) -> Callable[..., None]:
     """A function with one keyword per option; calling it calls `function` with its groups."""
-    hints = get_type_hints(function, include_extras=True)
-    groups: dict[str, type] = {}
-    parameters: list[inspect.Parameter] = []
-    kinds: dict[str, Kind] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        hint = hints[parameter.name]
-        if not is_dataclass(hint):
-            kind = read_kind(parameter.name, hint)
-            kinds[kind.name] = kind
-            parameters.append(_parameter(kind, hint, parameter.default))
-            continue
-        assert isinstance(hint, type)
-        groups[parameter.name] = hint
-        for kind, annotation, default in _unfold(hint):
-            kinds[kind.name] = kind
-            parameters.append(_parameter(kind, annotation, default))
+    groups: dict[str, type[OptionGroup]] = {
+        name: getattr(function, "__globals__")[annotation]  # noqa: B009
+        for name, annotation in function.__annotations__.items()
+        if name != "return"
+    }
+    kinds = {kind.name: kind for group in groups.values() for kind in group.kinds}
 
     def call(**values: Any) -> None:
-        arguments: dict[str, Any] = {
-            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+        arguments = {
+            name: group(**{kind.name: values[kind.name] for kind in group.kinds})
             for name, group in groups.items()
         }
-        function(**arguments, **values)
+        function(**arguments)
 
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
-    call.__annotations__ = {each.name: each.annotation for each in parameters}
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {}
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [_parameter(kind) for kind in kinds.values()]
+    )
     setattr(call, KINDS, kinds)
     return call
 
@@ -108,58 +182,21 @@ def kinds_of(callback: object) -> Mapping[str, Kind]:
     return kinds
 
 
-def group_kinds(group: type) -> tuple[Kind, ...]:
-    """The kinds of one option group, in the order of its fields."""
-    return tuple(kind for kind, _, _ in _unfold(group))
-
-
-def read_kind(name: str, annotation: Any, section: str = "") -> Kind:
-    """What `Annotated[type, typer.Option(...), limit]` says about one parameter."""
-    base, *metadata = get_args(annotation)
-    if get_origin(base) in (Union, UnionType):
-        base = next(each for each in get_args(base) if each is not type(None))
-    many = get_origin(base) is list
-    info = next(each for each in metadata if isinstance(each, ParameterInfo))
-    limit = next((each for each in metadata if isinstance(each, OneOf | Within | Suffixed)), None)
-    return Kind(
-        name=name,
-        flag=_flag(info) or name.upper(),
-        base=get_args(base)[0] if many else base,
-        many=many,
-        limit=limit,
-        section=section,
-    )
-
-
-def _unfold(group: type) -> list[tuple[Kind, Any, Any]]:
-    hints = get_type_hints(group, include_extras=True)
-    section = inspect.getdoc(group) or ""
-    unfolded = []
-    for field in fields(group):
-        default = inspect.Parameter.empty if field.default is MISSING else field.default
-        annotation = hints[field.name]
-        unfolded.append((read_kind(field.name, annotation, section), annotation, default))
-    return unfolded
-
-
-def _parameter(kind: Kind, annotation: Any, default: Any) -> inspect.Parameter:
-    base, *metadata = get_args(annotation)
-    info = copy(next(each for each in metadata if isinstance(each, ParameterInfo)))
-    if isinstance(info, OptionInfo):
-        info.envvar = kind.variable
-        info.show_envvar = False
-    return inspect.Parameter(
-        kind.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=default,
-        annotation=Annotated[base, info],
-    )
-
-
-def _flag(info: ParameterInfo) -> str:
-    """First long flag: Typer keeps the first declaration in `default` until it reads it."""
-    first = [info.default] if isinstance(info.default, str) else []
-    for declaration in (*first, *(info.param_decls or ())):
-        if declaration.startswith("--"):
-            return declaration.split("/", maxsplit=1)[0]
-    return ""
+def _parameter(kind: Kind) -> inspect.Parameter:
+    """For Typer: everything but a flag is text, because `moe_doctor.cli.coercion` converts it."""
+    annotation: Any = list[str] if kind.many else (bool if kind.base is bool else str)
+    default: Any
+    if kind.flags:
+        default = typer.Option(
+            kind.default,
+            *kind.flags,
+            metavar=kind.metavar,
+            help=kind.help,
+            envvar=kind.variable,
+            show_envvar=False,
+            show_default=kind.base is not bool,
+        )
+    else:
+        default = typer.Argument(None, metavar=kind.metavar, help=kind.help, show_default=False)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(kind.name, keyword, default=default, annotation=annotation)

@@ -73,6 +73,8 @@ def _integer(value: Any, kind: Kind, source: str) -> int:
     if not (text.removeprefix("-").isdecimal() and text.isascii() and len(text) <= 18):
         raise _error(kind, value, "a whole number", source)
     number = int(text) * factor
+    if isinstance(kind.limit, Suffixed) and number < kind.limit.low:
+        raise _error(kind, value, f"at least {kind.limit.low}", source)
     if isinstance(kind.limit, Within) and not kind.limit.low <= number <= kind.limit.high:
         raise _error(kind, value, f"{kind.limit.low:g}..{kind.limit.high:g}", source)
     return number

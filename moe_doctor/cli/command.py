@@ -11,7 +11,6 @@ from moe_doctor.cli.binding import Kind, kinds_of
 from moe_doctor.cli.coercion import coerce
 from moe_doctor.cli.config import read_defaults
 from moe_doctor.cli.console import note
-from moe_doctor.cli.pasted import is_pasted, parse_pasted
 
 
 class DoctorCommand(TyperCommand):
@@ -31,6 +30,8 @@ class DoctorCommand(TyperCommand):
         if not ctx.resilient_parsing:
             ctx.default_map = read_defaults(Path.cwd(), self.kinds)
         if "--" in args:
+            from moe_doctor.cli.pasted import is_pasted, parse_pasted
+
             split = args.index("--")
             ours, pasted = args[:split], args[split + 1 :]
             if is_pasted(pasted):
@@ -41,21 +42,33 @@ class DoctorCommand(TyperCommand):
                 args = [*line.arguments, *ours]
         return super().parse_args(ctx, _respell(args))
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """The --help option, kept away from pydantic as well."""
+        return plain_help(super().get_help_option(ctx))
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under the heading of their group."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             kind = self.kinds.get(parameter.name or "")
             record = parameter.get_help_record(ctx)
             if record is not None:
-                default = "Arguments" if parameter.param_type_name == "argument" else "Other"
-                heading = (kind.section if kind else "") or default
+                heading = kind.section if kind is not None else "Other"
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():
-            if not records:
-                continue
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+def plain_help(option: Any) -> Any:
+    """A help option that only calls back: Typer loads pydantic to coerce even its absence."""
+    if option is not None:
+
+        def process_value(ctx: Any, value: Any) -> Any:
+            return option.callback(ctx, option, value is True)
+
+        option.process_value = process_value
+    return option
 
 
 def _coerce_with(parameter: Any, kind: Kind) -> None:

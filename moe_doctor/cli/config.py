@@ -71,10 +71,9 @@ def _parse(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _known_kinds() -> dict[str, Kind]:
-    from moe_doctor.cli.binding import group_kinds
-    from moe_doctor.cli.options import SHARED_GROUPS
+    from moe_doctor.cli.options import CONFIGURABLE
 
-    return {kind.flag: kind for group in SHARED_GROUPS for kind in group_kinds(group)}
+    return {kind.flag: kind for group in CONFIGURABLE for kind in group.kinds}
 
 
 def _plain(value: Any, kind: Kind) -> Any:

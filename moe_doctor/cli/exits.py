@@ -78,7 +78,7 @@ def explain_parsing(error: Any) -> DoctorError:
         return _unknown_option(name, context, help_hint)
     message = error.format_message().splitlines()[0].rstrip(".")
     if message.startswith("Got unexpected extra argument"):
-        extra = re.sub(r"^.*?\((.*)\)$", r"\1", message.partition("argument")[2].removeprefix("s"))
+        extra = re.sub(r"^.*\(([^()]*)\)$", r"\1", message)
         return UsageError(
             f"unexpected argument: {extra}",
             f"a server's whole command line goes after two dashes: {path} -- vllm serve MODEL ...",

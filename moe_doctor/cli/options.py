@@ -6,257 +6,231 @@ docstring of a group is the heading that the help shows above it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
-
-import typer
-
-from moe_doctor.cli.binding import OneOf, Suffixed, Within
+from moe_doctor.cli.binding import OneOf, OptionGroup, Suffixed, Within, argument, option
 
 FORMATS = ("text", "json", "github", "junit", "markdown")
+PLATFORMS = ("cuda", "rocm", "xpu", "cpu", "tpu", "oot")
+FAIL_ON = ("error", "warning", "never")
 SIZES = Within(1, 65536)
 
-ModelArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="MODEL",
+
+class Target(OptionGroup):
+    """Arguments"""
+
+    model: str | None = argument(
+        "MODEL",
         help="Local directory, config.json, Hugging Face id, or id in the bundled catalogue.",
-        show_default=False,
-    ),
-]
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class ModelOptions:
-    """Model"""
-
-    revision: Annotated[
-        str | None,
-        typer.Option("--revision", metavar="REV", help="Branch, tag or commit on the hub."),
-    ] = None
-    hf_overrides: Annotated[
-        str | None,
-        typer.Option(
-            "--hf-overrides", metavar="JSON", help="Keys laid over config.json before it is read."
-        ),
-    ] = None
-    offline: Annotated[
-        bool,
-        typer.Option("--offline", help="Never touch the network (also HF_HUB_OFFLINE=1)."),
-    ] = False
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
+class ServerOptions(OptionGroup):
     """Server, spelled as for vllm serve"""
 
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            "--engine",
-            metavar="vllm[@VERSION]",
-            help="Default: the installed vLLM, else the newest release in the tables.",
-        ),
-    ] = None
-    tensor_parallel_size: Annotated[
-        int,
-        typer.Option("--tensor-parallel-size", "-tp", metavar="N", help="Ranks per weight."),
-        SIZES,
-    ] = 1
-    data_parallel_size: Annotated[
-        int,
-        typer.Option("--data-parallel-size", "-dp", metavar="N", help="Replicas of attention."),
-        SIZES,
-    ] = 1
-    prefill_context_parallel_size: Annotated[
-        int,
-        typer.Option(
-            "--prefill-context-parallel-size", "-pcp", metavar="N", help="Ranks per prompt."
-        ),
-        SIZES,
-    ] = 1
-    pipeline_parallel_size: Annotated[
-        int,
-        typer.Option("--pipeline-parallel-size", "-pp", metavar="N", help="Stages."),
-        SIZES,
-    ] = 1
-    enable_expert_parallel: Annotated[
-        bool,
-        typer.Option(
-            "--enable-expert-parallel/--no-enable-expert-parallel",
-            "-ep",
-            help="Spread experts over ranks instead of sharding each.",
-            show_default=False,
-        ),
-    ] = False
-    all2all_backend: Annotated[
-        str | None,
-        typer.Option(
-            "--all2all-backend",
-            metavar="NAME",
-            help="How tokens travel between expert-parallel ranks.",
-        ),
-    ] = None
-    enable_eplb: Annotated[
-        bool,
-        typer.Option(
-            "--enable-eplb/--no-enable-eplb",
-            help="Rebalance experts while serving.",
-            show_default=False,
-        ),
-    ] = False
-    moe_backend: Annotated[
-        str,
-        typer.Option("--moe-backend", metavar="NAME", help="Ask for one kernel backend."),
-    ] = "auto"
-    quantization: Annotated[
-        str | None,
-        typer.Option("--quantization", "-q", metavar="METHOD", help="Override the checkpoint's."),
-    ] = None
-    dtype: Annotated[
-        str,
-        typer.Option("--dtype", metavar="DTYPE", help="Dtype of unquantized weights."),
-    ] = "auto"
-    max_num_batched_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-num-batched-tokens", metavar="N", help="Largest batch of tokens; 8k, 8K work."
-        ),
-        Suffixed(),
-    ] = None
-    lora: Annotated[
-        bool | None,
-        typer.Option(
-            "--lora/--no-lora",
-            "--enable-lora/--no-enable-lora",
-            help="With LoRA, or without; neither flag: both, side by side.",
-            show_default=False,
-        ),
-    ] = None
-    max_lora_rank: Annotated[
-        int | None,
-        typer.Option("--max-lora-rank", metavar="N", help="Largest adapter rank."),
-        SIZES,
-    ] = None
+    engine: str | None = option(
+        "--engine",
+        metavar="vllm[@VERSION]",
+        help="Default: the installed vLLM, else the newest release in the tables.",
+    )
+    tensor_parallel_size: int = option(
+        "--tensor-parallel-size",
+        "-tp",
+        default=1,
+        metavar="N",
+        help="Ranks that share each weight.",
+        limit=SIZES,
+    )
+    data_parallel_size: int = option(
+        "--data-parallel-size",
+        "-dp",
+        default=1,
+        metavar="N",
+        help="Replicas of attention.",
+        limit=SIZES,
+    )
+    prefill_context_parallel_size: int = option(
+        "--prefill-context-parallel-size",
+        "-pcp",
+        default=1,
+        metavar="N",
+        help="Ranks that share a prompt.",
+        limit=SIZES,
+    )
+    pipeline_parallel_size: int = option(
+        "--pipeline-parallel-size",
+        "-pp",
+        default=1,
+        metavar="N",
+        help="Stages.",
+        limit=SIZES,
+    )
+    enable_expert_parallel: bool = option(
+        "--enable-expert-parallel/--no-enable-expert-parallel",
+        "-ep",
+        default=False,
+        help="Spread experts over ranks instead of sharding each.",
+    )
+    all2all_backend: str | None = option(
+        "--all2all-backend",
+        metavar="NAME",
+        help="How tokens travel between expert-parallel ranks.",
+    )
+    enable_eplb: bool = option(
+        "--enable-eplb/--no-enable-eplb",
+        default=False,
+        help="Rebalance experts while serving.",
+    )
+    moe_backend: str = option(
+        "--moe-backend", default="auto", metavar="NAME", help="Ask for one kernel backend."
+    )
+    quantization: str | None = option(
+        "--quantization", "-q", metavar="METHOD", help="Instead of what the checkpoint says."
+    )
+    dtype: str = option(
+        "--dtype", default="auto", metavar="DTYPE", help="Dtype of unquantized weights."
+    )
+    max_num_batched_tokens: int | None = option(
+        "--max-num-batched-tokens",
+        metavar="N",
+        help="Largest batch of tokens; 8k (8000) and 8K (8192) work.",
+        limit=Suffixed(1),
+    )
+    lora: bool | None = option(
+        "--lora/--no-lora",
+        "--enable-lora/--no-enable-lora",
+        help="With LoRA, or without; neither flag: both, side by side.",
+    )
+    max_lora_rank: int | None = option(
+        "--max-lora-rank", metavar="N", help="Largest adapter rank.", limit=SIZES
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class MachineOptions:
+class MachineOptions(OptionGroup):
     """Machine to ask about (default: this one)"""
 
-    gpu: Annotated[
-        str | None,
-        typer.Option("--gpu", metavar="NAME", help="Simulate a product: h100, b200, mi300x, ..."),
-    ] = None
-    capability: Annotated[
-        str | None,
-        typer.Option("--capability", metavar="X.Y", help="Simulate a CUDA compute capability."),
-    ] = None
-    platform: Annotated[
-        str | None,
-        typer.Option(
-            "--platform",
-            metavar="cuda|rocm|xpu|cpu|tpu|oot",
-            help="Simulate a platform.",
-        ),
-        OneOf(("cuda", "rocm", "xpu", "cpu", "tpu", "oot")),
-    ] = None
-    arch: Annotated[
-        str | None,
-        typer.Option("--arch", metavar="GFX", help="Simulate a ROCm architecture: gfx942, ..."),
-    ] = None
-    snapshot: Annotated[
-        str | None,
-        typer.Option(
-            "--snapshot", metavar="FILE", help="A machine saved by `moe-doctor env --format json`."
-        ),
-    ] = None
-    with_packages: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with", metavar="PKG[==VER]", help="Count a package as installed; repeatable."
-        ),
-    ] = None
-    without_packages: Annotated[
-        list[str] | None,
-        typer.Option("--without", metavar="PKG|all", help="Count a package as absent; repeatable."),
-    ] = None
-    env: Annotated[
-        list[str] | None,
-        typer.Option("--env", metavar="NAME=VALUE", help="Set an engine variable; repeatable."),
-    ] = None
+    gpu: str | None = option(
+        "--gpu", metavar="NAME", help="Simulate a product: h100, b200, mi300x, ..."
+    )
+    capability: str | None = option(
+        "--capability", metavar="X.Y", help="Simulate a CUDA compute capability."
+    )
+    platform: str | None = option(
+        "--platform",
+        metavar="|".join(PLATFORMS),
+        help="Simulate a platform.",
+        limit=OneOf(PLATFORMS),
+    )
+    arch: str | None = option(
+        "--arch", metavar="GFX", help="Simulate a ROCm architecture: gfx942, ..."
+    )
+    snapshot: str | None = option(
+        "--snapshot", metavar="FILE", help="A machine saved by moe-doctor env --format json."
+    )
+    with_packages: tuple[str, ...] = option(
+        "--with", metavar="PKG[==VER]", help="Count a package as installed; repeatable."
+    )
+    without_packages: tuple[str, ...] = option(
+        "--without", metavar="PKG|all", help="Count a package as absent; repeatable."
+    )
+    env: tuple[str, ...] = option(
+        "--env", metavar="NAME=VALUE", help="Set an engine variable; repeatable."
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class ProofOptions:
+class ModelOptions(OptionGroup):
+    """Model"""
+
+    revision: str | None = option(
+        "--revision", metavar="REV", help="Branch, tag or commit on the hub."
+    )
+    hf_overrides: str | None = option(
+        "--hf-overrides", metavar="JSON", help="Keys laid over config.json before it is read."
+    )
+    offline: bool = option(
+        "--offline", default=False, help="Never touch the network (also HF_HUB_OFFLINE=1)."
+    )
+
+
+class LevelOptions(OptionGroup):
+    """Depth and cost"""
+
+    level: int = option(
+        "--level",
+        default=3,
+        metavar="1..4",
+        help="1: config and files, under a second, no torch. 2: + probe and oracle, the same. "
+        "3: + a tiny forward of every chosen backend, seconds. "
+        "4: + every accepted backend, all shapes, minutes.",
+        limit=Within(1, 4),
+    )
+
+
+class BackendOptions(OptionGroup):
+    """What to prove"""
+
+    backend: tuple[str, ...] = option(
+        "--backend",
+        metavar="NAME|all",
+        help="Backend to prove, as --moe-backend spells it; repeatable.",
+    )
+
+
+class ProofOptions(OptionGroup):
     """Proof"""
 
-    timeout: Annotated[
-        float,
-        typer.Option("--timeout", metavar="SECONDS", help="Deadline of each proof."),
-        Within(0.1, 86400),
-    ] = 120.0
-    require_proof: Annotated[
-        bool,
-        typer.Option("--require-proof", help="Exit 3 unless every proof passed on a real GPU."),
-    ] = False
+    timeout: float = option(
+        "--timeout",
+        default=120.0,
+        metavar="SECONDS",
+        help="Deadline of each proof.",
+        limit=Within(0.1, 86400),
+    )
+    require_proof: bool = option(
+        "--require-proof", default=False, help="Exit 3 unless every proof passed on a real GPU."
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class LevelOptions:
-    """Depth"""
-
-    level: Annotated[
-        int,
-        typer.Option(
-            "--level",
-            metavar="1..4",
-            help="1: config and files, no torch, under a second. 2: + probe and oracle, the same. "
-            "3: + a tiny forward of every chosen backend, seconds. "
-            "4: + every accepted backend, all shapes, minutes.",
-        ),
-        Within(1, 4),
-    ] = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ReportOptions:
+class ReportOptions(OptionGroup):
     """Report"""
 
-    format: Annotated[
-        str,
-        typer.Option("--format", metavar="|".join(FORMATS), help="How the report is written."),
-        OneOf(FORMATS),
-    ] = "text"
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the report here, whole or not at all."
-        ),
-    ] = None
-    fail_on: Annotated[
-        str,
-        typer.Option(
-            "--fail-on", metavar="error|warning|never", help="Findings that make the exit code 1."
-        ),
-        OneOf(("error", "warning", "never")),
-    ] = "error"
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", help="No progress, no notes, and only the answer in text."),
-    ] = False
-    verbose: Annotated[
-        bool,
-        typer.Option("--verbose", "-v", help="Every candidate, every case, every traceback."),
-    ] = False
+    format: str = option(
+        "--format",
+        default="text",
+        metavar="|".join(FORMATS),
+        help="How the report is written.",
+        limit=OneOf(FORMATS),
+    )
+    output: str | None = option(
+        "--output", "-o", metavar="FILE", help="Write the report here, whole or not at all."
+    )
+    fail_on: str = option(
+        "--fail-on",
+        default="error",
+        metavar="|".join(FAIL_ON),
+        help="Findings that make the exit code 1.",
+        limit=OneOf(FAIL_ON),
+    )
+    quiet: bool = option(
+        "--quiet", default=False, help="No progress, no notes, and only the answer in text."
+    )
+    verbose: bool = option(
+        "--verbose", "-v", default=False, help="Every candidate, every case, every traceback."
+    )
 
 
-SHARED_GROUPS: tuple[type, ...] = (
-    ModelOptions,
+class RuleTarget(OptionGroup):
+    """Arguments"""
+
+    code: str | None = argument(
+        "CODE", help="A code such as MOE412, or a rule's name; without it, every rule."
+    )
+
+
+CONFIGURABLE: tuple[type[OptionGroup], ...] = (
     ServerOptions,
     MachineOptions,
-    ProofOptions,
+    ModelOptions,
     LevelOptions,
+    ProofOptions,
     ReportOptions,
 )
 """Groups whose options may stand in `[tool.moe-doctor]`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from moe_doctor.cli.vllm_flags import CARRIED, FLAGS, LISTS, SHORT
 from moe_doctor.core.errors import UsageError
@@ -23,8 +23,7 @@ _SERVER_MODULE = re.compile(r"vllm\.entrypoints\..*api_server")
 _SHELL_END = re.compile(r"(?:\d?>{1,2}.*|[|;&]{1,2}|\d>&\d|<.*)")
 
 
-@dataclass(frozen=True, slots=True)
-class PastedLine:
+class PastedLine(NamedTuple):
     """What a pasted line says, in our spelling."""
 
     arguments: tuple[str, ...]

@@ -67,9 +67,6 @@ def build_request(
 
 
 def _deployment(server: ServerOptions) -> Deployment:
-    tokens = server.max_num_batched_tokens
-    if tokens is not None and tokens < 1:
-        raise UsageError(f"--max-num-batched-tokens is {tokens}; expected at least 1")
     return Deployment(
         tensor_parallel_size=server.tensor_parallel_size,
         data_parallel_size=server.data_parallel_size,
@@ -82,7 +79,7 @@ def _deployment(server: ServerOptions) -> Deployment:
         moe_backend=server.moe_backend.lower().replace("-", "_"),
         quantization=server.quantization,
         dtype=server.dtype,
-        max_num_batched_tokens=tokens,
+        max_num_batched_tokens=server.max_num_batched_tokens,
         max_lora_rank=server.max_lora_rank,
     )
 
@@ -115,13 +112,13 @@ def _machine(options: MachineOptions) -> MachineRequest:
         platform=options.platform,
         arch=options.arch,
         snapshot=options.snapshot,
-        with_packages=tuple(options.with_packages or ()),
-        without_packages=tuple(options.without_packages or ()),
-        environment=_environment(options.env or []),
+        with_packages=options.with_packages,
+        without_packages=options.without_packages,
+        environment=_environment(options.env),
     )
 
 
-def _environment(assignments: list[str]) -> dict[str, str]:
+def _environment(assignments: tuple[str, ...]) -> dict[str, str]:
     environment: dict[str, str] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 STYLES = {
     "good": "green",
@@ -23,8 +23,7 @@ STYLES = {
 _NARROWEST_COLUMN = 28
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A piece of one-line text with one style."""
 
     text: str = ""

@@ -5,24 +5,24 @@ from __future__ import annotations
 from moe_doctor.cli.options import (
     LevelOptions,
     MachineOptions,
-    ModelArgument,
     ModelOptions,
     ProofOptions,
     ReportOptions,
     ServerOptions,
+    Target,
 )
 from moe_doctor.cli.output import answer
 from moe_doctor.cli.request import build_request, require_model
 
 
 def check(
+    target: Target,
     server: ServerOptions,
     machine: MachineOptions,
     source: ModelOptions,
     depth: LevelOptions,
     proof: ProofOptions,
     report: ReportOptions,
-    model: ModelArgument = None,
 ) -> None:
     """Which kernel will the engine run for MODEL, with and without LoRA, why, and does it work.
 
@@ -31,7 +31,7 @@ def check(
     answer(
         lambda: build_request(
             "check",
-            model=require_model("check", model),
+            model=require_model("check", target.model),
             model_options=source,
             server=server,
             machine=machine,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from moe_doctor.cli.options import (
     MachineOptions,
-    ModelArgument,
     ModelOptions,
     ReportOptions,
     ServerOptions,
+    Target,
 )
 from moe_doctor.cli.output import answer
 from moe_doctor.cli.request import build_request
 
 
 def select(
+    target: Target,
     server: ServerOptions,
     machine: MachineOptions,
     source: ModelOptions,
     report: ReportOptions,
-    model: ModelArgument = None,
 ) -> None:
     """Which backend would the engine choose, and why not the others; nothing is run.
 
@@ -27,7 +27,7 @@ def select(
     answer(
         lambda: build_request(
             "select",
-            model=model,
+            model=target.model,
             model_options=source,
             server=server,
             machine=machine,
