@@ -139,8 +139,7 @@ def _expert_keys(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
         show(key).strip("'")
         for key, value in values.items()
-        if isinstance(key, str)
-        and "expert" in key.lower()
+        if "expert" in str(key).lower()
         and isinstance(value, int)
         and not isinstance(value, bool)
         and value > 1

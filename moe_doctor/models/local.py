@@ -1,0 +1,66 @@
+"""Models on disk: a directory with config.json, or the file itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from moe_doctor.core.errors import ModelError, ModelNotFoundError
+from moe_doctor.models.json_files import read_json_object
+from moe_doctor.models.source import CONFIG_FILE, QUANT_FILE, ConfigFiles
+
+_HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form `org/name` (or the hub's old `name`) and nothing else."""
+    return (
+        bool(_HUB_ID.fullmatch(name))
+        and len(name) <= 96 + 1 + 96
+        and ".." not in name
+        and "--" not in name
+        and not any(part.startswith((".", "-")) for part in name.split("/"))
+        and not name.endswith(".json")
+    )
+
+
+def read_local(name: str) -> ConfigFiles | None:
+    """The config files at a path; None when there is nothing and the name may be a hub id.
+
+    Raises `ModelNotFoundError` for a path that is not there, `ModelError` for a directory
+    without config.json and for files that cannot be understood.
+    """
+    try:
+        path = Path(name).expanduser()
+        is_directory = path.is_dir()
+        exists = is_directory or os.path.lexists(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelNotFoundError(f"{name!a} is not a path or a model id: {error}") from error
+    if not exists:
+        if is_hub_id(name):
+            return None
+        raise ModelNotFoundError(
+            f"{name!a}: no such file or directory, and not a Hugging Face id",
+            "name a directory with config.json, a config.json, or org/name",
+        )
+    if is_directory:
+        return _read_directory(path)
+    config = read_json_object(path)
+    return ConfigFiles(config, _quant_beside(path.parent), "directory")
+
+
+def _read_directory(path: Path) -> ConfigFiles:
+    config = path / CONFIG_FILE
+    if not os.path.lexists(config):
+        raise ModelError(
+            f"{path} has no {CONFIG_FILE}",
+            "name the directory that holds the model's config.json",
+        )
+    return ConfigFiles(read_json_object(config), _quant_beside(path), "directory")
+
+
+def _quant_beside(directory: Path) -> dict[str, object] | None:
+    """hf_quant_config.json in the same directory, when there is one."""
+    path = directory / QUANT_FILE
+    return dict(read_json_object(path)) if os.path.lexists(path) else None
