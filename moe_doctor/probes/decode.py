@@ -69,7 +69,7 @@ def snapshot_from_dict(data: Any) -> MachineSnapshot:
             raise UsageError(f"schema is {_show(schema)}; expected {_SCHEMA!r}")
         top = _object("machine", top["machine"])
     if "platform" not in top:
-        raise UsageError(f"has no 'platform'; keys are {_show(sorted(top)[:8])}")
+        raise UsageError(f"has no 'platform'; its keys are {ascii(sorted(top)[:8])[:120]}")
     platform = _text("platform", top["platform"])
     if platform not in PLATFORMS:
         raise UsageError(f"platform is {_show(platform)}; expected one of {', '.join(PLATFORMS)}")
@@ -90,11 +90,9 @@ def snapshot_from_dict(data: Any) -> MachineSnapshot:
         python=_text("python", top.get("python", "")),
         os=_text("os", top.get("os", "")),
         cpu_arch=_text("cpu_arch", top.get("cpu_arch", "x86_64")),
+        cpu_features=_texts("cpu_features", top.get("cpu_features", [])),
         memory_bytes=_whole("memory_bytes", top.get("memory_bytes")),
-        notes=tuple(
-            _text(f"notes[{index}]", note)
-            for index, note in enumerate(_list("notes", top.get("notes", [])))
-        ),
+        notes=_texts("notes", top.get("notes", [])),
     )
 
 
@@ -179,6 +177,10 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    return tuple(_text(f"{key}[{index}]", item) for index, item in enumerate(_list(key, value)))
+
+
 def _text_or_none(key: str, value: Any) -> str | None:
     return None if value is None else _text(key, value)
 
@@ -200,9 +202,7 @@ def _flag(key: str, value: Any) -> bool:
 def _show(value: Any) -> str:
     """A value as an error message shows it: short, and plain ASCII."""
     if isinstance(value, dict | list):
-        name = "an object" if isinstance(value, dict) else "a list"
-        simple = all(isinstance(item, str) for item in value) and isinstance(value, list)
-        return ascii(value)[:120] if simple else name
+        return "an object" if isinstance(value, dict) else "a list"
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
         return "a number of hundreds of digits"
     return ascii(value)[:60]

@@ -7,6 +7,7 @@ Case, spaces, dashes and vendor words do not count, so that `H100 SXM`, `nvidia-
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from moe_doctor.core.errors import UnknownNameError
 from moe_doctor.core.machine import Gpu
@@ -31,9 +32,8 @@ def find_gpu(name: str) -> KnownGpu:
     """Product of that name; raises UnknownNameError with the nearest names."""
     index = _by_spelling()
     folded = _fold(name)
-    known = index.get(folded) or index.get(folded.removeprefix("rtx").removeprefix("rx"))
-    if known is not None and folded:
-        return known
+    if folded in index:
+        return index[folded]
     raise UnknownNameError("GPU", name, _nearest(folded, index))
 
 
@@ -73,8 +73,12 @@ def as_gpu(known: KnownGpu) -> Gpu:
 def _by_spelling() -> dict[str, KnownGpu]:
     index: dict[str, KnownGpu] = {}
     for known in KNOWN_GPUS:
-        for spelling in (known.key, known.device_name, *known.other_names, *known.aliases):
-            index.setdefault(_fold(spelling), known)
+        for spelling in (known.key, known.device_name, *known.aliases):
+            index[_fold(spelling)] = known
+    for known in KNOWN_GPUS:
+        for name in known.other_names:
+            # A variant answers under its own name: tuned configs are looked up by it.
+            index.setdefault(_fold(name), replace(known, device_name=name))
     return index
 
 

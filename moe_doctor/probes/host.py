@@ -8,6 +8,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+FEATURES = ("amx_tile", "amx_bf16", "amx_int8", "avx512f", "avx512_bf16", "avx2", "asimd", "bf16")
+"""What CPU kernels of the engines ask for, as Linux spells it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -19,6 +22,8 @@ class Host:
     """Distribution and kernel release."""
     cpu_arch: str
     """As `uname -m` says it."""
+    cpu_features: tuple[str, ...]
+    """Those of `FEATURES` that the CPU has."""
     memory_bytes: int | None
     """Physical memory; None where the system does not tell."""
 
@@ -31,6 +36,7 @@ def probe_host(root: Path = Path("/")) -> Host:
         python=platform.python_version(),
         os=f"{distribution}, {kernel}" if distribution else kernel,
         cpu_arch=platform.machine() or "unknown",
+        cpu_features=_features(root),
         memory_bytes=_memory(),
     )
 
@@ -46,6 +52,20 @@ def _distribution(root: Path) -> str:
         if match:
             return match.group(1).strip()
     return ""
+
+
+def _features(root: Path) -> tuple[str, ...]:
+    """From the first `flags` (x86) or `Features` (Arm) line of /proc/cpuinfo."""
+    try:
+        with (root / "proc/cpuinfo").open(encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                name, _, value = line.partition(":")
+                if name.strip() in ("flags", "Features"):
+                    has = set(value.split())
+                    return tuple(feature for feature in FEATURES if feature in has)
+    except OSError:
+        return ()
+    return ()
 
 
 def _memory() -> int | None:

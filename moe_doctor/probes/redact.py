@@ -31,7 +31,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bMIG-[0-9a-fA-F][0-9a-fA-F-]{3,}"), "MIG-<uuid>"),
     (re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), "<uuid>"),
     # somebody's home, also where it is not this user's
-    (re.compile(r"(?<![\w.~/-])(?:/home/|/Users/|/root(?=[/:\s\"']|$)/?)[^/:\s\"']*"), "~"),
+    (re.compile(r"(?<![\w.~/-])(?:/(?:home|Users)/[^/:\s\"']+|/root)(?=[/:\s\"']|$)"), "~"),
 )
 
 

@@ -40,6 +40,7 @@ def probe_machine(environ: Mapping[str, str] | None = None) -> MachineSnapshot:
         python=host.python,
         os=redactor.text(host.os),
         cpu_arch=host.cpu_arch,
+        cpu_features=host.cpu_features,
         memory_bytes=host.memory_bytes,
         notes=tuple(redactor.text(note) for note in (*found.notes, *notes)),
     )

@@ -23,18 +23,19 @@ class Variable:
     """Last vLLM release that reads it."""
 
 
-_ONLY_OLD = "0.20.2"
+# Deprecated in 0.23 in favour of --moe-backend, gone in 0.24.
+_DEPRECATED = "0.23.0"
 
 VARIABLES: tuple[Variable, ...] = (
     # --- FlashInfer in vLLM -----------------------------------------------------------------
-    Variable("VLLM_USE_FLASHINFER_MOE_FP16", last=_ONLY_OLD),
-    Variable("VLLM_USE_FLASHINFER_MOE_FP8", last=_ONLY_OLD),
-    Variable("VLLM_USE_FLASHINFER_MOE_FP4", last=_ONLY_OLD),
+    Variable("VLLM_USE_FLASHINFER_MOE_FP16", last=_DEPRECATED),
+    Variable("VLLM_USE_FLASHINFER_MOE_FP8", last=_DEPRECATED),
+    Variable("VLLM_USE_FLASHINFER_MOE_FP4", last=_DEPRECATED),
     Variable("VLLM_USE_FLASHINFER_MOE_INT4"),
-    Variable("VLLM_USE_FLASHINFER_MOE_MXFP4_BF16", last=_ONLY_OLD),
-    Variable("VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8", last=_ONLY_OLD),
-    Variable("VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8_CUTLASS", last=_ONLY_OLD),
-    Variable("VLLM_FLASHINFER_MOE_BACKEND", "choice", last=_ONLY_OLD),
+    Variable("VLLM_USE_FLASHINFER_MOE_MXFP4_BF16", last=_DEPRECATED),
+    Variable("VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8", last=_DEPRECATED),
+    Variable("VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8_CUTLASS", last=_DEPRECATED),
+    Variable("VLLM_FLASHINFER_MOE_BACKEND", "choice", last=_DEPRECATED),
     Variable("VLLM_HAS_FLASHINFER_CUBIN"),
     Variable("VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE", "number"),
     Variable("VLLM_FLASHINFER_AUTOTUNE_CACHE_DIR", "path", first="0.22.0"),
@@ -47,12 +48,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("VLLM_USE_DEEP_GEMM_E8M0"),
     Variable("VLLM_USE_DEEP_GEMM_TMA_ALIGNED_SCALES"),
     Variable("VLLM_DEEP_GEMM_WARMUP", "choice"),
-    Variable("VLLM_MXFP4_USE_MARLIN", last=_ONLY_OLD),
+    Variable("VLLM_MXFP4_USE_MARLIN", last=_DEPRECATED),
     Variable("VLLM_MARLIN_USE_ATOMIC_ADD"),
     Variable("VLLM_MARLIN_INPUT_DTYPE", "choice"),
     Variable("VLLM_TEST_FORCE_FP8_MARLIN", last="0.28.0"),
-    Variable("VLLM_USE_NVFP4_CT_EMULATIONS", last=_ONLY_OLD),
-    Variable("VLLM_NVFP4_GEMM_BACKEND", "choice", last=_ONLY_OLD),
+    Variable("VLLM_USE_NVFP4_CT_EMULATIONS", last=_DEPRECATED),
+    Variable("VLLM_NVFP4_GEMM_BACKEND", "choice", last=_DEPRECATED),
     Variable("VLLM_MAX_TOKENS_PER_EXPERT_FP4_MOE", "number"),
     Variable("VLLM_MXFP8_EMULATION_DEQUANT_AT_LOAD", first="0.24.0"),
     Variable("VLLM_MXFP4_EMULATION_DEQUANT_AT_LOAD", first="0.31.0"),
@@ -103,6 +104,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("VLLM_XPU_INC_WNA16_BACKEND", "choice", first="0.29.0"),
     Variable("VLLM_XPU_FORCE_N_CONTIG_WEIGHT", first="0.29.0"),
     Variable("XPU_USE_TRITON_KERNEL"),
+    Variable("VLLM_CPU_MOE_PREPACK"),
     Variable("VLLM_CPU_SGL_KERNEL", last="0.27.1"),
     Variable("VLLM_CPU_INT4_W4A8", first="0.20.0"),
     # --- the engine as a whole ----------------------------------------------------------------
