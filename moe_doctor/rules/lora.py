@@ -1,0 +1,59 @@
+"""5xx LoRA."""
+
+from __future__ import annotations
+
+from moe_doctor.core.findings import Severity
+from moe_doctor.rules.rule import Rule
+
+CRASH = Rule(
+    "MOE501",
+    "lora-crash",
+    Severity.ERROR,
+    "The server dies while it wraps the MoE layers for LoRA.",
+    "vLLM chooses the kernel first and applies LoRA to the built layer later. Where the wrapper does "
+    "not accept what was built, the start ends with an AssertionError.",
+    "Change what the exception names.",
+    links=(
+        "https://github.com/vllm-project/vllm/pull/40273",
+        "https://github.com/vllm-project/vllm/pull/32878",
+    ),
+)
+WRONG_NUMBERS = Rule(
+    "MOE502",
+    "lora-on-converted-weights",
+    Severity.ERROR,
+    "LoRA runs on weights that were laid out for another kernel.",
+    "Until 0.19.1 the wrapper builds TritonExperts by itself. When the oracle chose AITER or "
+    "FlashInfer, the weights are already shuffled or swapped for that one, and the sums come out "
+    "wrong without an error.",
+    "Let the oracle choose TRITON: unset the variables that ask for another backend.",
+    links=("https://github.com/vllm-project/vllm/pull/32878",),
+)
+BATCHED_DISPATCH = Rule(
+    "MOE503",
+    "lora-behind-batched-dispatch",
+    Severity.ERROR,
+    "With LoRA the release picks TritonExperts although the dispatch hands over batched activations.",
+    "The early return for LoRA does not look at the all2all backend. deepep_low_latency and nixl_ep "
+    "hand over one block per expert; TritonExperts takes one list of tokens and its constructor "
+    "refuses the batched arguments. This is a defect of vLLM, in every release since 0.20.0.",
+    "Use --all2all-backend allgather_reducescatter with LoRA.",
+)
+MODEL_LACKS_LORA = Rule(
+    "MOE504",
+    "model-lacks-lora",
+    Severity.ERROR,
+    "The release's model class does not support LoRA.",
+    "vLLM refuses --enable-lora for a model class without supports_lora.",
+    "Use a release whose class supports it, or merge the adapter into the weights.",
+)
+WRONG_DEVICE = Rule(
+    "MOE505",
+    "lora-kernel-on-wrong-device",
+    Severity.ERROR,
+    "With LoRA the release picks TRITON on a platform where that kernel does not run.",
+    "The early return for LoRA does not look at the platform.",
+    "Serve adapters on a GPU, or merge the adapter into the weights.",
+)
+
+RULES = (CRASH, WRONG_NUMBERS, BATCHED_DISPATCH, MODEL_LACKS_LORA, WRONG_DEVICE)

@@ -1,0 +1,71 @@
+"""6xx proof."""
+
+from __future__ import annotations
+
+from moe_doctor.core.findings import Severity
+from moe_doctor.rules.rule import Rule
+
+FAILED = Rule(
+    "MOE601",
+    "proof-failed",
+    Severity.ERROR,
+    "The tiny forward raised, or gave wrong numbers.",
+    "The kernel ran on this machine, on this model's per-rank widths, and did not agree with an "
+    "fp32 reference within the tolerance that rounding explains.",
+    "Do not serve on this backend here; name another one with --moe-backend.",
+)
+CRASHED = Rule(
+    "MOE602",
+    "proof-crashed",
+    Severity.ERROR,
+    "The process of the tiny forward died.",
+    "A segmentation fault, a device-side fault or memory running out takes a server down in the "
+    "same way.",
+    "Do not serve on this backend here; name another one with --moe-backend.",
+)
+TIMED_OUT = Rule(
+    "MOE603",
+    "proof-timed-out",
+    Severity.ERROR,
+    "The tiny forward did not end within its deadline.",
+    "A kernel that hangs, or a just-in-time compile that takes longer than the deadline, holds up a "
+    "server's start in the same way.",
+    "Run again with a larger --timeout; when it hangs again, name another --moe-backend.",
+    links=("https://github.com/vllm-project/vllm/issues/51492",),
+)
+NOTHING_PROVED = Rule(
+    "MOE604",
+    "nothing-proved-on-that-gpu",
+    Severity.INFO,
+    "Nothing was proved on the GPU that the answer is for.",
+    "A proof runs on the machine at hand. Triton's interpreter proves that the code computes the "
+    "right thing, not that a GPU runs it.",
+    "Run moe-doctor check on the machine that will serve.",
+)
+SKIPPED = Rule(
+    "MOE605",
+    "proof-skipped",
+    Severity.INFO,
+    "A chosen backend could not be run here.",
+    "The kernel needs a device or a package that this environment does not have.",
+    "",
+)
+SHRUNK = Rule(
+    "MOE606",
+    "proof-with-fewer-experts",
+    Severity.INFO,
+    "The proof ran with fewer experts than the model has.",
+    "Per-rank widths are the model's own; the expert count is cut to what fits into free memory or "
+    "into the time that an interpreter needs.",
+    "",
+)
+NO_KERNELS = Rule(
+    "MOE607",
+    "proof-needs-torch-and-triton",
+    Severity.INFO,
+    "torch and triton are not installed here, so nothing could be run.",
+    "moe-doctor itself stays light; the kernels come as an extra.",
+    "Install the extra `kernels`.",
+)
+
+RULES = (FAILED, CRASHED, TIMED_OUT, NOTHING_PROVED, SKIPPED, SHRUNK, NO_KERNELS)
