@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from moe_doctor.core.findings import Finding, Severity
 from moe_doctor.core.report import Report
-from moe_doctor.render.escape import github_message, github_property, one_line
+from moe_doctor.render.escape import github_message, github_property
 from moe_doctor.render.words import (
     backend_phrase,
     error_phrase,
     find_proof,
+    kernel_phrase,
     lora_label,
     proof_numbers,
     proof_result,
@@ -38,12 +39,15 @@ def _answers(report: Report) -> list[tuple[str, str]]:
         label = selection_label(report, selection)
         title = lora_label(selection.lora) + (f", {label}" if label else "")
         message = backend_phrase(selection)
-        if selection.kernel:
-            message += f" ({one_line(selection.kernel)})"
+        kernel = kernel_phrase(selection)
+        if kernel:
+            message += f" ({kernel})"
         if selection.error is not None:
             message += f": {error_phrase(selection.error)}"
         if selection.crash is not None:
             message += f"; the server dies later: {error_phrase(selection.crash)}"
+        if selection.hazard:
+            message += f"; later: {selection.hazard}"
         proof = find_proof(report, selection)
         if proof is not None:
             numbers = proof_numbers(proof)

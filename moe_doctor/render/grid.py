@@ -20,7 +20,7 @@ STYLES = {
 }
 """Our styles in rich's words; sixteen colours, so that every terminal shows them."""
 
-_NARROWEST_COLUMN = 28
+_NARROWEST_COLUMN = 20
 
 
 class Cell(NamedTuple):
@@ -37,31 +37,31 @@ Row = Sequence[Cell]
 BLANK: Line = ()
 
 
-def grid(rows: Sequence[Row], width: int, indent: int = 0, gap: int = 2) -> list[Line]:
-    """Rows in aligned columns, the last column wrapped; stacked when there is no room for it."""
-    rows = [tuple(row) for row in rows]
+def grid(
+    rows: Sequence[Row], width: int, indent: int = 0, gap: int = 2, head: Row = ()
+) -> list[Line]:
+    """Rows in aligned columns, the last one wrapped; packed when there is no room for it.
+
+    `head` names the columns, and is left out where there are none.
+    """
     if not rows:
         return []
     columns = max(len(row) for row in rows)
-    sizes = [
-        max((len(row[i].text) for row in rows if i < len(row)), default=0) for i in range(columns)
+    whole = [
+        tuple(row) + (Cell(),) * (columns - len(row)) for row in (*([head] if head else []), *rows)
     ]
-    taken = indent + sum(sizes[:-1]) + gap * (columns - 1)
-    room = width - taken
+    sizes = [max(len(row[column].text) for row in whole) for column in range(columns)]
+    room = width - indent - sum(sizes[:-1]) - gap * (columns - 1)
     if room < min(sizes[-1], _NARROWEST_COLUMN):
-        return [line for row in rows for line in _stack(row, width, indent)]
+        return [line for row in rows for line in _pack(row, width, indent)]
     lines: list[Line] = []
-    for row in rows:
-        last = row[-1] if len(row) == columns else Cell()
-        pieces = wrap(last.text, room)
-        for number, piece in enumerate(pieces):
-            cells = [Cell(" " * indent)] if indent else []
-            for size, cell in zip(sizes[:-1], (*row, *[Cell()] * columns), strict=False):
-                shown = cell if number == 0 else Cell()
-                cells.append(Cell(shown.text, shown.style))
-                cells.append(Cell(" " * (size - len(shown.text) + gap)))
-            cells.append(Cell(piece, last.style))
-            lines.append(tuple(cells))
+    for row in whole:
+        margin: Line = (Cell(" " * indent),)
+        for size, cell in zip(sizes, row[:-1], strict=False):
+            margin += (cell, Cell(" " * (size - len(cell.text) + gap)))
+        for piece in wrap(row[-1].text, room):
+            lines.append((*margin, Cell(piece, row[-1].style)))
+            margin = (Cell(" " * (width - room)),)
     return lines
 
 
@@ -103,13 +103,26 @@ def paint(lines: Iterable[Line], *, color: bool) -> str:
     return buffer.getvalue()
 
 
-def _stack(row: Row, width: int, indent: int) -> list[Line]:
-    """One row without columns: its first cell, then each other cell on indented lines."""
+def _pack(row: Row, width: int, indent: int) -> list[Line]:
+    """One row without columns: as many cells on a line as fit, later lines indented more."""
     lines: list[Line] = []
-    filled = [cell for cell in row if cell.text]
-    for number, cell in enumerate(filled):
-        lines.extend(paragraph(cell.text, width, indent + (2 if number else 0), cell.style))
-    return lines
+    current: Line = ()
+    used = 0
+    # A row that goes on from the one above has an empty first cell.
+    inner = indent + (0 if row and row[0].text else 2)
+    for cell in (each for each in row if each.text):
+        if current and used + 2 + len(cell.text) <= width:
+            current += (Cell("  "), cell)
+            used += 2 + len(cell.text)
+            continue
+        if current:
+            lines.append(current)
+        pieces = paragraph(cell.text, width, inner, cell.style)
+        lines.extend(pieces[:-1])
+        current = pieces[-1]
+        used = sum(len(each.text) for each in current)
+        inner = indent + 2
+    return [*lines, current] if current else lines
 
 
 def _join(line: Line) -> Line:

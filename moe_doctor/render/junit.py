@@ -14,6 +14,7 @@ from moe_doctor.render.words import (
     backend_phrase,
     engine_name,
     error_phrase,
+    kernel_phrase,
     lora_label,
     model_title,
     proof_result,
@@ -61,7 +62,7 @@ def _selection(suite: ElementTree.Element, report: Report, selection: Selection)
     if selection.outcome is Outcome.NOT_APPLICABLE:
         _child(case, "skipped", selection.note or "not judged")
     # A refusal or a later crash counts by its finding; here it is only told.
-    told = [f"{backend_phrase(selection)} {one_line(selection.kernel or '')}".strip()]
+    told = [f"{backend_phrase(selection)} {kernel_phrase(selection)}".strip()]
     told += [error_phrase(each) for each in (selection.error, selection.crash) if each is not None]
     _child(case, "system-out", "\n".join(told))
 

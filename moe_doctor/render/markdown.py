@@ -14,6 +14,7 @@ from moe_doctor.render.words import (
     deployment_facts,
     engine_title,
     error_phrase,
+    kernel_phrase,
     layers_phrase,
     lora_label,
     machine_facts,
@@ -61,8 +62,10 @@ def _answer(report: Report) -> str:
                 lora_label(selection.lora),
                 markdown_cell(selection_label(report, selection)),
                 markdown_cell(backend_phrase(selection)),
-                markdown_code(selection.kernel or ""),
-                markdown_cell("; ".join(map(error_phrase, ends)) or selection.note),
+                markdown_code(kernel_phrase(selection)),
+                markdown_cell(
+                    "; ".join(map(error_phrase, ends)) or selection.hazard or selection.note
+                ),
             )
         )
     return _table(("", "layers", "backend", "kernel", "remark"), rows)

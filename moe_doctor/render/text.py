@@ -18,6 +18,7 @@ from moe_doctor.render.words import (
     engine_title,
     error_phrase,
     find_proof,
+    kernel_phrase,
     layers_label,
     layers_phrase,
     lora_label,
@@ -82,14 +83,14 @@ def _answer(report: Report, layout: Layout) -> list[Line]:
     proved = bool(report.proofs)
     labels = [selection_label(report, selection) for selection in report.selections]
     heads = ["", *([""] if any(labels) else []), "backend", "kernel"]
-    heads += [proof_heading(report.proofs), ""] if proved else []
-    rows: list[list[Cell]] = [[Cell(head, "dim") for head in heads]]
+    heads += ["proof", proof_heading(report.proofs)] if proved else []
+    rows: list[list[Cell]] = []
     for label, selection in zip(labels, report.selections, strict=True):
         row = [Cell(lora_label(selection.lora))]
         if any(labels):
             row.append(Cell(label))
         row.append(Cell(backend_phrase(selection), _backend_style(selection)))
-        row.append(Cell(one_line(selection.kernel or "")))
+        row.append(Cell(kernel_phrase(selection)))
         if proved:
             proof = find_proof(report, selection)
             if proof is None:
@@ -98,27 +99,31 @@ def _answer(report: Report, layout: Layout) -> list[Line]:
                 style = OUTCOME_STYLES[proof.outcome]
                 row += [Cell(proof_result(proof), style), Cell(proof_numbers(proof))]
         rows.append(row)
-    lines = grid(rows, layout.width, gap=3)
+    lines = grid(rows, layout.width, head=[Cell(head, "dim") for head in heads])
     for text, style in _ends(report):
         lines.extend(paragraph(text, layout.width, style=style))
     return lines
 
 
 def _ends(report: Report) -> list[tuple[str, str]]:
-    """What the engine raises at once, and what its server raises later."""
-    ends: list[tuple[str, str]] = []
+    """What the engine raises at once, and what its server raises later; told once per text."""
+    ends: dict[tuple[str, str], list[str]] = {}
     engine = engine_name(report.engine)
     for selection in report.selections:
         label = selection_label(report, selection)
-        where = lora_label(selection.lora) + (f", {label}" if label else "")
+        where = lora_label(selection.lora) + (f" for {label}" if label else "")
+        told: list[tuple[str, str]] = []
         if selection.error is not None:
-            ends.append((f"{where}: {engine} raises {error_phrase(selection.error)}", "bad"))
+            told.append((f"{engine} raises {error_phrase(selection.error)}", "bad"))
         if selection.crash is not None:
-            message = f"{where}: the server dies later: {error_phrase(selection.crash)}"
-            ends.append((message, "bad"))
+            told.append((f"the server dies later: {error_phrase(selection.crash)}", "bad"))
+        if selection.hazard:
+            told.append((f"later: {one_line(selection.hazard)}", "warn"))
         if selection.outcome is Outcome.NOT_APPLICABLE and selection.note:
-            ends.append((f"{where}: {one_line(selection.note)}", ""))
-    return list(dict.fromkeys(ends))
+            told.append((one_line(selection.note), ""))
+        for end in told:
+            ends.setdefault(end, []).append(where)
+    return [(f"{', '.join(places)}: {text}", style) for (text, style), places in ends.items()]
 
 
 def _backend_style(selection: Selection) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from moe_doctor.core.proof import Proof, ProofOutcome
 from moe_doctor.core.report import Report
+from moe_doctor.core.units import count
 from moe_doctor.render import Layout
 from moe_doctor.render.escape import one_line
 from moe_doctor.render.grid import Cell, Line, grid
 from moe_doctor.render.words import (
+    find_proof,
     lora_label,
     number,
     proof_numbers,
@@ -27,6 +31,8 @@ OUTCOME_STYLES = {
 
 def proof_lines(report: Report, layout: Layout) -> list[Line]:
     """A row per proof; with `verbose` also a row per case."""
+    # The answer already gives the numbers of what the engine chose.
+    shown = [find_proof(report, selection) for selection in report.selections]
     rows: list[tuple[Cell, ...]] = []
     for proof in report.proofs:
         title = Cell("" if rows else "Proof", "strong")
@@ -36,22 +42,22 @@ def proof_lines(report: Report, layout: Layout) -> list[Line]:
                 Cell(one_line(proof.backend_option)),
                 Cell(lora_label(proof.lora)),
                 Cell(proof_result(proof), OUTCOME_STYLES[proof.outcome]),
-                Cell("; ".join(proof_remarks(report, proof))),
+                Cell("; ".join(proof_remarks(report, proof, numbers=proof not in shown))),
             )
         )
     lines = grid(rows, layout.width)
     if layout.verbose:
-        for proof in report.proofs:
-            lines.extend(_case_lines(proof, layout))
+        lines += grid(_case_rows(report.proofs), layout.width, indent=7)
     return lines
 
 
-def proof_remarks(report: Report, proof: Proof) -> list[str]:
+def proof_remarks(report: Report, proof: Proof, *, numbers: bool = True) -> list[str]:
     """The implementation and its place, what was shrunk, the numbers, and the reason."""
     remarks: list[str] = []
     if proof.outcome not in (ProofOutcome.SKIPPED, ProofOutcome.NOT_RUN):
         remarks.append(f"{one_line(proof.implementation)} {proof_place(proof)}")
-        remarks.extend(part for part in (proof_numbers(proof), _shrunk(report, proof)) if part)
+        told = (proof_numbers(proof) if numbers else "", _shrunk(report, proof))
+        remarks.extend(part for part in told if part)
     if proof.reason:
         remarks.append(one_line(proof.reason))
     return remarks
@@ -67,17 +73,18 @@ def _shrunk(report: Report, proof: Proof) -> str:
     return f"{experts} of the model's {whole} experts" if experts < whole else ""
 
 
-def _case_lines(proof: Proof, layout: Layout) -> list[Line]:
-    rows = [
+def _case_rows(proofs: Sequence[Proof]) -> list[tuple[Cell, ...]]:
+    return [
         (
-            Cell(f"{proof.backend_option}, {lora_label(proof.lora)}"),
-            Cell(f"{case.num_tokens} tokens"),
+            Cell(one_line(proof.backend_option)),
+            Cell(lora_label(proof.lora)),
+            Cell(count(case.num_tokens, "token")),
             Cell("ok" if case.passed else "wrong", "good" if case.passed else "bad"),
             Cell("no output" if case.relative_error is None else number(case.relative_error)),
             Cell(f"limit {number(case.tolerance)}"),
             Cell(f"{case.elapsed_ms:.1f} ms"),
             Cell(one_line(case.name)),
         )
+        for proof in proofs
         for case in proof.cases
     ]
-    return grid(rows, layout.width, indent=2)

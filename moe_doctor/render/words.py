@@ -159,6 +159,11 @@ def backend_phrase(selection: Selection) -> str:
             return "not judged"
 
 
+def kernel_phrase(selection: Selection) -> str:
+    """The experts class that runs, or empty; the oracle of some releases names none itself."""
+    return one_line(selection.kernel or selection.runs or "")
+
+
 def error_phrase(error: EngineError) -> str:
     """`ValueError: message`."""
     return one_line(f"{error.type}: {error.message}" if error.message else error.type)
@@ -209,13 +214,13 @@ def proof_place(proof: Proof) -> str:
 
 
 def proof_heading(proofs: Sequence[Proof]) -> str:
-    """What the proof column proves: this GPU, or the code alone."""
+    """What a proof column proves: this GPU, or the code alone; empty when they differ."""
     modes = {proof.mode for proof in proofs if proof.outcome is not ProofOutcome.SKIPPED}
     if modes == {"gpu"}:
-        return "proof on this GPU"
+        return "on this GPU"
     if modes == {"interpreter"}:
-        return "proof in the interpreter"
-    return "proof"
+        return "in Triton's interpreter"
+    return ""
 
 
 def verdict_phrase(report: Report) -> str:
@@ -234,6 +239,10 @@ def verdict_phrase(report: Report) -> str:
             return f"inconclusive: {one_line(report.inconclusive)}" + (f";{tail}" if tail else "")
     if not report.selections:
         return "ok" + (f",{tail}" if tail else "")
+    if all(each.outcome is Outcome.NOT_APPLICABLE for each in report.selections):
+        return "not judged: these tables do not answer for this model" + (
+            f";{tail}" if tail else ""
+        )
     proved = any(
         proof.outcome is ProofOutcome.PASSED and proof.mode == "gpu" for proof in report.proofs
     )

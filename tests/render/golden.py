@@ -1,0 +1,36 @@
+"""Golden files of the renderers: `python -m tests.render.golden` writes them again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from moe_doctor.render import Layout, render
+from tests.render.reports import REPORTS
+
+FOLDER = Path(__file__).parents[1] / "golden"
+WIDE = Layout(width=132)
+NARROW = Layout(width=40)
+VERBOSE = Layout(width=100, verbose=True)
+QUIET = Layout(width=100, quiet=True)
+
+
+def golden_texts() -> dict[str, str]:
+    """File name to what the renderers give today."""
+    texts = {f"{name}.txt": render(report, "text") for name, report in REPORTS.items()}
+    check, mixed = REPORTS["check"], REPORTS["mixed"]
+    texts["check-wide.txt"] = render(check, "text", WIDE)
+    texts["check-narrow.txt"] = render(check, "text", NARROW)
+    texts["check-verbose.txt"] = render(check, "text", VERBOSE)
+    texts["check-quiet.txt"] = render(check, "text", QUIET)
+    texts["check-color.txt"] = render(check, "text", Layout(width=100, color=True))
+    texts["mixed-narrow.txt"] = render(mixed, "text", NARROW)
+    for form in ("github", "junit", "markdown"):
+        for name in ("check", "mixed", "bad-proofs", "hostile"):
+            texts[f"{name}.{form}.txt"] = render(REPORTS[name], form)
+    return texts
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in golden_texts().items():
+        (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")
