@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 
 from moe_doctor.core.errors import UnknownNameError
 from moe_doctor.core.machine import Gpu
@@ -70,6 +71,7 @@ def as_gpu(known: KnownGpu) -> Gpu:
     )
 
 
+@cache
 def _by_spelling() -> dict[str, KnownGpu]:
     index: dict[str, KnownGpu] = {}
     for known in KNOWN_GPUS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from moe_doctor.core.errors import UnknownNameError
@@ -24,10 +25,7 @@ __all__ = ["PACKAGES", "Package", "find_package", "probe_package", "probe_packag
 def find_package(name: str) -> Package:
     """Row of a package by any of its names; raises UnknownNameError with the nearest."""
     folded = _fold(name)
-    spellings: dict[str, Package] = {}
-    for package in PACKAGES:
-        for spelling in (package.name, *package.other_names, package.module):
-            spellings.setdefault(_fold(spelling), package)
+    spellings = _by_spelling()
     if folded in spellings:
         return spellings[folded]
     import difflib
@@ -53,6 +51,15 @@ def probe_package(name: str, path: Sequence[str] | None = None) -> Probe:
     search = list(sys.path if path is None else path)
     probe = _probe_metadata(package, search)
     return _probe_files(package, search) if isinstance(probe, Absent) else probe
+
+
+@cache
+def _by_spelling() -> dict[str, Package]:
+    spellings: dict[str, Package] = {}
+    for package in PACKAGES:
+        for spelling in (package.name, *package.other_names, package.module):
+            spellings.setdefault(_fold(spelling), package)
+    return spellings
 
 
 def _probe_metadata(package: Package, path: list[str]) -> Probe:
