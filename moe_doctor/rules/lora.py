@@ -10,7 +10,8 @@ CRASH = Rule(
     "lora-crash",
     Severity.ERROR,
     "The server dies while it wraps the MoE layers for LoRA.",
-    "vLLM chooses the kernel first and applies LoRA to the built layer later. Where the wrapper does "
+    "vLLM chooses the kernel first and applies LoRA to the built layer later. Where the wrapper "
+    "does "
     "not accept what was built, the start ends with an AssertionError.",
     "Change what the exception names.",
     links=(
@@ -33,8 +34,10 @@ BATCHED_DISPATCH = Rule(
     "MOE503",
     "lora-behind-batched-dispatch",
     Severity.ERROR,
-    "With LoRA the release picks TritonExperts although the dispatch hands over batched activations.",
-    "The early return for LoRA does not look at the all2all backend. deepep_low_latency and nixl_ep "
+    "With LoRA the release picks TritonExperts although the dispatch hands over batched "
+    "activations.",
+    "The early return for LoRA does not look at the all2all backend. deepep_low_latency and "
+    "nixl_ep "
     "hand over one block per expert; TritonExperts takes one list of tokens and its constructor "
     "refuses the batched arguments. This is a defect of vLLM, in every release since 0.20.0.",
     "Use --all2all-backend allgather_reducescatter with LoRA.",

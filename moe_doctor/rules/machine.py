@@ -29,7 +29,8 @@ MIXED_GPUS = Rule(
     "mixed-gpus",
     Severity.WARNING,
     "The visible GPUs are not of one kind.",
-    "vLLM's oracle asks for the capability of device 0 only; ranks on another kind may run a kernel "
+    "vLLM's oracle asks for the capability of device 0 only; ranks on another kind may run a "
+    "kernel "
     "that they do not have.",
     "Show the server GPUs of one kind with CUDA_VISIBLE_DEVICES.",
 )

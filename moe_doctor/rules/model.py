@@ -10,7 +10,8 @@ UNKNOWN_FAMILY = Rule(
     "unknown-family",
     Severity.WARNING,
     "The model's family is not in the tables; it was read by its standard keys.",
-    "Which layers are MoE, their activation and their routing follow from the model's own code. For "
+    "Which layers are MoE, their activation and their routing follow from the model's own code. "
+    "For "
     "a family that is not known, the usual keys are taken at their word.",
     "Compare the first line of the report with the model card.",
 )

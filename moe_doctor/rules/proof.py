@@ -28,7 +28,8 @@ TIMED_OUT = Rule(
     "proof-timed-out",
     Severity.ERROR,
     "The tiny forward did not end within its deadline.",
-    "A kernel that hangs, or a just-in-time compile that takes longer than the deadline, holds up a "
+    "A kernel that hangs, or a just-in-time compile that takes longer than the deadline, holds "
+    "up a "
     "server's start in the same way.",
     "Run again with a larger --timeout; when it hangs again, name another --moe-backend.",
     links=("https://github.com/vllm-project/vllm/issues/51492",),

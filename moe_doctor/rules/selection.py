@@ -20,7 +20,8 @@ NOT_COVERED = Rule(
     "scheme-not-covered",
     Severity.INFO,
     "The experts are quantized; these tables hold the unquantized oracle only.",
-    "Each quantization scheme has an oracle of its own. An answer for one that is not in the tables "
+    "Each quantization scheme has an oracle of its own. An answer for one that is not in the "
+    "tables "
     "would be a guess, so none is given.",
     "",
 )
@@ -29,7 +30,8 @@ EXPLICIT_IGNORED = Rule(
     "moe-backend-ignored",
     Severity.WARNING,
     "With LoRA the release returns before it reads --moe-backend.",
-    "From 0.20.0 on the unquantized oracle answers for LoRA first (PR 40273). An explicit backend is "
+    "From 0.20.0 on the unquantized oracle answers for LoRA first (PR 40273). An explicit "
+    "backend is "
     "neither used nor refused, and nothing is logged about it.",
     "Leave --moe-backend out, or turn LoRA off.",
     links=("https://github.com/vllm-project/vllm/pull/40273",),
@@ -39,7 +41,8 @@ EXPLICIT_PASSED = Rule(
     "moe-backend-is-for-quantized-layers",
     Severity.INFO,
     "The explicit backend concerns quantized layers only; unquantized ones choose as with auto.",
-    "humming (from 0.25.0) and marlin (from 0.33.0) are passed through so that one option can serve "
+    "humming (from 0.25.0) and marlin (from 0.33.0) are passed through so that one option can "
+    "serve "
     "a model with both kinds of layers.",
     "",
 )
@@ -66,7 +69,8 @@ LORA_CHANGES_BACKEND = Rule(
     "lora-changes-backend",
     Severity.WARNING,
     "With LoRA the layers run on another kernel than without.",
-    "Kernels differ in speed and rounding. A server with --enable-lora pays the difference on every "
+    "Kernels differ in speed and rounding. A server with --enable-lora pays the difference on "
+    "every "
     "request, also on those without an adapter.",
     "Start LoRA servers only where adapters are served; measure both on your own GPU.",
 )
