@@ -1,0 +1,1 @@
+"""What each vLLM model class tells its FusedMoE layer: data, one row per class and change."""

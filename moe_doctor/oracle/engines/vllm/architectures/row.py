@@ -1,0 +1,68 @@
+"""One row: the FusedMoE arguments that a model class fixes, whatever the checkpoint says.
+
+A field that is None means that the class passes on what the checkpoint says (`RoutingSpec`).
+Sources: the FusedMoE(...) calls under vllm/model_executor/models and vllm/models, 0.16 to 0.33.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from moe_doctor.core.release import Release
+
+FIRST: Release = (0, 16, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """How one model class builds its FusedMoE layers, from one release on."""
+
+    source: str
+    """File and class, under vllm/."""
+    since: Release = FIRST
+    """First release that it holds for; a later row of the same architecture ends it."""
+    scoring: str | None = None
+    """scoring_func."""
+    renormalize: bool | None = None
+    """renormalize."""
+    renormalize_above_one: bool = False
+    """Whether renormalize is `top_k > 1`."""
+    grouped: bool | None = None
+    """use_grouped_topk; None = where the checkpoint names groups."""
+    bias: bool | None = None
+    """Whether e_score_correction_bias is given."""
+    method: str | None = None
+    """Routing method that a custom routing function or a router of its own brings."""
+    router_dtype: str | None = None
+    """router_logits_dtype; None = the dtype of the hidden states."""
+    activation: str | None = "silu"
+    """The nonlinearity that the class names (or FusedMoE's default)."""
+    sequence_parallel: bool = False
+    """Whether the class passes use_sequence_parallel_moe on to the layer."""
+    clamps: bool = False
+    """Whether swiglu_limit is passed on."""
+    scales_in_router: bool = False
+    """Whether routed_scaling_factor reaches the router instead of the output."""
+    expert_parallel: bool = True
+    """Whether ModelConfig finds the number of experts, without which it refuses EP."""
+    experts_bound_tp: bool = False
+    """Whether the class refuses more tensor-parallel ranks than experts."""
+    asks_oracle: bool = True
+    """Whether its experts are a FusedMoE layer at all."""
+    assumed: tuple[str, ...] = ()
+    """What the row takes for granted because `ModelSpec` does not carry it."""
+
+
+def changed(row: ClassRow, since: Release, **fields: Any) -> ClassRow:
+    """The same class from `since` on, with `fields` changed."""
+    return replace(row, since=since, **fields)
+
+
+Rows = tuple[ClassRow, ...]
+Table = dict[str, Rows]
+
+
+def table(*entries: tuple[str, Rows]) -> Table:
+    """Rows by architecture name, from entries that name several architectures at once."""
+    return {name: rows for names, rows in entries for name in names.split()}

@@ -1,0 +1,303 @@
+"""From a model, a deployment and a release to the question that vLLM's oracle is asked.
+
+In the order in which the release would refuse: arguments, ParallelConfig, ModelConfig and
+VllmConfig, then the model class and its FusedMoE layer. What it asks itself afterwards (the oracle)
+is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.query import MoEQuery, Parallel
+from moe_doctor.core.release import Release, format_release
+from moe_doctor.core.selection import EngineError
+from moe_doctor.core.spec import ModelSpec, MoESpec
+from moe_doctor.oracle.engines.vllm import layer_options as options
+from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
+from moe_doctor.oracle.engines.vllm.architectures import registered
+from moe_doctor.oracle.engines.vllm.architectures.index import find_row
+from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
+from moe_doctor.oracle.engines.vllm.layer_routing import routing_method
+
+_ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4}
+# SUPPORTED_HIDDEN_SIZES of DeepEP's and NIXL's low-latency kernels (0.18).
+_LOW_LATENCY_WIDTHS = (2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192)
+# fused_moe/activation.py MoEActivation: what each release can name (gated forms).
+_ACTIVATIONS: dict[str, Release] = {
+    "silu": (0, 16, 0),
+    "gelu": (0, 16, 0),
+    "relu2": (0, 16, 0),
+    "swigluoai": (0, 16, 0),
+    "swiglustep": (0, 16, 0),
+    "gelu_tanh": (0, 21, 0),
+    "swigluoai_uninterleave": (0, 24, 0),
+    "situ": (0, 27, 0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRefusal:
+    """What the release raises before any oracle is asked."""
+
+    stage: Literal["args", "config", "model"]
+    """Argument parser, VllmConfig and its parts, or the model class."""
+    error: EngineError
+    """The exception."""
+    reason: str
+    """One sentence for a reader, with the first release that accepts it where one is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerQuery:
+    """The oracle's input, and what had to be taken for granted on the way."""
+
+    query: MoEQuery
+    """The question."""
+    assumed: tuple[str, ...] = ()
+    """Facts that neither the model's config nor the tables settle."""
+    crash: EngineError | None = None
+    """What the server raises later, after the oracle has answered."""
+    unasked: str = ""
+    """Why the model class asks no oracle at all, when it does not."""
+    source: str = ""
+    """File and class under vllm/ that builds the layer; empty for the general rule."""
+
+
+def build_query(
+    model: ModelSpec,
+    index: int,
+    deployment: Deployment,
+    *,
+    release: Release,
+    platform: str,
+    lora: bool,
+    environment: Mapping[str, str] | None = None,
+    capability: tuple[int, int] | None = None,
+) -> LayerQuery | EngineRefusal:
+    """Ask for `model.moe_layers[index]` as `release` would on `platform`.
+
+    `capability` is the CUDA compute capability: below 8.0 `--dtype auto` turns bfloat16 into
+    float16. Raises IndexError on an `index` that the model does not have.
+    """
+    spec = model.moe_layers[index].spec
+    prepared = _prepare(model.architecture, model.model_type, deployment, release, platform, lora)
+    if isinstance(prepared, EngineRefusal):
+        return prepared
+    row, all2all, parallel = prepared
+    if lora:
+        refused = _refuse_lora(model, release)
+        if refused is not None:
+            return refused
+    dtype = options.resolve_dtype(deployment.dtype, model.dtype, platform, capability)
+    if isinstance(dtype, EngineError):
+        return EngineRefusal("config", dtype, "this GPU cannot compute in bfloat16")
+    refused = _refuse_layer(spec, row, deployment, parallel, platform, release)
+    if refused is not None:
+        return refused
+    hidden = _hidden_size(spec.hidden_size, dtype, parallel, release)
+    if hidden is None:
+        text = f"Hidden Size {spec.hidden_size} is greater than the maximum supported hidden size"
+        error = EngineError("ValueError", f"{text} {_LOW_LATENCY_WIDTHS[-1]}")
+        return EngineRefusal("model", error, f"{all2all} has no buffers of that width")
+    return LayerQuery(
+        query=MoEQuery(
+            num_experts=spec.num_experts,
+            top_k=spec.top_k,
+            hidden_size=hidden,
+            intermediate_size_per_partition=spec.intermediate_size // parallel.tp_size,
+            # Rank 0 takes one of the remainder (determine_expert_map).
+            num_local_experts=-(-spec.num_experts // parallel.ep_size),
+            activation=_activation(spec, row),
+            routing_method=_method(spec, row, release, environment or {}),
+            router_logits_dtype=row.router_dtype or dtype,
+            in_dtype=dtype,
+            parallel=parallel,
+            lora=lora,
+            has_bias=spec.has_bias,
+            moe_backend=options.normalize_moe_backend(deployment.moe_backend),
+            # FusedMoEConfig has the field from 0.31, the clamp from 0.22.
+            has_hash_routing=spec.routing.has_hash_layers and release >= (0, 31, 0),
+            swiglu_limit=spec.swiglu_limit if row.clamps and release >= (0, 22, 0) else None,
+        ),
+        assumed=_assumed(spec, row),
+        crash=lora_table.refused_at_load(model.architecture)
+        if lora and not lora_table.supports_lora(model.architecture, release)
+        else None,
+        unasked="" if row.asks_oracle else f"{row.source} calls Triton's fused_experts itself",
+        source=row.source,
+    )
+
+
+Prepared = tuple[ClassRow, str, Parallel]
+
+
+@lru_cache(maxsize=4096)
+def _prepare(
+    architecture: str,
+    model_type: str,
+    deployment: Deployment,
+    release: Release,
+    platform: str,
+    lora: bool,
+) -> Prepared | EngineRefusal:
+    """Everything that does not depend on the layer's geometry."""
+    error = options.refuse_arguments(deployment, release)
+    if error is not None:
+        return EngineRefusal("args", error, f"vLLM {format_release(release)} has no such value")
+    error = options.refuse_parallel(deployment, platform, release)
+    if error is not None:
+        return EngineRefusal("config", error, "the parallel sizes do not go together")
+    backend = registered.serving_class(architecture, release)
+    if backend is None:
+        return _unknown_architecture(architecture, model_type, release)
+    row = find_row(architecture, release, backend)
+    if deployment.expert_parallel and not row.expert_parallel:
+        text = "Number of experts in the model must be greater than 0 when expert parallelism is"
+        error = EngineError(
+            "ValidationError",
+            f"1 validation error for VllmConfig\n  Value error, {text} enabled.",
+        )
+        reason = "vLLM does not find the number of experts in this model's config"
+        return EngineRefusal("config", error, reason)
+    all2all = options.effective_all2all(deployment, release)
+    if isinstance(all2all, EngineError):
+        return EngineRefusal("config", all2all, "the two options exclude each other")
+    error = options.rejects_lora(deployment, release) if lora else None
+    if error is not None:
+        return EngineRefusal("config", error, "that backend has no LoRA")
+    return row, all2all, _parallel(row, deployment, all2all, release)
+
+
+def _parallel(row: ClassRow, deployment: Deployment, all2all: str, release: Release) -> Parallel:
+    """FusedMoEParallelConfig.make: DP, PCP and TP are one group for the experts."""
+    tensor, data = deployment.tensor_parallel_size, deployment.data_parallel_size
+    prefill = deployment.prefill_context_parallel_size
+    ranks = tensor * data * prefill
+    use_ep = deployment.expert_parallel and ranks > 1
+    sequence = options.uses_sequence_parallel(deployment, all2all, release)
+    # 0.16 takes the flag from ParallelConfig, whatever the model class does.
+    if release >= (0, 17, 0):
+        sequence = sequence and row.sequence_parallel
+    return Parallel(
+        tp_size=1 if use_ep else ranks,
+        dp_size=data,
+        pcp_size=prefill,
+        ep_size=ranks if use_ep else 1,
+        sp_size=tensor if sequence else 1,
+        use_ep=use_ep,
+        all2all_backend=all2all,
+        enable_eplb=deployment.enable_eplb,
+    )
+
+
+def _unknown_architecture(architecture: str, model_type: str, release: Release) -> EngineRefusal:
+    error = registered.refusal(architecture, model_type, release)
+    name = architecture or "a model without an architecture"
+    first = registered.first_release(architecture, release)
+    last = registered.last_release(architecture, release)
+    reason = f"vLLM {format_release(release)} does not know {name}"
+    if first is not None:
+        reason += f"; {format_release(first)} is the first that does"
+    elif last is not None:
+        reason += f"; {format_release(last)} was the last that did"
+    return EngineRefusal("config", error, reason)
+
+
+def _refuse_lora(model: ModelSpec, release: Release) -> EngineRefusal | None:
+    """From 0.33 VllmConfig looks for SupportsLoRA; before, the worker does after loading."""
+    if release < lora_table.REFUSED_BY_CONFIG:
+        return None
+    if lora_table.supports_lora(model.architecture, release):
+        return None
+    error = lora_table.refused_by_config(model.architecture, model.id)
+    return EngineRefusal("config", error, f"{model.architecture} has no LoRA support in vLLM")
+
+
+def _refuse_layer(
+    spec: MoESpec,
+    row: ClassRow,
+    deployment: Deployment,
+    parallel: Parallel,
+    platform: str,
+    release: Release,
+) -> EngineRefusal | None:
+    """What the model class and FusedMoE raise while they build the layer."""
+    tensor = deployment.tensor_parallel_size
+    if row.experts_bound_tp and tensor > spec.num_experts:
+        text = f"Tensor parallel size {tensor} is greater than the number of experts"
+        error = EngineError("ValueError", f"{text} {spec.num_experts}.")
+        return EngineRefusal("model", error, "each rank needs at least one expert")
+    if parallel.enable_eplb and spec.num_experts % parallel.ep_size:
+        text = "EPLB currently only supports even distribution of experts across ranks."
+        error = EngineError("AssertionError", text)
+        if release >= (0, 22, 0):
+            ranks = f" Got {spec.num_experts} experts and {parallel.ep_size} EP ranks."
+            error = EngineError("ValueError", text + ranks)
+        return EngineRefusal("model", error, "the experts do not divide evenly")
+    if spec.intermediate_size % parallel.tp_size:
+        reason = (
+            f"the expert width {spec.intermediate_size} does not divide by the "
+            f"{parallel.tp_size} ranks that share it"
+        )
+        return EngineRefusal("model", EngineError("AssertionError", ""), reason)
+    return _refuse_activation(_activation(spec, row), platform, release)
+
+
+def _refuse_activation(activation: str, platform: str, release: Release) -> EngineRefusal | None:
+    since = _ACTIVATIONS.get(activation.removesuffix("_no_mul"))
+    if release >= (0, 17, 0) and (since is None or since > release):
+        error = EngineError("ValueError", f"Unknown MoE activation: {activation!r}.")
+        reason = f"vLLM {format_release(release)} has no MoE activation {activation}"
+        return EngineRefusal("model", error, reason)
+    if not activation.endswith("_no_mul"):
+        return None
+    widened = release >= (0, 24, 0)
+    if platform in (("cuda", "rocm", "xpu") if widened else ("cuda", "rocm")):
+        return None
+    text = "is_act_and_mul=False is supported only for CUDA"
+    text += ", XPU and ROCm for now" if widened else " and ROCm for now"
+    error = EngineError("NotImplementedError", text)
+    return EngineRefusal("model", error, f"experts without a gate do not run on {platform}")
+
+
+def _activation(spec: MoESpec, row: ClassRow) -> str:
+    name = row.activation or spec.activation
+    return name if spec.gated else f"{name}_no_mul"
+
+
+def _method(spec: MoESpec, row: ClassRow, release: Release, environment: Mapping[str, str]) -> str:
+    # From 0.33 the simulation wraps the router and leaves the kernels' routing method alone.
+    simulated = environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY")
+    if simulated and release < (0, 33, 0):
+        return "Simulated"
+    return routing_method(spec, row, release)
+
+
+def _hidden_size(hidden: int, dtype: str, parallel: Parallel, release: Release) -> int | None:
+    """Width that the layer announces; None where the all2all cannot carry it.
+
+    Up to 0.18 FusedMoE rounds up for the all2all before it asks the oracle, afterwards later.
+    """
+    if release >= (0, 19, 0) or not (parallel.use_ep and parallel.dp_size > 1):
+        return hidden
+    all2all = parallel.all2all_backend
+    if all2all == "deepep_high_throughput":
+        unit = 512 // _ITEM_SIZE[dtype]
+        return -(-hidden // unit) * unit
+    if all2all == "deepep_low_latency" or (all2all == "nixl_ep" and release >= (0, 18, 0)):
+        return next((width for width in _LOW_LATENCY_WIDTHS if width >= hidden), None)
+    return hidden
+
+
+def _assumed(spec: MoESpec, row: ClassRow) -> tuple[str, ...]:
+    if row.activation is None or row.activation == spec.activation:
+        return row.assumed
+    if {row.activation, spec.activation} <= {"gelu", "gelu_tanh"}:
+        return row.assumed
+    note = f"the model class runs {row.activation}, whatever the checkpoint says"
+    return (*row.assumed, f"{note} ({spec.activation})")
