@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from moe_doctor.cli.binding import Kind, kinds_of
 from moe_doctor.cli.coercion import coerce
 from moe_doctor.cli.config import read_defaults
-from moe_doctor.cli.console import note
+from moe_doctor.cli.console import note, write_stdout
 
 
 class DoctorCommand(TyperCommand):
@@ -61,11 +62,13 @@ class DoctorCommand(TyperCommand):
 
 
 def plain_help(option: Any) -> Any:
-    """A help option that only calls back: Typer loads pydantic to coerce even its absence."""
+    """A help option that needs no pydantic and fails on a full disk as every report does."""
     if option is not None:
 
-        def process_value(ctx: Any, value: Any) -> Any:
-            return option.callback(ctx, option, value is True)
+        def process_value(ctx: Any, value: Any) -> None:
+            if value is True and not ctx.resilient_parsing:
+                write_stdout(ctx.get_help() + "\n")
+                raise typer.Exit
 
         option.process_value = process_value
     return option

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
 from moe_doctor.core.errors import OutputError
+from moe_doctor.render.escape import one_line
 
 PIPE_WIDTH = 100
 """Columns when nobody says how wide the reader is: facts wrap, and are never cut."""
@@ -104,6 +105,7 @@ class Progress:
 
     def __call__(self, message: str) -> None:
         """Show one message."""
+        message = one_line(message)
         if self._quiet:
             return
         if not self._terminal.live:

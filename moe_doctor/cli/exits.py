@@ -68,14 +68,16 @@ def tell_internal(error: BaseException, arguments: Sequence[str]) -> int:
     return INTERNAL
 
 
-def explain_parsing(error: Any) -> DoctorError:
+def explain_parsing(error: Any, arguments: Sequence[str]) -> DoctorError:
     """Click's parsing error in our words: lower case, one line, nearest names in the hint."""
     name = getattr(error, "option_name", None)
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "moe-doctor"
+    # Some errors come without a context; the command is then the first word of the line.
+    words = ["moe-doctor", *(each for each in arguments[:1] if not each.startswith("-"))]
+    path = " ".join(words) if context is None else context.command_path
     help_hint = f"{path} --help lists what it takes"
     if name and type(error).__name__ == "NoSuchOption":
-        return _unknown_option(name, context, help_hint)
+        return _unknown_option(name, context, path, help_hint)
     message = error.format_message().splitlines()[0].rstrip(".")
     if message.startswith("Got unexpected extra argument"):
         extra = re.sub(r"^.*\(([^()]*)\)$", r"\1", message)
@@ -97,11 +99,10 @@ def wants_json(arguments: Sequence[str]) -> bool:
     return os.environ.get("MOE_DOCTOR_FORMAT") == "json"
 
 
-def _unknown_option(name: str, context: Any, help_hint: str) -> DoctorError:
+def _unknown_option(name: str, context: Any, path: str, help_hint: str) -> DoctorError:
     known = _flags(context)
     nearest = tuple(get_close_matches(name, known, n=3, cutoff=0.6))
     if name in FLAGS or name in _SERVER_ONLY:
-        path = context.command_path if context is not None else "moe-doctor check"
         return UnknownNameError(
             "option",
             name,

@@ -31,7 +31,7 @@ def _run(line: list[str]) -> int:
     except DoctorError as error:
         return exits.tell(error, as_json=exits.wants_json(line))
     except exits.ParsingError as error:
-        return exits.tell(exits.explain_parsing(error), as_json=exits.wants_json(line))
+        return exits.tell(exits.explain_parsing(error, line), as_json=exits.wants_json(line))
     except typer.Abort:
         return _interrupted()
     except BrokenPipeError:
@@ -42,6 +42,9 @@ def _run(line: list[str]) -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
     except Exception as error:
         return exits.tell_internal(error, line)
+    if result == exits.INTERRUPTED:
+        # Typer catches Ctrl-C itself and says nothing.
+        return _interrupted()
     return result if isinstance(result, int) else 0
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,8 @@ def answer(request: Callable[[], Request], options: ReportOptions) -> None:
         from moe_doctor import doctor
 
         if options.output is not None:
-            check_target(Path(options.output))
+            with _writing(Path(options.output)):
+                check_target(Path(options.output))
         terminal = look_at(sys.stderr, os.environ)
         with Progress(terminal, quiet=options.quiet) as progress:
             report = doctor.run(asked, progress)
@@ -69,13 +70,20 @@ def write_file(path: Path, text: str) -> None:
     A device or a pipe, such as /dev/stdout, is written to as it is. Raises `OutputError`.
     """
     content = text.encode("utf-8", errors="backslashreplace")
-    try:
+    with _writing(path):
         check_target(path)
         if path.exists() and not path.is_file():
             with path.open("wb", buffering=0) as device:
                 device.write(content)
             return
         _replace(path.resolve(), content)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell every way in which a target can fail as an `OutputError`."""
+    try:
+        yield
     except BrokenPipeError:
         return
     except OSError as error:

@@ -53,7 +53,7 @@ def grid(
     sizes = [max(len(row[column].text) for row in whole) for column in range(columns)]
     room = width - indent - sum(sizes[:-1]) - gap * (columns - 1)
     if room < min(sizes[-1], _NARROWEST_COLUMN):
-        return [line for row in rows for line in _pack(row, width, indent)]
+        return [line for row in rows for line in pack(row, width, indent)]
     lines: list[Line] = []
     for row in whole:
         margin: Line = (Cell(" " * indent),)
@@ -63,6 +63,28 @@ def grid(
             lines.append((*margin, Cell(piece, row[-1].style)))
             margin = (Cell(" " * (width - room)),)
     return lines
+
+
+def pack(row: Row, width: int, indent: int = 0, gap: int = 2) -> list[Line]:
+    """One row without columns: as many cells on a line as fit, later lines indented more."""
+    lines: list[Line] = []
+    current: Line = ()
+    used = 0
+    # A row that goes on from the one above has an empty first cell.
+    inner = indent + (0 if row and row[0].text else 2)
+    for cell in (each for each in row if each.text):
+        if current and used + gap + len(cell.text) <= width:
+            current += (Cell(" " * gap), cell)
+            used += gap + len(cell.text)
+            continue
+        if current:
+            lines.append(current)
+        pieces = paragraph(cell.text, width, inner, cell.style)
+        lines.extend(pieces[:-1])
+        current = pieces[-1]
+        used = sum(len(each.text) for each in current)
+        inner = indent + 2
+    return [*lines, current] if current else lines
 
 
 def paragraph(text: str, width: int, indent: int = 0, style: str = "") -> list[Line]:
@@ -101,28 +123,6 @@ def paint(lines: Iterable[Line], *, color: bool) -> str:
     for line in plain:
         console.print(Text.assemble(*((cell.text, STYLES.get(cell.style, "")) for cell in line)))
     return buffer.getvalue()
-
-
-def _pack(row: Row, width: int, indent: int) -> list[Line]:
-    """One row without columns: as many cells on a line as fit, later lines indented more."""
-    lines: list[Line] = []
-    current: Line = ()
-    used = 0
-    # A row that goes on from the one above has an empty first cell.
-    inner = indent + (0 if row and row[0].text else 2)
-    for cell in (each for each in row if each.text):
-        if current and used + 2 + len(cell.text) <= width:
-            current += (Cell("  "), cell)
-            used += 2 + len(cell.text)
-            continue
-        if current:
-            lines.append(current)
-        pieces = paragraph(cell.text, width, inner, cell.style)
-        lines.extend(pieces[:-1])
-        current = pieces[-1]
-        used = sum(len(each.text) for each in current)
-        inner = indent + 2
-    return [*lines, current] if current else lines
 
 
 def _join(line: Line) -> Line:

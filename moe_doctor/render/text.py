@@ -111,19 +111,19 @@ def _ends(report: Report) -> list[tuple[str, str]]:
     engine = engine_name(report.engine)
     for selection in report.selections:
         label = selection_label(report, selection)
-        where = lora_label(selection.lora) + (f" for {label}" if label else "")
+        where = lora_label(selection.lora) + (f", {label}" if label else "")
         told: list[tuple[str, str]] = []
         if selection.error is not None:
             told.append((f"{engine} raises {error_phrase(selection.error)}", "bad"))
         if selection.crash is not None:
             told.append((f"the server dies later: {error_phrase(selection.crash)}", "bad"))
         if selection.hazard:
-            told.append((f"later: {one_line(selection.hazard)}", "warn"))
+            told.append((one_line(selection.hazard), "warn"))
         if selection.outcome is Outcome.NOT_APPLICABLE and selection.note:
             told.append((one_line(selection.note), ""))
         for end in told:
             ends.setdefault(end, []).append(where)
-    return [(f"{', '.join(places)}: {text}", style) for (text, style), places in ends.items()]
+    return [(f"{'; '.join(places)}: {text}", style) for (text, style), places in ends.items()]
 
 
 def _backend_style(selection: Selection) -> str:

@@ -7,7 +7,7 @@ from moe_doctor.core.report import Report
 from moe_doctor.core.units import count
 from moe_doctor.render import Layout
 from moe_doctor.render.escape import one_line, visible
-from moe_doctor.render.grid import Cell, Line, paragraph
+from moe_doctor.render.grid import Cell, Line, pack, paragraph
 
 _STYLES = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.INFO: "dim"}
 _INDENT = 8
@@ -28,14 +28,15 @@ def findings_lines(report: Report, layout: Layout) -> list[Line]:
 
 def _finding(finding: Finding, layout: Layout) -> list[Line]:
     severity = finding.severity
-    preview = "  (preview)" if finding.status == "preview" else ""
-    head: Line = (
-        Cell(f"{severity.value:<{_INDENT}}", _STYLES[severity]),
+    preview = " (preview)" if finding.status == "preview" else ""
+    head = (
+        Cell(f"{severity.value:<{_INDENT - 1}}", _STYLES[severity]),
         Cell(one_line(finding.code), "strong"),
-        Cell(f" {one_line(finding.name)}{preview}"),
+        Cell(f"{one_line(finding.name)}{preview}"),
     )
     indent = _INDENT if layout.width >= 60 else 2
-    lines = [head, *paragraph(one_line(finding.message), layout.width, indent)]
+    lines = pack(head, layout.width, gap=1)
+    lines.extend(paragraph(one_line(finding.message), layout.width, indent))
     if finding.remediation is not None:
         if finding.remediation.text:
             lines.extend(paragraph(one_line(finding.remediation.text), layout.width, indent))
