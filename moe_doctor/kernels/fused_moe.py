@@ -136,7 +136,8 @@ class _Batch:
         width, depth = out.shape[1], x.shape[1]
         where = (self.alignment.sorted_pairs, self.alignment.tile_group, self.alignment.num_padded)
         precision = "ieee" if x.dtype == torch.float32 else "tf32"
-        rank, lora_b, strides, shrunk = 0, w, (0, 0, 0, 0), x
+        rank, lora_b, shrunk = 0, w, x
+        strides: tuple[int, ...] = (0, 0, 0, 0)
         if adapters is not None:
             rank, lora_b, strides = adapters[0].shape[2], adapters[1], adapters[1].stride()
             shrunk = self._shrink(x, adapters[0], adapters[2], tile, row_divisor, precision)
@@ -152,11 +153,11 @@ class _Batch:
             self.num_pairs,
             self.num_experts,
             width,
-            depth,
-            rank,
             *x.stride(),
             *w.stride(),
             *strides,
+            K=depth,
+            R=rank,
             ROW_DIVISOR=row_divisor,
             GATED=gated,
             ACTIVATION=activation,
@@ -189,10 +190,10 @@ class _Batch:
             self.alignment.num_padded,
             self.num_pairs,
             self.num_experts,
-            rank,
-            depth,
             *x.stride(),
             *a.stride(),
+            R=rank,
+            K=depth,
             ROW_DIVISOR=row_divisor,
             PRECISION=precision,
             BLOCK_M=tile.block_m,
@@ -206,7 +207,7 @@ class _Batch:
 
 def _block_r(rank: int) -> int:
     """Block over the adapter's rank: tl.dot needs at least 16."""
-    return max(16, min(_LORA_BLOCK_R, triton.next_power_of_2(max(rank, 1))))
+    return max(16, min(_LORA_BLOCK_R, 1 << (max(rank, 1) - 1).bit_length()))
 
 
 def _tiles(x: Tensor, w2: Tensor, num_pairs: int, gated: bool) -> tuple[Tile, Tile]:

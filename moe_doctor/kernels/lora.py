@@ -47,7 +47,7 @@ class LoRAWeights:
 
         `num_tokens` is T; w13 is [E, 2I or I, H]; w2 is [E, H, I].
         """
-        max_loras, num_experts, rank, hidden_size = self.a13.shape
+        max_loras, rank = self.max_loras, self.rank
         expected = {
             "a13": (max_loras, w13.shape[0], rank, w13.shape[2]),
             "b13": (max_loras, w13.shape[0], w13.shape[1], rank),

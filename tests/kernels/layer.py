@@ -48,7 +48,9 @@ def make_layer(
     )
 
 
-def make_lora(layer: Layer, lora_ids: list[int], *, max_loras: int = 2, rank: int = 8) -> LoRAWeights:
+def make_lora(
+    layer: Layer, lora_ids: list[int], *, max_loras: int = 2, rank: int = 8
+) -> LoRAWeights:
     """Adapters as large as the weights that they change, so that a missing one shows."""
     generator = torch.Generator().manual_seed(rank)
     experts, hidden, inner = layer.w2.shape

@@ -13,6 +13,8 @@ CUDA graph can capture it. Worked example, T=3, k=2, E=4, BLOCK_M=4, no LoRA:
 An expert without tokens has no tile. An id outside 0..E-1 (an expert of another rank) is left out.
 """
 
+# Loops over runtime bounds are `while`: `range` needs __index__, which the interpreter of triton
+# 3.6 and older cannot give with numpy 2.4 and newer.
 # Kernels are traced by Triton, which has no type information.
 # mypy: allow-untyped-decorators, allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
 from __future__ import annotations
@@ -54,11 +56,11 @@ def align(
     num_pairs = topk_ids.numel()
     groups = num_experts * (max_loras + 1 if lora_ids is not None else 1)
     max_tiles = (num_pairs + min(groups, num_pairs) * (block_m - 1)) // block_m
-    empty = {"dtype": torch.int32, "device": topk_ids.device}
-    counts = torch.empty(groups, **empty)
-    sorted_pairs = torch.empty(max_tiles * block_m, **empty)
-    tile_group = torch.empty(max_tiles, **empty)
-    num_padded = torch.empty(1, **empty)
+    device = topk_ids.device
+    counts = torch.empty(groups, dtype=torch.int32, device=device)
+    sorted_pairs = torch.empty(max_tiles * block_m, dtype=torch.int32, device=device)
+    tile_group = torch.empty(max_tiles, dtype=torch.int32, device=device)
+    num_padded = torch.empty(1, dtype=torch.int32, device=device)
     chunk = min(CHUNK, triton.next_power_of_2(num_pairs))
     scan = {
         "num_pairs": num_pairs,
@@ -116,12 +118,14 @@ def _count_kernel(
 ):
     group = tl.program_id(0)
     hits = tl.zeros([CHUNK], dtype=tl.int32)
-    for first in range(0, num_pairs, CHUNK):
+    first = 0
+    while first < num_pairs:
         pair = first + tl.arange(0, CHUNK)
         seen = _load_group(
             topk_ids, lora_ids, pair, num_pairs, top_k, num_experts, max_loras, HAS_LORA
         )
         hits += (seen == group).to(tl.int32)
+        first += CHUNK
     tl.store(counts + group, tl.sum(hits, axis=0))
 
 
@@ -153,13 +157,16 @@ def _scatter_kernel(
         tl.store(num_padded, tl.sum(padded, axis=0))
 
     tiles = (mine + BLOCK_M - 1) // BLOCK_M
-    for first in range(0, tiles, CHUNK):
-        tile = first + tl.arange(0, CHUNK)
+    done = 0
+    while done < tiles:
+        tile = done + tl.arange(0, CHUNK)
         tl.store(tile_group + start // BLOCK_M + tile, group, mask=tile < tiles)
+        done += CHUNK
 
     written = start
     if mine > 0:
-        for first in range(0, num_pairs, CHUNK):
+        first = 0
+        while first < num_pairs:
             pair = first + tl.arange(0, CHUNK)
             seen = _load_group(
                 topk_ids, lora_ids, pair, num_pairs, top_k, num_experts, max_loras, HAS_LORA
@@ -168,6 +175,7 @@ def _scatter_kernel(
             place = written + tl.cumsum(hit, axis=0) - 1
             tl.store(sorted_pairs + place, pair, mask=hit == 1)
             written += tl.sum(hit, axis=0)
+            first += CHUNK
 
     rest = mine + tl.arange(0, BLOCK_M)
     tl.store(sorted_pairs + start + rest, num_pairs, mask=rest < tiles * BLOCK_M)

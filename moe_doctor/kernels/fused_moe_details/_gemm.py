@@ -2,6 +2,8 @@
 
 One kernel serves both GEMMs. Row r of the output belongs to pair r; its input row is
 pair // ROW_DIVISOR (top_k for GEMM 1, which reads tokens; 1 for GEMM 2, which reads pairs).
+K and R are constants of a model, and compile-time ones here: a runtime bound of `range` breaks the
+interpreter of triton 3.6 and older beside numpy 2.4 and newer.
 """
 
 # Kernels are traced by Triton, which has no type information.
@@ -40,8 +42,6 @@ def grouped_gemm_kernel(
     num_pairs,
     num_experts,
     N,
-    K,
-    R,
     stride_x_row,
     stride_x_k,
     stride_w_expert,
@@ -51,6 +51,8 @@ def grouped_gemm_kernel(
     stride_b_expert,
     stride_b_n,
     stride_b_r,
+    K: tl.constexpr,
+    R: tl.constexpr,
     ROW_DIVISOR: tl.constexpr,
     GATED: tl.constexpr,
     ACTIVATION: tl.constexpr,
@@ -85,7 +87,9 @@ def grouped_gemm_kernel(
     n_wrapped = (n % N).to(tl.int64)
     k = tl.arange(0, BLOCK_K)
     x_ptrs = x + row[:, None] * stride_x_row + k[None, :] * stride_x_k
-    w_ptrs = w + expert * stride_w_expert + n_wrapped[:, None] * stride_w_n + k[None, :] * stride_w_k
+    w_ptrs = (
+        w + expert * stride_w_expert + n_wrapped[:, None] * stride_w_n + k[None, :] * stride_w_k
+    )
     up_offset = N.to(tl.int64) * stride_w_n
 
     acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
@@ -147,14 +151,14 @@ def lora_shrink_kernel(
     num_padded_ptr,
     num_pairs,
     num_experts,
-    R,
-    K,
     stride_x_row,
     stride_x_k,
     stride_a_lora,
     stride_a_expert,
     stride_a_r,
     stride_a_k,
+    R: tl.constexpr,
+    K: tl.constexpr,
     ROW_DIVISOR: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr,

@@ -78,5 +78,9 @@ def interpreter_tile(columns: int, depth: int) -> Tile:
 
 
 def _cover(size: int) -> int:
-    """Smallest power of two that covers `size`, within 16..512."""
-    return min(512, max(16, 1 << (size - 1).bit_length()))
+    """Smallest power of two that covers `size`, within 16..1024.
+
+    The interpreter spends milliseconds of Python per step, so padding is cheaper than steps; a
+    tile of 1024 x 1024 is the largest that Triton allows.
+    """
+    return min(1024, max(16, 1 << (size - 1).bit_length()))

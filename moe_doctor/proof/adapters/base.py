@@ -1,0 +1,71 @@
+"""What a backend must answer and do to be proved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from moe_doctor.core.machine import MachineSnapshot
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from moe_doctor.proof.inputs import Batch, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Can this layer be proved here: all that the parent knows without importing torch."""
+
+    machine: MachineSnapshot
+    """The machine of this process, never a simulated one."""
+    dtype: str
+    """Dtype of the model."""
+    activation: str
+    """Nonlinearity, as `MoESpec.activation` spells it."""
+    gated: bool
+    """Whether w13 holds gate and up rows."""
+    lora: bool
+    """Whether adapters are applied."""
+
+
+class Adapter(Protocol):
+    """One backend; stateless, so that parent and child can each make their own."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """`--moe-backend` values that it proves, its own name first."""
+
+    @property
+    def implementation(self) -> str:
+        """Whose kernel runs, such as `flashinfer.fused_moe.cutlass_fused_moe`."""
+
+    def mode(self, machine: MachineSnapshot) -> str:
+        """`gpu`, `interpreter` or `cpu`: how it would run on this machine."""
+
+    def unavailable(self, question: Question) -> str | None:
+        """Why it cannot run here, with what was seen and what it needs; None when it can."""
+
+    def environment(self, machine: MachineSnapshot) -> dict[str, str]:
+        """Variables that its child needs, on top of the parent's."""
+
+    def prepare(self, weights: Weights) -> Any:
+        """Weights in the backend's own layout."""
+
+    def run(self, layout: Any, batch: Batch, out: Tensor) -> Tensor:
+        """Write the layer's output [T, H] into `out`, or return another tensor that holds it."""
+
+
+def has_gpu(machine: MachineSnapshot) -> bool:
+    """Whether torch's CUDA interface (ROCm answers to it as well) has a device here."""
+    return machine.platform in ("cuda", "rocm") and machine.gpu is not None
+
+
+def missing_kernels(machine: MachineSnapshot, *names: str) -> str | None:
+    """The sentence for a machine without torch or triton; None when all `names` are there."""
+    missing = [name for name in names if not machine.has(name)]
+    if "triton" in missing and machine.platform == "rocm" and machine.has("torch"):
+        missing.remove("triton")  # comes as pytorch-triton-rocm or triton-rocm beside torch
+    if not missing:
+        return None
+    return f"{' and '.join(missing)} not installed: pip install 'moe-doctor[kernels]'"

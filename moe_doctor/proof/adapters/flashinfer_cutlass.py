@@ -1,0 +1,144 @@
+"""FlashInfer's CUTLASS fused MoE, where its compiled module is already on this machine.
+
+Without the compiled module FlashInfer would build it on first use: for sm_90 in 0.6.13 that is 182
+files and about 17 minutes on 32 cores (measured 2026-11 with CUDA 13.0). A proof never starts that.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.units import format_capability
+from moe_doctor.proof.adapters.base import Question, has_gpu, missing_kernels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from moe_doctor.proof.inputs import Batch, Weights
+
+# FlashInfer 0.6.13 fused_moe/core.py, get_cutlass_fused_moe_module; vLLM 0.20.0 asks for the same
+# families (fused_moe/flashinfer_cutlass_moe.py, _supports_current_device).
+_FAMILIES = (9, 10, 11, 12)
+_PACKAGE = "flashinfer-python"
+
+
+class FlashInferCutlassAdapter:
+    """`flashinfer.fused_moe.cutlass_fused_moe` on unquantized weights."""
+
+    options = ("flashinfer_cutlass",)
+    implementation = "flashinfer.fused_moe.cutlass_fused_moe"
+
+    def mode(self, machine: MachineSnapshot) -> str:
+        """A GPU, always."""
+        return "gpu"
+
+    def unavailable(self, question: Question) -> str | None:
+        """Needs a CUDA GPU of a known family, the package, its compiled module, and no LoRA."""
+        machine = question.machine
+        if question.lora:
+            return "flashinfer.fused_moe.cutlass_fused_moe takes no LoRA adapters"
+        if machine.platform != "cuda" or not has_gpu(machine):
+            return f"needs a CUDA GPU; this machine's platform is {machine.platform}"
+        capability = machine.capability
+        if capability is None or capability[0] not in _FAMILIES or capability[1] > 9:
+            seen = "unknown" if capability is None else format_capability(capability)
+            return f"needs compute capability 9.0, 10.x, 11.x or 12.x; this GPU's is {seen}"
+        if question.dtype not in ("bfloat16", "float16"):
+            return f"needs bfloat16 or float16 weights; these are {question.dtype}"
+        if (question.activation, question.gated) not in (("silu", True), ("relu2", False)):
+            gated = "gated" if question.gated else "not gated"
+            return (
+                f"has gated silu and non-gated relu2; this layer is {question.activation}, {gated}"
+            )
+        missing = missing_kernels(machine, "torch")
+        if missing is not None:
+            return missing
+        if not machine.has(_PACKAGE):
+            return f"{_PACKAGE} not installed: pip install 'moe-doctor[flashinfer]'"
+        if find_module(capability, machine.version(_PACKAGE) or "") is None:
+            name = module_name(capability)
+            return (
+                f"{name}.so is not built for this machine, and the first call would start a build "
+                "(for sm_90 182 files, about 17 minutes on 32 cores); install the "
+                "flashinfer-jit-cache wheel of the same release"
+            )
+        return None
+
+    def environment(self, machine: MachineSnapshot) -> dict[str, str]:
+        """No build may start; nvcc must be found, because FlashInfer asks it for its release."""
+        variables = {"FLASHINFER_DISABLE_JIT": "1"}
+        nvcc = machine.toolkit.nvcc_path or "/usr/local/cuda/bin/nvcc"
+        if shutil.which("nvcc") is None and Path(nvcc).exists():
+            path = os.environ.get("PATH", os.defpath)
+            variables["PATH"] = f"{path}{os.pathsep}{Path(nvcc).parent}"
+        return variables
+
+    def prepare(self, weights: Weights) -> Weights:
+        """[up, gate] rows for SwiGLU, where everyone else has [gate, up]; the rest as it is."""
+        from dataclasses import replace
+
+        import torch
+
+        capability = torch.cuda.get_device_capability()
+        import flashinfer
+        from flashinfer.jit import env
+
+        built = find_module(capability, flashinfer.__version__)
+        if built is not None:
+            # Modules under the ahead-of-time folder load as they are; those of the JIT cache
+            # would pass through ninja first, which may decide to rebuild them
+            # (FlashInfer 0.6.13 jit/core.py, build_and_load).
+            env.FLASHINFER_AOT_DIR = built.parent.parent
+        if not weights.geometry.gated:
+            return weights
+        gate, up = weights.w13.chunk(2, dim=1)
+        return replace(weights, w13=torch.cat((up, gate), dim=1))
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        """One call, untuned: the fallback tactic gives the same numbers as a tuned one."""
+        from flashinfer.fused_moe import cutlass_fused_moe
+        from flashinfer.fused_moe.core import ActivationType
+
+        kind = ActivationType.Swiglu if layout.geometry.gated else ActivationType.Relu2
+        cutlass_fused_moe(
+            input=batch.hidden_states,
+            token_selected_experts=batch.topk_ids.contiguous(),
+            token_final_scales=batch.topk_weights.contiguous(),
+            fc1_expert_weights=layout.w13,
+            fc2_expert_weights=layout.w2,
+            output_dtype=out.dtype,
+            quant_scales=[],
+            output=out,
+            activation_type=kind,
+        )
+        return out
+
+
+def module_name(capability: tuple[int, int]) -> str:
+    """`fused_moe_90` for sm_90; 12.x share `fused_moe_120`, 10.0 has 100 and 10.3 has 103."""
+    major, minor = capability
+    # FlashInfer 0.6.13 fused_moe/core.py: "120" and "121" build the same module, 11.0 runs "100".
+    if major == 12:
+        return "fused_moe_120"
+    if major == 11:
+        return "fused_moe_100"
+    return f"fused_moe_{major}{minor}"
+
+
+def find_module(capability: tuple[int, int], version: str) -> Path | None:
+    """The compiled module in flashinfer-jit-cache, the package itself, or the user's JIT cache."""
+    name = module_name(capability)
+    inside = f"{name}/{name}.so"
+    places: list[tuple[Path, str]] = []
+    for package, pattern in (("flashinfer_jit_cache", "*"), ("flashinfer", "data/aot")):
+        found = importlib.util.find_spec(package)
+        folders = None if found is None else found.submodule_search_locations
+        places += [(Path(folder), f"{pattern}/{inside}") for folder in folders or ()]
+    base = Path(os.environ.get("FLASHINFER_WORKSPACE_BASE") or Path.home())
+    places.append((base / ".cache" / "flashinfer" / version, f"*/cached_ops/{inside}"))
+    return next((path for folder, glob in places for path in sorted(folder.glob(glob))), None)

@@ -1,0 +1,186 @@
+"""What one forward stresses, and on which geometry: plain data that travels as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from moe_doctor.core.spec import RoutingSpec
+
+ROUTINGS = (
+    "random",
+    "experts-without-tokens",
+    "all-tokens-one-expert",
+    "all-tokens-same-experts",
+    "all-negative-logits",
+)
+"""Routing patterns that `inputs.make_batch` knows."""
+
+LORA_PATTERNS = ("none", "mixed", "all")
+"""Which tokens have an adapter: no token, every adapter and none in turn, or every token one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofCase:
+    """One forward."""
+
+    name: str
+    """Its routing pattern, or what else makes it special."""
+    num_tokens: int
+    """T."""
+    routing: str = "random"
+    """One of `ROUTINGS`."""
+    seed: int = 0
+    """Seed of hidden states and router logits."""
+    lora_ids: str = "none"
+    """One of `LORA_PATTERNS`; only `none` when no adapters are loaded."""
+    scale: float = 1.0
+    """Standard deviation of the hidden states."""
+
+    def __post_init__(self) -> None:
+        if self.num_tokens < 1:
+            raise ValueError(f"num_tokens is {self.num_tokens}; expected at least 1")
+        if self.routing not in ROUTINGS:
+            raise ValueError(f"routing is {self.routing!r}; expected one of {ROUTINGS}")
+        if self.lora_ids not in LORA_PATTERNS:
+            raise ValueError(f"lora_ids is {self.lora_ids!r}; expected one of {LORA_PATTERNS}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; `from_dict` gives an equal case back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ProofCase:
+        """Inverse of `to_dict`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class LoRASetup:
+    """Adapters that are loaded for a proof."""
+
+    ranks: tuple[int, ...]
+    """Rank of each adapter; the tensors have the largest, the others are padded with zeros."""
+    scalings: tuple[float, ...]
+    """alpha / rank of each adapter; unlike, so that a swapped adapter shows."""
+
+    @property
+    def rank(self) -> int:
+        """R: rank of the tensors."""
+        return max(self.ranks)
+
+    @property
+    def max_loras(self) -> int:
+        """L."""
+        return len(self.ranks)
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The layer that runs, beside what the model has where the two differ."""
+
+    num_experts: int
+    """E that runs."""
+    num_experts_model: int
+    """Experts of one rank of the model."""
+    top_k: int
+    """k that runs."""
+    top_k_model: int
+    """k of the model."""
+    hidden_size: int
+    """H."""
+    intermediate_size_per_partition: int
+    """I of one rank that runs."""
+    intermediate_size_per_partition_model: int
+    """I of one rank of the model."""
+    activation: str
+    """Nonlinearity, as `MoESpec.activation` spells it."""
+    gated: bool
+    """Whether w13 holds gate and up rows."""
+    dtype: str
+    """Dtype that runs."""
+    dtype_model: str
+    """Dtype of the model."""
+
+    @property
+    def elements_per_expert(self) -> int:
+        """Elements of w13 and w2 of one expert."""
+        rows = 3 if self.gated else 2
+        return rows * self.hidden_size * self.intermediate_size_per_partition
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of one element."""
+        return 4 if self.dtype == "float32" else 2
+
+    def shrinkage(self) -> list[str]:
+        """What differs from the model, one phrase each."""
+        pairs = (
+            ("experts", self.num_experts, self.num_experts_model),
+            ("top_k", self.top_k, self.top_k_model),
+            (
+                "width per rank",
+                self.intermediate_size_per_partition,
+                self.intermediate_size_per_partition_model,
+            ),
+            ("dtype", self.dtype, self.dtype_model),
+        )
+        return [f"{name} {ran} for {model}" for name, ran, model in pairs if ran != model]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; `from_dict` gives an equal geometry back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Geometry:
+        """Inverse of `to_dict`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class ProofPlan:
+    """Everything the child needs to know."""
+
+    implementation: str
+    """`module:class` of the adapter."""
+    mode: str
+    """`gpu`, `interpreter` or `cpu`."""
+    geometry: Geometry
+    """What to run, before the child looks at free memory."""
+    routing: RoutingSpec
+    """How tokens find experts."""
+    cases: tuple[ProofCase, ...]
+    """Forwards, in order."""
+    lora: LoRASetup | None = None
+    """Adapters, or None."""
+    share: int = 1
+    """Children that run at the same time and share the memory."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; `from_dict` gives an equal plan back."""
+        return {
+            "implementation": self.implementation,
+            "mode": self.mode,
+            "geometry": self.geometry.to_dict(),
+            "routing": self.routing.to_dict(),
+            "cases": [case.to_dict() for case in self.cases],
+            "lora": None
+            if self.lora is None
+            else {"ranks": list(self.lora.ranks), "scalings": list(self.lora.scalings)},
+            "share": self.share,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ProofPlan:
+        """Inverse of `to_dict`."""
+        lora = data["lora"]
+        return cls(
+            implementation=data["implementation"],
+            mode=data["mode"],
+            geometry=Geometry.from_dict(data["geometry"]),
+            routing=RoutingSpec(**data["routing"]),
+            cases=tuple(ProofCase.from_dict(case) for case in data["cases"]),
+            lora=None if lora is None else LoRASetup(tuple(lora["ranks"]), tuple(lora["scalings"])),
+            share=data["share"],
+        )

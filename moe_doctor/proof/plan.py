@@ -1,0 +1,159 @@
+"""Which forwards to run and how much of the model: pure, from spec, mode, level and memory.
+
+On a GPU the widths, top_k and dtype are the model's own and only the expert count shrinks, to fit
+memory. Triton's interpreter takes about 0.11 us of CPU time per weight element that it reads
+(measured 2026-11-22, x86-64 server: 50 ns of it in the load), so there the number of tiles, one
+expert's weights each, is kept within a budget: first fewer experts, then a smaller top_k, and only
+where four tiles of one expert are too many a narrower expert.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from moe_doctor.core.spec import MoESpec, RoutingSpec
+from moe_doctor.proof.case import Geometry, LoRASetup, ProofCase, ProofPlan
+
+INTERPRETER_BUDGET = 45_000_000
+"""Weight elements that one interpreted proof reads: about 6 s."""
+
+_INTERPRETER_DTYPE = "float16"
+# numpy has no bfloat16, and the interpreter's tl.dot on it returns garbage (triton 3.2 to 3.9).
+
+_GPU_TOKENS = (1, 2, 16, 17, 64, 304, 1024)
+_MEMORY_SHARE = 0.7
+# What is left is for activations, the reference's fp32 copies and the framework.
+_LAYOUT_COPIES = 2
+# The shared weights and the backend's own layout of them.
+
+
+def make_plan(
+    spec: MoESpec,
+    *,
+    implementation: str,
+    mode: str,
+    intermediate_size_per_partition: int,
+    num_local_experts: int,
+    dtype: str,
+    lora: bool,
+    level: int,
+    memory_bytes: int | None,
+    share: int = 1,
+) -> ProofPlan:
+    """Choose geometry and cases; `memory_bytes` is the device's memory, None when unknown."""
+    geometry = Geometry(
+        num_experts=num_local_experts,
+        num_experts_model=num_local_experts,
+        top_k=min(spec.top_k, num_local_experts),
+        top_k_model=spec.top_k,
+        hidden_size=spec.hidden_size,
+        intermediate_size_per_partition=intermediate_size_per_partition,
+        intermediate_size_per_partition_model=intermediate_size_per_partition,
+        activation=spec.activation,
+        gated=spec.gated,
+        dtype=dtype,
+        dtype_model=dtype,
+    )
+    setup = LoRASetup(ranks=(16, 8), scalings=(2.0, 0.5)) if lora else None
+    if mode == "gpu":
+        cases = _gpu_cases(level, lora)
+    else:
+        geometry = _fit_interpreter(geometry, lora)
+        cases = _interpreter_cases(level, lora)
+    if memory_bytes is not None:
+        geometry = fit_memory(geometry, setup, memory_bytes // share) or geometry
+    return ProofPlan(
+        implementation=implementation,
+        mode=mode,
+        geometry=geometry,
+        routing=fit_routing(spec.routing, spec.num_experts, geometry),
+        cases=cases,
+        lora=setup,
+        share=share,
+    )
+
+
+def fit_memory(geometry: Geometry, lora: LoRASetup | None, free_bytes: int) -> Geometry | None:
+    """The geometry with as many experts as fit; None where not even one does."""
+    elements = geometry.elements_per_expert
+    per_expert = _LAYOUT_COPIES * elements * geometry.element_bytes
+    if lora is not None:
+        rows = 3 if geometry.gated else 2
+        widths = 2 * geometry.hidden_size + rows * geometry.intermediate_size_per_partition
+        per_expert += lora.max_loras * lora.rank * widths * geometry.element_bytes
+    # The reference holds one expert in fp32.
+    experts = int(free_bytes * _MEMORY_SHARE - 4 * elements) // per_expert
+    if experts < 1:
+        return None
+    num_experts = min(geometry.num_experts, experts)
+    return replace(geometry, num_experts=num_experts, top_k=min(geometry.top_k, num_experts))
+
+
+def fit_routing(routing: RoutingSpec, num_experts: int, geometry: Geometry) -> RoutingSpec:
+    """The model's routing, without groups where the experts that run are not all of them."""
+    if geometry.num_experts == num_experts or routing.num_expert_group is None:
+        return routing
+    return replace(routing, num_expert_group=None, topk_group=None)
+
+
+def _fit_interpreter(geometry: Geometry, lora: bool) -> Geometry:
+    rows = 3 if geometry.gated else 2
+    hidden, inner = geometry.hidden_size, geometry.intermediate_size_per_partition
+    least = 4 * rows * hidden * inner
+    if least > INTERPRETER_BUDGET:
+        inner = max(16, INTERPRETER_BUDGET // (4 * rows * hidden) // 16 * 16)
+    tiles = max(4, INTERPRETER_BUDGET // (rows * hidden * inner))
+    # Tiles that the fixed case takes: one expert, split in three by the adapters (see
+    # _interpreter_cases); the rest is for the case with the model's top_k.
+    left = max(2, tiles - (3 if lora else 1))
+    num_experts = min(geometry.num_experts, left + 1)
+    return replace(
+        geometry,
+        num_experts=num_experts,
+        top_k=max(1, min(geometry.top_k, left, num_experts - 1)),
+        intermediate_size_per_partition=inner,
+        dtype=_INTERPRETER_DTYPE,
+    )
+
+
+def _interpreter_cases(level: int, lora: bool) -> tuple[ProofCase, ...]:
+    if lora:
+        cases = [
+            ProofCase("all-tokens-one-expert", 3, "all-tokens-one-expert", 1, "mixed"),
+            ProofCase("experts-without-tokens", 1, "experts-without-tokens", 2, "all"),
+        ]
+    else:
+        cases = [
+            ProofCase("all-tokens-one-expert", 5, "all-tokens-one-expert", 1),
+            ProofCase("experts-without-tokens", 3, "experts-without-tokens", 2),
+        ]
+    if level >= 4:
+        ids = "mixed" if lora else "none"
+        cases += [
+            ProofCase("random", 17, "random", 3, ids),
+            ProofCase("all-negative-logits", 2, "all-negative-logits", 4, ids),
+            ProofCase("tiny-activations", 2, "random", 5, ids, scale=1e-2),
+        ]
+    return tuple(cases)
+
+
+def _gpu_cases(level: int, lora: bool) -> tuple[ProofCase, ...]:
+    mixed = "mixed" if lora else "none"
+    every = "all" if lora else "none"
+    cases = [ProofCase("random", tokens, "random", tokens, mixed) for tokens in _GPU_TOKENS]
+    for pattern, sizes in (
+        ("experts-without-tokens", (16, 64, 304)),
+        ("all-tokens-one-expert", (17, 64, 1024)),
+        ("all-tokens-same-experts", (64,)),
+    ):
+        cases += [ProofCase(pattern, tokens, pattern, 7 + tokens, every) for tokens in sizes]
+    if level >= 4:
+        cases += [
+            ProofCase("random", 4096, "random", 11, mixed),
+            ProofCase("all-negative-logits", 17, "all-negative-logits", 12, mixed),
+            ProofCase("tiny-activations", 17, "random", 13, mixed, scale=1e-2),
+            ProofCase("large-activations", 17, "random", 14, mixed, scale=8.0),
+        ]
+        if lora:
+            cases.append(ProofCase("no-token-has-an-adapter", 64, "random", 15, "none"))
+    return tuple(cases)
