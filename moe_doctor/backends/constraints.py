@@ -59,6 +59,9 @@ class Device:
         if facts.platform not in self.platforms:
             return f"needs {' or '.join(self.platforms)}; this is {facts.platform}"
         capability = facts.capability
+        particular = self.exact or self.majors or self.minimum
+        if capability is None and facts.platform == "cuda" and particular:
+            return "needs a particular compute capability; no GPU is visible"
         if capability is not None and facts.platform == "cuda":
             if self.minimum is not None and capability < self.minimum:
                 return (

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.query import MoEQuery, Parallel
@@ -18,38 +17,19 @@ from moe_doctor.core.release import Release, format_release
 from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import ModelSpec, MoESpec
 from moe_doctor.oracle.engines.vllm import layer_options as options
+from moe_doctor.oracle.engines.vllm import layer_refusals as refusals
 from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
 from moe_doctor.oracle.engines.vllm.architectures import registered
 from moe_doctor.oracle.engines.vllm.architectures.index import find_row
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
+from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.layer_routing import routing_method
+
+__all__ = ["EngineRefusal", "LayerQuery", "build_query"]
 
 _ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4}
 # SUPPORTED_HIDDEN_SIZES of DeepEP's and NIXL's low-latency kernels (0.18).
 _LOW_LATENCY_WIDTHS = (2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192)
-# fused_moe/activation.py MoEActivation: what each release can name (gated forms).
-_ACTIVATIONS: dict[str, Release] = {
-    "silu": (0, 16, 0),
-    "gelu": (0, 16, 0),
-    "relu2": (0, 16, 0),
-    "swigluoai": (0, 16, 0),
-    "swiglustep": (0, 16, 0),
-    "gelu_tanh": (0, 21, 0),
-    "swigluoai_uninterleave": (0, 24, 0),
-    "situ": (0, 27, 0),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class EngineRefusal:
-    """What the release raises before any oracle is asked."""
-
-    stage: Literal["args", "config", "model"]
-    """Argument parser, VllmConfig and its parts, or the model class."""
-    error: EngineError
-    """The exception."""
-    reason: str
-    """One sentence for a reader, with the first release that accepts it where one is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +70,17 @@ def build_query(
         return prepared
     row, all2all, parallel = prepared
     if lora:
-        refused = _refuse_lora(model, release)
+        refused = refusals.refuse_lora(model, release)
         if refused is not None:
             return refused
     dtype = options.resolve_dtype(deployment.dtype, model.dtype, platform, capability)
     if isinstance(dtype, EngineError):
         return EngineRefusal("config", dtype, "this GPU cannot compute in bfloat16")
-    refused = _refuse_layer(spec, row, deployment, parallel, platform, release)
+    width = _width(spec, row, deployment)
+    activation = _activation(spec, row)
+    refused = refusals.refuse_layer(
+        spec, row, activation, width, deployment, parallel, platform, release
+    )
     if refused is not None:
         return refused
     hidden = _hidden_size(spec.hidden_size, dtype, parallel, release)
@@ -109,10 +93,10 @@ def build_query(
             num_experts=spec.num_experts,
             top_k=spec.top_k,
             hidden_size=hidden,
-            intermediate_size_per_partition=spec.intermediate_size // parallel.tp_size,
+            intermediate_size_per_partition=width // parallel.tp_size,
             # Rank 0 takes one of the remainder (determine_expert_map).
             num_local_experts=-(-spec.num_experts // parallel.ep_size),
-            activation=_activation(spec, row),
+            activation=activation,
             routing_method=_method(spec, row, release, environment or {}),
             router_logits_dtype=row.router_dtype or dtype,
             in_dtype=dtype,
@@ -152,9 +136,10 @@ def _prepare(
     error = options.refuse_parallel(deployment, platform, release)
     if error is not None:
         return EngineRefusal("config", error, "the parallel sizes do not go together")
-    backend = registered.serving_class(architecture, release)
+    # vLLM guesses a missing architecture from the model type (transformers_utils/config.py).
+    backend = registered.serving_class(architecture, release) if architecture else "native"
     if backend is None:
-        return _unknown_architecture(architecture, model_type, release)
+        return refusals.refuse_architecture(architecture, model_type, release)
     row = find_row(architecture, release, backend)
     if deployment.expert_parallel and not row.expert_parallel:
         text = "Number of experts in the model must be greater than 0 when expert parallelism is"
@@ -195,76 +180,6 @@ def _parallel(row: ClassRow, deployment: Deployment, all2all: str, release: Rele
     )
 
 
-def _unknown_architecture(architecture: str, model_type: str, release: Release) -> EngineRefusal:
-    error = registered.refusal(architecture, model_type, release)
-    name = architecture or "a model without an architecture"
-    first = registered.first_release(architecture, release)
-    last = registered.last_release(architecture, release)
-    reason = f"vLLM {format_release(release)} does not know {name}"
-    if first is not None:
-        reason += f"; {format_release(first)} is the first that does"
-    elif last is not None:
-        reason += f"; {format_release(last)} was the last that did"
-    return EngineRefusal("config", error, reason)
-
-
-def _refuse_lora(model: ModelSpec, release: Release) -> EngineRefusal | None:
-    """From 0.33 VllmConfig looks for SupportsLoRA; before, the worker does after loading."""
-    if release < lora_table.REFUSED_BY_CONFIG:
-        return None
-    if lora_table.supports_lora(model.architecture, release):
-        return None
-    error = lora_table.refused_by_config(model.architecture, model.id)
-    return EngineRefusal("config", error, f"{model.architecture} has no LoRA support in vLLM")
-
-
-def _refuse_layer(
-    spec: MoESpec,
-    row: ClassRow,
-    deployment: Deployment,
-    parallel: Parallel,
-    platform: str,
-    release: Release,
-) -> EngineRefusal | None:
-    """What the model class and FusedMoE raise while they build the layer."""
-    tensor = deployment.tensor_parallel_size
-    if row.experts_bound_tp and tensor > spec.num_experts:
-        text = f"Tensor parallel size {tensor} is greater than the number of experts"
-        error = EngineError("ValueError", f"{text} {spec.num_experts}.")
-        return EngineRefusal("model", error, "each rank needs at least one expert")
-    if parallel.enable_eplb and spec.num_experts % parallel.ep_size:
-        text = "EPLB currently only supports even distribution of experts across ranks."
-        error = EngineError("AssertionError", text)
-        if release >= (0, 22, 0):
-            ranks = f" Got {spec.num_experts} experts and {parallel.ep_size} EP ranks."
-            error = EngineError("ValueError", text + ranks)
-        return EngineRefusal("model", error, "the experts do not divide evenly")
-    if spec.intermediate_size % parallel.tp_size:
-        reason = (
-            f"the expert width {spec.intermediate_size} does not divide by the "
-            f"{parallel.tp_size} ranks that share it"
-        )
-        return EngineRefusal("model", EngineError("AssertionError", ""), reason)
-    return _refuse_activation(_activation(spec, row), platform, release)
-
-
-def _refuse_activation(activation: str, platform: str, release: Release) -> EngineRefusal | None:
-    since = _ACTIVATIONS.get(activation.removesuffix("_no_mul"))
-    if release >= (0, 17, 0) and (since is None or since > release):
-        error = EngineError("ValueError", f"Unknown MoE activation: {activation!r}.")
-        reason = f"vLLM {format_release(release)} has no MoE activation {activation}"
-        return EngineRefusal("model", error, reason)
-    if not activation.endswith("_no_mul"):
-        return None
-    widened = release >= (0, 24, 0)
-    if platform in (("cuda", "rocm", "xpu") if widened else ("cuda", "rocm")):
-        return None
-    text = "is_act_and_mul=False is supported only for CUDA"
-    text += ", XPU and ROCm for now" if widened else " and ROCm for now"
-    error = EngineError("NotImplementedError", text)
-    return EngineRefusal("model", error, f"experts without a gate do not run on {platform}")
-
-
 def _activation(spec: MoESpec, row: ClassRow) -> str:
     name = row.activation or spec.activation
     return name if spec.gated else f"{name}_no_mul"
@@ -276,6 +191,15 @@ def _method(spec: MoESpec, row: ClassRow, release: Release, environment: Mapping
     if simulated and release < (0, 33, 0):
         return "Simulated"
     return routing_method(spec, row, release)
+
+
+def _width(spec: MoESpec, row: ClassRow, deployment: Deployment) -> int:
+    """Expert width over all ranks, with the padding that the model class adds."""
+    tensor = deployment.tensor_parallel_size
+    if tensor == 1 or deployment.expert_parallel:
+        return spec.intermediate_size
+    padded = spec.intermediate_size // tensor < row.least_width
+    return row.least_width * tensor if padded else spec.intermediate_size
 
 
 def _hidden_size(hidden: int, dtype: str, parallel: Parallel, release: Release) -> int | None:

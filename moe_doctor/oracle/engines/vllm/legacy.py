@@ -23,6 +23,15 @@ _NOT_AVAILABLE = {
 }
 
 
+def read_variable_first(walk: Walk) -> Choice | None:
+    """Where FlashInfer could run, its variable is read before anything else, for its errors too."""
+    if any(
+        walk.judge(kernel) is None for kernel in ("flashinfer_fused_moe_bf16", "FlashInferExperts")
+    ):
+        parse_flag(walk.environment.get("VLLM_USE_FLASHINFER_MOE_FP16", "0"))
+    return None
+
+
 def take_explicit_name(walk: Walk) -> Choice | None:
     """`--moe-backend` (from 0.17.0) is read before the platform."""
     option = walk.situation.query.moe_backend
@@ -49,7 +58,7 @@ def follow_platform(walk: Walk) -> Choice | None:
     return _choose(walk, walk.order[-1])
 
 
-PROGRAM: tuple[Step, ...] = (take_explicit_name, follow_platform)
+PROGRAM: tuple[Step, ...] = (read_variable_first, take_explicit_name, follow_platform)
 
 
 def _gate_flashinfer(walk: Walk) -> None:

@@ -1,0 +1,1 @@
+"""Facts to findings: one module per family of codes, one function per code, no input or output."""

@@ -1,0 +1,136 @@
+"""4xx: what the oracle's answer means for the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from moe_doctor.checks.case import Case
+from moe_doctor.core.findings import Finding
+from moe_doctor.core.selection import Outcome, Selection
+from moe_doctor.rules import lora as lora_rules
+from moe_doctor.rules import selection as rules
+
+
+def check_engine_refuses(case: Case) -> Iterator[Finding]:
+    """MOE401."""
+    refused_early = {(refusal.moe_layers, refusal.lora) for refusal in case.refusals}
+    for selection in case.selections:
+        if selection.outcome is not Outcome.ERROR or selection.error is None:
+            continue
+        if (selection.moe_layers, selection.lora) in refused_early:
+            continue
+        fits = next((one for one in selection.trace if one.accepted), None)
+        explicit = case.request.deployment.moe_backend != "auto"
+        yield rules.ENGINE_REFUSES.finding(
+            f"{_where(case, selection)}: {selection.error.type}: {selection.error.message}",
+            commands=_retry(case) if fits is not None and explicit else (),
+            remedy=(
+                f"Leave --moe-backend out: {fits.backend} fits"
+                if fits is not None and explicit
+                else "Read the trace: it names what each candidate needs"
+            ),
+            evidence={one.kernel or one.backend: one.reason for one in selection.trace},
+        )
+
+
+def check_refused_early(case: Case) -> Iterator[Finding]:
+    """MOE405 and MOE504."""
+    seen: set[str] = set()
+    for refusal in case.refusals:
+        if refusal.reason in seen:
+            continue
+        seen.add(refusal.reason)
+        lora_only = refusal.lora and not any(
+            other.moe_layers == refusal.moe_layers and not other.lora for other in case.refusals
+        )
+        rule = (
+            lora_rules.MODEL_LACKS_LORA
+            if lora_only and "lora" in refusal.reason.lower()
+            else rules.REFUSED_EARLY
+        )
+        yield rule.finding(refusal.reason, evidence={"stage": refusal.stage})
+
+
+def check_not_covered(case: Case) -> Iterator[Finding]:
+    """MOE402."""
+    if case.model is None:
+        return
+    indices = {one.moe_layers for one in case.selections if one.outcome is Outcome.NOT_APPLICABLE}
+    for index in sorted(indices):
+        quantization = case.model.moe_layers[index].spec.quantization
+        if quantization is None:
+            continue
+        scheme = " ".join(filter(None, (quantization.method, quantization.algorithm)))
+        yield rules.NOT_COVERED.finding(
+            f"{case.layers_text(index)} are quantized ({scheme}); these tables hold the "
+            "unquantized oracle only, so no backend is named for them",
+            evidence={"method": quantization.method, "algorithm": quantization.algorithm},
+        )
+
+
+def check_explicit_ignored(case: Case) -> Iterator[Finding]:
+    """MOE403."""
+    option = case.request.deployment.moe_backend
+    release = case.release
+    if option == "auto" or release is None or release < (0, 20, 0):
+        return
+    for selection, _ in case.chosen(lora=True):
+        if selection.note and "returns here for LoRA" in selection.note:
+            yield rules.EXPLICIT_IGNORED.finding(
+                f"--moe-backend {option} is not read with LoRA: {case.engine_name} runs "
+                f"{selection.backend} on {case.layers_text(selection.moe_layers)}"
+            )
+            return
+
+
+def check_explicit_passed(case: Case) -> Iterator[Finding]:
+    """MOE404."""
+    option = case.request.deployment.moe_backend
+    if option not in ("humming", "marlin"):
+        return
+    for selection, _ in case.chosen(lora=False):
+        yield rules.EXPLICIT_PASSED.finding(
+            f"--moe-backend {option} concerns quantized layers: "
+            f"{case.layers_text(selection.moe_layers)} run {selection.backend} as with auto"
+        )
+        return
+
+
+def check_assumed_layer(case: Case) -> Iterator[Finding]:
+    """MOE406."""
+    if case.assumed:
+        yield rules.ASSUMED_LAYER.finding("; ".join(case.assumed))
+
+
+def check_lora_changes_backend(case: Case) -> Iterator[Finding]:
+    """MOE412."""
+    without = {one.moe_layers: one for one, _ in case.chosen(lora=False)}
+    for selection, _ in case.chosen(lora=True):
+        before = without.get(selection.moe_layers)
+        if before is None or (before.backend, before.runs) == (selection.backend, selection.runs):
+            continue
+        names = [f"{one.backend} ({one.runs or 'own path'})" for one in (before, selection)]
+        yield rules.LORA_CHANGES_BACKEND.finding(
+            f"LoRA moves {case.layers_text(selection.moe_layers)} from {names[0]} to {names[1]}",
+            evidence={"without_lora": before.backend, "with_lora": selection.backend},
+        )
+
+
+def _where(case: Case, selection: Selection) -> str:
+    lora = "with LoRA" if selection.lora else "without LoRA"
+    return f"{case.engine_name} refuses {case.layers_text(selection.moe_layers)} {lora}"
+
+
+def _retry(case: Case) -> tuple[str, ...]:
+    return (f"vllm serve {case.model_argument}",) if case.request.model else ()
+
+
+CHECKS = (
+    check_engine_refuses,
+    check_refused_early,
+    check_not_covered,
+    check_explicit_ignored,
+    check_explicit_passed,
+    check_assumed_layer,
+    check_lora_changes_backend,
+)

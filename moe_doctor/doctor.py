@@ -1,0 +1,267 @@
+"""The pipeline: fetch the config, probe the machine, select, prove, judge.
+
+Each step is one room's front door; this module only carries what one hands to the next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.errors import UsageError
+from moe_doctor.core.machine import MachineSnapshot, Present
+from moe_doctor.core.proof import Proof, ProofOutcome
+from moe_doctor.core.query import MoEQuery
+from moe_doctor.core.report import Engine, Report
+from moe_doctor.core.request import MachineRequest, Request
+from moe_doctor.core.selection import Outcome, Selection
+from moe_doctor.core.spec import ModelSpec, MoELayers
+
+if TYPE_CHECKING:
+    from moe_doctor.checks.case import Case
+
+Progress = Callable[[str], None]
+
+
+def run(request: Request, progress: Progress | None = None) -> Report:
+    """Do what `request` asks and report; `progress` gets a line per slow step.
+
+    Raises DoctorError for what the user can mend: no such model, unknown names, bad options.
+    """
+    started = time.monotonic()
+    say = progress or _silent
+    model = _load(request, say)
+    if request.command == "env":
+        from moe_doctor.probes.snapshot import probe_machine
+
+        return Report("env", probe_machine(), fail_on=request.fail_on)
+    engine, machine, here = _engine_and_machine(request)
+    case = _select(request, model, engine, machine, here)
+    case = replace(case, proofs=_prove(case, say))
+    from moe_doctor.checks.judge import judge
+
+    return Report(
+        command=request.command,
+        machine=machine,
+        engine=engine,
+        model=model,
+        deployment=request.deployment,
+        selections=case.selections,
+        proofs=case.proofs,
+        findings=judge(case),
+        fail_on=request.fail_on,
+        inconclusive=_inconclusive(request, machine, here, case.proofs),
+        elapsed_s=time.monotonic() - started,
+    )
+
+
+def check(model: str, **options: Any) -> Report:
+    """All five steps for a model; the keyword names are the options' (`tensor_parallel_size`)."""
+    return run(make_request("check", model, options))
+
+
+def select(model: str | None = None, **options: Any) -> Report:
+    """The oracle alone, with its full trace; `lora=None` gives both answers."""
+    return run(make_request("select", model, options))
+
+
+def prove(model: str | None = None, *, backend: str = "all", **options: Any) -> Report:
+    """The tiny forward alone, on one backend or `all`."""
+    return run(make_request("prove", model, {**options, "backends": (backend,)}))
+
+
+def make_request(command: str, model: str | None, options: Mapping[str, Any]) -> Request:
+    """A `Request` from keyword options; raises UsageError for a name that no option has."""
+    parts: dict[str, dict[str, Any]] = {"deployment": {}, "machine": {}, "request": {}}
+    homes = {field.name: "request" for field in fields(Request)}
+    homes |= {field.name: "machine" for field in fields(MachineRequest)}
+    homes |= {field.name: "deployment" for field in fields(Deployment)}
+    spelled = {"without": "without_packages", "with_": "with_packages", "env": "environment"}
+    spelled |= {"enable_expert_parallel": "expert_parallel", "enable_lora": "lora"}
+    spelled |= {"timeout": "timeout_s"}
+    for name, value in options.items():
+        key = spelled.get(name, name)
+        if key not in homes or key in ("command", "model", "deployment", "machine"):
+            raise UsageError(f"unknown option {name!r}", f"options: {', '.join(sorted(homes))}")
+        if key in ("without_packages", "with_packages", "backends") and isinstance(value, str):
+            value = (value,)
+        parts[homes[key]][key] = value
+    return Request(
+        command=command,
+        model=model,
+        deployment=Deployment(**parts["deployment"]),
+        machine=MachineRequest(**parts["machine"]),
+        **parts["request"],
+    )
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+def _load(request: Request, say: Progress) -> ModelSpec | None:
+    if request.model is None:
+        if request.command == "check":
+            raise UsageError("check needs a model", "moe-doctor check MODEL")
+        return None
+    from moe_doctor.models.load import load_model, require_moe
+
+    if not Path(request.model).exists():
+        say(f"looking for {request.model}")
+    model = load_model(
+        request.model,
+        revision=request.revision,
+        offline=request.offline,
+        hf_overrides=request.hf_overrides,
+    )
+    return require_moe(model)
+
+
+def _engine_and_machine(request: Request) -> tuple[Engine, MachineSnapshot, MachineSnapshot | None]:
+    """The engine, the machine asked about, and this machine where it was probed."""
+    from moe_doctor.oracle.engines.registry import resolve_engine
+    from moe_doctor.oracle.engines.vllm.releases import image_packages
+    from moe_doctor.probes.simulate import adjust_machine, simulate_machine
+
+    if request.machine.simulates:
+        engine = resolve_engine(request.engine, _installed_vllm())
+        machine = simulate_machine(
+            request.machine, packages=image_packages(engine.version, _platform(request.machine))
+        )
+        return engine, machine, None
+    from moe_doctor.probes.snapshot import probe_machine
+
+    here = probe_machine()
+    engine = resolve_engine(request.engine, here.version("vllm"))
+    return engine, adjust_machine(here, request.machine), here
+
+
+def _platform(machine: MachineRequest) -> str:
+    """Which image the options mean; the simulation itself checks that they fit together."""
+    if machine.platform:
+        return machine.platform.strip().lower()
+    if machine.arch:
+        return "rocm"
+    if machine.gpu:
+        from moe_doctor.probes.gpus import find_gpu
+
+        return find_gpu(machine.gpu).platform
+    return "cuda"
+
+
+def _installed_vllm() -> str | None:
+    from moe_doctor.probes.packages import probe_package
+
+    probe = probe_package("vllm")
+    return probe.value if isinstance(probe, Present) else None
+
+
+def _select(
+    request: Request,
+    model: ModelSpec | None,
+    engine: Engine,
+    machine: MachineSnapshot,
+    here: MachineSnapshot | None,
+) -> Case:
+    from moe_doctor.checks.case import Case, Refusal
+    from moe_doctor.oracle.answer import Answer, schemes, select_layers, select_scheme
+
+    answers: list[Answer] = []
+    if request.level >= 2:
+        for lora in (False, True) if request.lora is None else (request.lora,):
+            if model is not None:
+                answers += select_layers(model, request.deployment, machine, engine, lora=lora)
+                continue
+            answers.append(select_scheme(machine, request.deployment, engine, lora=lora))
+            answers += [
+                Answer(Selection(row, lora, scheme, Outcome.NOT_APPLICABLE))
+                for row, scheme in enumerate(schemes())
+                if scheme != "unquantized"
+            ]
+    return Case(
+        request=request,
+        machine=machine,
+        here=here or machine,
+        engine=engine,
+        model=model,
+        selections=tuple(answer.selection for answer in answers),
+        queries=tuple(answer.query for answer in answers),
+        refusals=tuple(
+            Refusal(
+                answer.selection.moe_layers,
+                answer.selection.lora,
+                answer.refusal.stage,
+                answer.refusal.reason,
+            )
+            for answer in answers
+            if answer.refusal is not None
+        ),
+        assumed=tuple(dict.fromkeys(text for answer in answers for text in answer.assumed)),
+    )
+
+
+def _prove(case: Case, say: Progress) -> tuple[Proof, ...]:
+    from moe_doctor.proof.schedule import Layer, plan_jobs, plan_named, run_jobs
+
+    request = case.request
+    if request.command != "prove" and (request.command != "check" or request.level < 3):
+        return ()
+    layers = tuple(
+        Layer(kind.spec, kind.count, query, index)
+        for index, kind, query in _first_queries(case)
+        if query is not None
+    )
+    if request.command == "prove":
+        from moe_doctor.proof.prove import PROVABLE
+
+        loras = (False, True) if request.lora is None else (request.lora,)
+        named = PROVABLE if "all" in request.backends or not request.backends else request.backends
+        jobs = plan_named(named, loras, layers)
+    else:
+        jobs = plan_jobs(case.selections, layers)
+    return run_jobs(
+        jobs,
+        case.here,
+        level=max(3, request.level),
+        timeout_s=request.timeout_s,
+        fall_back=request.command == "check",
+        progress=say,
+    )
+
+
+def _first_queries(case: Case) -> list[tuple[int, MoELayers, MoEQuery | None]]:
+    """Each kind of layer with the first question that was built for it."""
+    if case.model is None:
+        return []
+    found: dict[int, MoEQuery] = {}
+    for selection, query in zip(case.selections, case.queries, strict=True):
+        if query is not None:
+            found.setdefault(selection.moe_layers, query)
+    return [(index, kind, found.get(index)) for index, kind in enumerate(case.model.moe_layers)]
+
+
+def _inconclusive(
+    request: Request,
+    machine: MachineSnapshot,
+    here: MachineSnapshot | None,
+    proofs: tuple[Proof, ...],
+) -> str:
+    """Why exit code 3 is due, or nothing."""
+    if not request.require_proof:
+        return ""
+    if not proofs:
+        return "--require-proof was given and nothing could be proved"
+    if machine.simulated:
+        return "--require-proof was given, and a simulated machine cannot be proved"
+    for proof in proofs:
+        if proof.outcome is not ProofOutcome.PASSED or proof.mode != "gpu":
+            return (
+                f"--require-proof was given, and {proof.backend_option} "
+                f"{'with' if proof.lora else 'without'} LoRA was {proof.outcome.value} "
+                f"({proof.mode})"
+            )
+    return ""

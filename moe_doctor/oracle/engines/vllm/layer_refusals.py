@@ -1,0 +1,116 @@
+"""What a release raises about an architecture or a layer before any oracle is asked.
+
+Sources: model_executor/models/registry.py, config/lora.py, the model classes, fused_moe/layer.py
+and fused_moe/config.py, releases 0.16.0 to 0.33.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.query import Parallel
+from moe_doctor.core.release import Release, format_release
+from moe_doctor.core.selection import EngineError
+from moe_doctor.core.spec import ModelSpec, MoESpec
+from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
+from moe_doctor.oracle.engines.vllm.architectures import registered
+from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
+
+# fused_moe/activation.py MoEActivation: what each release can name (gated forms).
+_ACTIVATIONS: dict[str, Release] = {
+    "silu": (0, 16, 0),
+    "gelu": (0, 16, 0),
+    "relu2": (0, 16, 0),
+    "swigluoai": (0, 16, 0),
+    "swiglustep": (0, 16, 0),
+    "gelu_tanh": (0, 21, 0),
+    "swigluoai_uninterleave": (0, 24, 0),
+    "situ": (0, 27, 0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRefusal:
+    """What the release raises before any oracle is asked."""
+
+    stage: Literal["args", "config", "model"]
+    """Argument parser, VllmConfig and its parts, or the model class."""
+    error: EngineError
+    """The exception."""
+    reason: str
+    """One sentence for a reader, with the first release that accepts it where one is known."""
+
+
+def refuse_architecture(architecture: str, model_type: str, release: Release) -> EngineRefusal:
+    """What ModelConfig says about a name that the registry lacks."""
+    error = registered.refusal(architecture, model_type, release)
+    name = architecture or "a model without an architecture"
+    first = registered.first_release(architecture, release)
+    last = registered.last_release(architecture, release)
+    reason = f"vLLM {format_release(release)} does not know {name}"
+    if first is not None:
+        reason += f"; {format_release(first)} is the first that does"
+    elif last is not None:
+        reason += f"; {format_release(last)} was the last that did"
+    return EngineRefusal("config", error, reason)
+
+
+def refuse_lora(model: ModelSpec, release: Release) -> EngineRefusal | None:
+    """From 0.33 VllmConfig looks for SupportsLoRA; before, the worker does after loading."""
+    if release < lora_table.REFUSED_BY_CONFIG:
+        return None
+    if lora_table.supports_lora(model.architecture, release):
+        return None
+    error = lora_table.refused_by_config(model.architecture, model.id)
+    return EngineRefusal("config", error, f"{model.architecture} has no LoRA support in vLLM")
+
+
+def refuse_layer(
+    spec: MoESpec,
+    row: ClassRow,
+    activation: str,
+    width: int,
+    deployment: Deployment,
+    parallel: Parallel,
+    platform: str,
+    release: Release,
+) -> EngineRefusal | None:
+    """What the model class and FusedMoE raise while they build the layer."""
+    tensor = deployment.tensor_parallel_size
+    if row.experts_bound_tp and tensor > spec.num_experts:
+        text = f"Tensor parallel size {tensor} is greater than the number of experts"
+        error = EngineError("ValueError", f"{text} {spec.num_experts}.")
+        return EngineRefusal("model", error, "each rank needs at least one expert")
+    if parallel.enable_eplb and spec.num_experts % parallel.ep_size:
+        text = "EPLB currently only supports even distribution of experts across ranks."
+        error = EngineError("AssertionError", text)
+        if release >= (0, 22, 0):
+            ranks = f" Got {spec.num_experts} experts and {parallel.ep_size} EP ranks."
+            error = EngineError("ValueError", text + ranks)
+        return EngineRefusal("model", error, "the experts do not divide evenly")
+    if width % parallel.tp_size:
+        reason = (
+            f"the expert width {width} does not divide by the "
+            f"{parallel.tp_size} ranks that share it"
+        )
+        return EngineRefusal("model", EngineError("AssertionError", ""), reason)
+    return _refuse_activation(activation, platform, release)
+
+
+def _refuse_activation(activation: str, platform: str, release: Release) -> EngineRefusal | None:
+    since = _ACTIVATIONS.get(activation.removesuffix("_no_mul"))
+    if release >= (0, 17, 0) and (since is None or since > release):
+        error = EngineError("ValueError", f"Unknown MoE activation: {activation!r}.")
+        reason = f"vLLM {format_release(release)} has no MoE activation {activation}"
+        return EngineRefusal("model", error, reason)
+    if not activation.endswith("_no_mul"):
+        return None
+    widened = release >= (0, 24, 0)
+    if platform in (("cuda", "rocm", "xpu") if widened else ("cuda", "rocm")):
+        return None
+    text = "is_act_and_mul=False is supported only for CUDA"
+    text += ", XPU and ROCm for now" if widened else " and ROCm for now"
+    error = EngineError("NotImplementedError", text)
+    return EngineRefusal("model", error, f"experts without a gate do not run on {platform}")
