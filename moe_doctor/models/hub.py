@@ -7,6 +7,7 @@ written here and never quote the client's own, which can hold URLs with credenti
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import tempfile
 import threading
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 
 from moe_doctor.core.errors import DoctorError, FetchError, ModelError, ModelNotFoundError
 from moe_doctor.models.hub_cache import cache_directory
-from moe_doctor.models.json_files import read_json_object
+from moe_doctor.models.json_files import MAX_BYTES, read_json_object
 from moe_doctor.models.quantization import DECLARATION_KEYS
 from moe_doctor.models.sections import find_sections
 from moe_doctor.models.source import CONFIG_FILE, QUANT_FILE, ConfigFiles
@@ -103,17 +104,23 @@ def _within(deadline_s: float, name: str, work: Callable[[], _Result]) -> _Resul
     box: list[_Result | BaseException] = []
 
     def run() -> None:
+        # The client logs each retry with its URL, credentials included.
+        logger = logging.getLogger("huggingface_hub")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
         try:
             box.append(work())
         except BaseException as error:  # carried over to the caller's thread
             box.append(error)
+        finally:
+            logger.setLevel(level)
 
     thread = threading.Thread(target=run, name="moe-doctor-hub", daemon=True)
     thread.start()
     thread.join(max(0.5, deadline_s - (time.monotonic() - started)))
     if not box:
         raise FetchError(
-            f"{endpoint_name()} did not answer for {name} within {deadline_s:g} s",
+            f"{endpoint_name()} did not answer for {name} within {deadline_s:.0f} s",
             "try again, raise --timeout, or name a local directory",
         )
     outcome = box[0]
@@ -143,19 +150,29 @@ def _download(
 def _ask_client(
     name: str, file: str, revision: str | None, timeout_s: float, force: bool, directory: Path
 ) -> Path | None:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 
     if not are_progress_bars_disabled():
         disable_progress_bars()
+    endpoint = (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
     try:
+        # One question without retries first: hf_hub_download retries a failing hub for 20 s and
+        # more, and gives no way to bound the size.
+        url = hf_hub_url(name, file, revision=revision, endpoint=endpoint)
+        size = get_hf_file_metadata(url, timeout=timeout_s).size
+        if size is not None and size > MAX_BYTES:
+            raise FetchError(
+                f"{file} of {name} is larger than {MAX_BYTES >> 20} MiB; expected a config file",
+                "name a local directory with the model's real config.json",
+            )
         path = hf_hub_download(
             name,
             file,
             revision=revision,
             cache_dir=directory,
-            endpoint=(os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None,
+            endpoint=endpoint,
             etag_timeout=timeout_s,
             force_download=force,
             library_name="moe-doctor",

@@ -45,6 +45,8 @@ class Matcher:
 def compile_pattern(method: str, pattern: str, block: str, skipped: list[str]) -> Matcher | None:
     """A pattern of an ignore list; None when it cannot reach the experts in `block`."""
     if pattern.startswith("re:"):
+        if "|" not in pattern and any(word in pattern for word in _ELSEWHERE):
+            return None
         return compile_regex(pattern[3:], skipped)
     if any(mark in pattern for mark in "*?["):
         if len(pattern) > MAX_LENGTH or not _reaches(_GLOB_LAYER, pattern, block):
@@ -59,8 +61,6 @@ def compile_pattern(method: str, pattern: str, block: str, skipped: list[str]) -
 
 def compile_regex(rule: str, skipped: list[str]) -> Matcher | None:
     """An expression that is matched from the start of a path; None when it is not tried."""
-    if "|" not in rule and any(word in rule for word in _ELSEWHERE):
-        return None
     inner = _ENDS.sub("", rule)
     repeats = sum(inner.count(mark) for mark in "*+{") - inner.count("\\*") - inner.count("\\+")
     if len(rule) > MAX_LENGTH or repeats > MAX_QUANTIFIERS or len(skipped) > 16:

@@ -23,6 +23,7 @@ class Repository:
     redirect_loop: bool = False
     cut_body: bool = False
     token: str = ""
+    commit: str = COMMIT
 
 
 class FakeHub:
@@ -76,13 +77,13 @@ class FakeHub:
             self.fail(request, 401, "GatedRepo", "Access to this model is restricted")
         elif repository.status != 200:
             self.fail(request, repository.status, repository.error_code, "refused")
-        elif revision not in repository.revisions:
+        elif revision not in (*repository.revisions, repository.commit):
             self.fail(request, 404, "RevisionNotFound", "no such revision")
         elif file not in repository.files:
             self.fail(request, 404, "EntryNotFound", "no such file")
         else:
             content = repository.files[file]
-            headers = {"ETag": f'"{abs(hash(content)):040x}"', "X-Repo-Commit": COMMIT}
+            headers = {"ETag": f'"{abs(hash(content)):040x}"', "X-Repo-Commit": repository.commit}
             if repository.cut_body and body:
                 headers["Content-Length"] = str(len(content))
                 content = content[: len(content) // 2]

@@ -8,205 +8,35 @@ from __future__ import annotations
 
 from typing import Any
 
-BF16 = {"torch_dtype": "bfloat16"}
-FP8_BLOCK = {
-    "quantization_config": {
-        "activation_scheme": "dynamic",
-        "fmt": "e4m3",
-        "quant_method": "fp8",
-        "weight_block_size": [128, 128],
-    }
-}
-
-
-def _model(architecture: str, model_type: str, layers: int, **keys: Any) -> dict[str, Any]:
-    base = {"architectures": [architecture], "model_type": model_type, "num_hidden_layers": layers}
-    return {**BF16, **base, **keys}
-
-
-def _mixtral(layers: int, hidden: int, width: int) -> dict[str, Any]:
-    return _model(
-        "MixtralForCausalLM",
-        "mixtral",
-        layers,
-        hidden_size=hidden,
-        intermediate_size=width,
-        num_local_experts=8,
-        num_experts_per_tok=2,
-    )
-
-
-def _qwen3(layers: int, hidden: int, experts: int, width: int) -> dict[str, Any]:
-    return _model(
-        "Qwen3MoeForCausalLM",
-        "qwen3_moe",
-        layers,
-        hidden_size=hidden,
-        num_experts=experts,
-        num_experts_per_tok=8,
-        moe_intermediate_size=width,
-        norm_topk_prob=True,
-        decoder_sparse_step=1,
-        mlp_only_layers=[],
-    )
-
-
-def _glm4(layers: int, hidden: int, experts: int, width: int, dense: int, scale: float) -> Any:
-    return _model(
-        "Glm4MoeForCausalLM",
-        "glm4_moe",
-        layers,
-        hidden_size=hidden,
-        n_routed_experts=experts,
-        num_experts_per_tok=8,
-        n_shared_experts=1,
-        moe_intermediate_size=width,
-        first_k_dense_replace=dense,
-        routed_scaling_factor=scale,
-        n_group=1,
-        topk_group=1,
-        norm_topk_prob=True,
-        num_nextn_predict_layers=1,
-    )
-
-
-def _lfm2() -> dict[str, Any]:
-    return _model(
-        "Lfm2MoeForCausalLM",
-        "lfm2_moe",
-        24,
-        hidden_size=2048,
-        num_experts=32,
-        num_experts_per_tok=4,
-        moe_intermediate_size=1792,
-        num_dense_layers=2,
-        norm_topk_prob=True,
-        use_expert_bias=True,
-        routed_scaling_factor=1.0,
-    )
-
-
-def _phi() -> dict[str, Any]:
-    return _model(
-        "PhiMoEForCausalLM",
-        "phimoe",
-        32,
-        hidden_size=4096,
-        intermediate_size=6400,
-        num_local_experts=16,
-        num_experts_per_tok=2,
-    )
-
-
-def _olmoe() -> dict[str, Any]:
-    return _model(
-        "OlmoeForCausalLM",
-        "olmoe",
-        16,
-        hidden_size=2048,
-        intermediate_size=1024,
-        num_experts=64,
-        num_experts_per_tok=8,
-        norm_topk_prob=False,
-    )
-
-
-def _dbrx() -> dict[str, Any]:
-    return {
-        **BF16,
-        "architectures": ["DbrxForCausalLM"],
-        "model_type": "dbrx",
-        "d_model": 6144,
-        "n_layers": 40,
-        "ffn_config": {
-            "ffn_act_fn": {"name": "silu"},
-            "ffn_hidden_size": 10752,
-            "moe_num_experts": 16,
-            "moe_top_k": 4,
-        },
-    }
-
-
-def _ernie(layers: int, hidden: int, width: int, top_k: int, shared: int, start: int) -> Any:
-    return _model(
-        "Ernie4_5_MoeForCausalLM",
-        "ernie4_5_moe",
-        layers,
-        hidden_size=hidden,
-        moe_num_experts=64,
-        moe_k=top_k,
-        moe_intermediate_size=width,
-        moe_num_shared_experts=shared,
-        moe_layer_start_index=start,
-        moe_layer_end_index=layers - 1,
-        moe_layer_interval=1,
-    )
-
-
-def _granite(hidden: int, layers: int, experts: int) -> dict[str, Any]:
-    return _model(
-        "GraniteMoeForCausalLM",
-        "granitemoe",
-        layers,
-        hidden_size=hidden,
-        intermediate_size=512,
-        num_local_experts=experts,
-        num_experts_per_tok=8,
-    )
-
-
-def _deepseek_v3(**keys: Any) -> dict[str, Any]:
-    base = _model(
-        "DeepseekV3ForCausalLM",
-        "deepseek_v3",
-        61,
-        hidden_size=7168,
-        n_routed_experts=256,
-        num_experts_per_tok=8,
-        n_shared_experts=1,
-        moe_intermediate_size=2048,
-        first_k_dense_replace=3,
-        moe_layer_freq=1,
-        n_group=8,
-        topk_group=4,
-        norm_topk_prob=True,
-        scoring_func="sigmoid",
-        topk_method="noaux_tc",
-        routed_scaling_factor=2.5,
-        num_nextn_predict_layers=1,
-    )
-    return {**base, **FP8_BLOCK, **keys}
-
-
-def _qwen3_next() -> dict[str, Any]:
-    return _model(
-        "Qwen3NextForCausalLM",
-        "qwen3_next",
-        48,
-        hidden_size=2048,
-        num_experts=512,
-        num_experts_per_tok=10,
-        moe_intermediate_size=512,
-        shared_expert_intermediate_size=512,
-        norm_topk_prob=True,
-        decoder_sparse_step=1,
-        mlp_only_layers=[],
-    )
-
+from tests.models.config_shapes import (
+    BF16,
+    dbrx,
+    deepseek_v3,
+    ernie,
+    glm4,
+    granite,
+    lfm2,
+    mixtral,
+    model,
+    olmoe,
+    phi,
+    qwen3,
+    qwen3_next,
+)
 
 PUBLISHED: dict[str, dict[str, Any]] = {
-    "mistralai/Mixtral-8x7B-Instruct-v0.1": _mixtral(32, 4096, 14336),
-    "mistralai/Mixtral-8x22B-v0.1": _mixtral(56, 6144, 16384),
-    "mistralai/Mixtral-8x22B-Instruct-v0.1": _mixtral(56, 6144, 16384),
-    "Qwen/Qwen3-30B-A3B-Instruct-2507": _qwen3(48, 2048, 128, 768),
-    "Qwen/Qwen3-30B-A3B-Thinking-2507": _qwen3(48, 2048, 128, 768),
-    "Qwen/Qwen3-Coder-30B-A3B-Instruct": _qwen3(48, 2048, 128, 768),
-    "Qwen/Qwen3-235B-A22B-Instruct-2507": _qwen3(94, 4096, 128, 1536),
-    "Qwen/Qwen3-235B-A22B-Thinking-2507": _qwen3(94, 4096, 128, 1536),
-    "Qwen/Qwen3-Coder-480B-A35B-Instruct": _qwen3(62, 6144, 160, 2560),
-    "Qwen/Qwen3-Next-80B-A3B-Instruct": _qwen3_next(),
-    "Qwen/Qwen3-Next-80B-A3B-Thinking": _qwen3_next(),
-    "Qwen/Qwen1.5-MoE-A2.7B": _model(
+    "mistralai/Mixtral-8x7B-Instruct-v0.1": mixtral(32, 4096, 14336),
+    "mistralai/Mixtral-8x22B-v0.1": mixtral(56, 6144, 16384),
+    "mistralai/Mixtral-8x22B-Instruct-v0.1": mixtral(56, 6144, 16384),
+    "Qwen/Qwen3-30B-A3B-Instruct-2507": qwen3(48, 2048, 128, 768),
+    "Qwen/Qwen3-30B-A3B-Thinking-2507": qwen3(48, 2048, 128, 768),
+    "Qwen/Qwen3-Coder-30B-A3B-Instruct": qwen3(48, 2048, 128, 768),
+    "Qwen/Qwen3-235B-A22B-Instruct-2507": qwen3(94, 4096, 128, 1536),
+    "Qwen/Qwen3-235B-A22B-Thinking-2507": qwen3(94, 4096, 128, 1536),
+    "Qwen/Qwen3-Coder-480B-A35B-Instruct": qwen3(62, 6144, 160, 2560),
+    "Qwen/Qwen3-Next-80B-A3B-Instruct": qwen3_next(),
+    "Qwen/Qwen3-Next-80B-A3B-Thinking": qwen3_next(),
+    "Qwen/Qwen1.5-MoE-A2.7B": model(
         "Qwen2MoeForCausalLM",
         "qwen2_moe",
         24,
@@ -217,7 +47,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         shared_expert_intermediate_size=5632,
         norm_topk_prob=False,
     ),
-    "Qwen/Qwen2-57B-A14B-Instruct": _model(
+    "Qwen/Qwen2-57B-A14B-Instruct": model(
         "Qwen2MoeForCausalLM",
         "qwen2_moe",
         28,
@@ -228,12 +58,12 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         shared_expert_intermediate_size=20480,
         norm_topk_prob=False,
     ),
-    "allenai/OLMoE-1B-7B-0924": _olmoe(),
-    "allenai/OLMoE-1B-7B-0924-Instruct": _olmoe(),
-    "databricks/dbrx-base": _dbrx(),
-    "databricks/dbrx-instruct": _dbrx(),
-    "microsoft/Phi-3.5-MoE-instruct": _phi(),
-    "ai21labs/Jamba-v0.1": _model(
+    "allenai/OLMoE-1B-7B-0924": olmoe(),
+    "allenai/OLMoE-1B-7B-0924-Instruct": olmoe(),
+    "databricks/dbrx-base": dbrx(),
+    "databricks/dbrx-instruct": dbrx(),
+    "microsoft/Phi-3.5-MoE-instruct": phi(),
+    "ai21labs/Jamba-v0.1": model(
         "JambaForCausalLM",
         "jamba",
         32,
@@ -244,9 +74,9 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         expert_layer_period=2,
         expert_layer_offset=1,
     ),
-    "baidu/ERNIE-4.5-21B-A3B-PT": _ernie(28, 2560, 1536, 6, 2, 1),
-    "baidu/ERNIE-4.5-300B-A47B-PT": _ernie(54, 8192, 3584, 8, 0, 3),
-    "tencent/Hunyuan-A13B-Instruct": _model(
+    "baidu/ERNIE-4.5-21B-A3B-PT": ernie(28, 2560, 1536, 6, 2, 1),
+    "baidu/ERNIE-4.5-300B-A47B-PT": ernie(54, 8192, 3584, 8, 0, 3),
+    "tencent/Hunyuan-A13B-Instruct": model(
         "HunYuanMoEV1ForCausalLM",
         "hunyuan_v1_moe",
         32,
@@ -258,9 +88,9 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         num_shared_expert=[1] * 32,
         use_mixed_mlp_moe=True,
     ),
-    "deepseek-ai/DeepSeek-V3-0324": _deepseek_v3(),
-    "deepseek-ai/DeepSeek-R1-0528": _deepseek_v3(),
-    "moonshotai/Moonlight-16B-A3B-Instruct": _model(
+    "deepseek-ai/DeepSeek-V3-0324": deepseek_v3(),
+    "deepseek-ai/DeepSeek-R1-0528": deepseek_v3(),
+    "moonshotai/Moonlight-16B-A3B-Instruct": model(
         "DeepseekV3ForCausalLM",
         "deepseek_v3",
         27,
@@ -279,7 +109,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         routed_scaling_factor=2.446,
         num_nextn_predict_layers=0,
     ),
-    "moonshotai/Kimi-Linear-48B-A3B-Instruct": _model(
+    "moonshotai/Kimi-Linear-48B-A3B-Instruct": model(
         "KimiLinearForCausalLM",
         "kimi_linear",
         27,
@@ -298,11 +128,11 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         routed_scaling_factor=2.446,
         num_nextn_predict_layers=0,
     ),
-    "zai-org/GLM-4.5": _glm4(92, 5120, 160, 1536, 3, 2.5),
-    "zai-org/GLM-4.6": _glm4(92, 5120, 160, 1536, 3, 2.5),
-    "zai-org/GLM-4.7": _glm4(92, 5120, 160, 1536, 3, 2.5),
-    "zai-org/GLM-4.5-Air": _glm4(46, 4096, 128, 1408, 1, 1.0),
-    "zai-org/GLM-4.7-Flash": _model(
+    "zai-org/GLM-4.5": glm4(92, 5120, 160, 1536, 3, 2.5),
+    "zai-org/GLM-4.6": glm4(92, 5120, 160, 1536, 3, 2.5),
+    "zai-org/GLM-4.7": glm4(92, 5120, 160, 1536, 3, 2.5),
+    "zai-org/GLM-4.5-Air": glm4(46, 4096, 128, 1408, 1, 1.0),
+    "zai-org/GLM-4.7-Flash": model(
         "Glm4MoeLiteForCausalLM",
         "glm4_moe_lite",
         47,
@@ -319,7 +149,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         num_nextn_predict_layers=1,
     ),
     "openai/gpt-oss-20b": {
-        **_model(
+        **model(
             "GptOssForCausalLM",
             "gpt_oss",
             24,
@@ -352,7 +182,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
             "interleave_moe_layer_step": 1,
         },
     },
-    "MiniMaxAI/MiniMax-M2": _model(
+    "MiniMaxAI/MiniMax-M2": model(
         "MiniMaxM2ForCausalLM",
         "minimax_m2",
         62,
@@ -384,7 +214,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "zero_expert_num": 256,
         "routed_scaling_factor": 6.0,
     },
-    "rednote-hilab/dots.llm1.inst": _model(
+    "rednote-hilab/dots.llm1.inst": model(
         "Dots1ForCausalLM",
         "dots1",
         62,
@@ -402,8 +232,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         topk_method="noaux_tc",
         routed_scaling_factor=2.5,
     ),
-    "ibm-granite/granite-3.1-1b-a400m-instruct": _granite(1024, 24, 32),
-    "ibm-granite/granite-4.0-h-small": _model(
+    "ibm-granite/granite-3.1-1b-a400m-instruct": granite(1024, 24, 32),
+    "ibm-granite/granite-4.0-h-small": model(
         "GraniteMoeHybridForCausalLM",
         "granitemoehybrid",
         40,
@@ -413,9 +243,9 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         num_local_experts=72,
         num_experts_per_tok=10,
     ),
-    "LiquidAI/LFM2-8B-A1B": _lfm2(),
-    "LiquidAI/LFM2.5-8B-A1B": _lfm2(),
-    "allenai/FlexOlmo-7x7B-1T": _model(
+    "LiquidAI/LFM2-8B-A1B": lfm2(),
+    "LiquidAI/LFM2.5-8B-A1B": lfm2(),
+    "allenai/FlexOlmo-7x7B-1T": model(
         "FlexOlmoForCausalLM",
         "flex_olmo",
         32,

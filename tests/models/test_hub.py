@@ -134,7 +134,7 @@ def test_a_failing_hub_is_inconclusive(tmp_path: Path, status: int, word: str) -
     with FakeHub({"org/small": Repository(status=status)}) as hub:
         answer = load("org/small", tmp_path, hub.url, timeout_s=6)
     assert (answer["error"], answer["exit_code"]) == ("FetchError", 3)
-    assert word in answer["message"] or "within 6 s" in answer["message"]
+    assert word in answer["message"]
 
 
 def test_a_slow_hub_ends_at_the_deadline(tmp_path: Path) -> None:
@@ -164,10 +164,11 @@ def test_truncated_json_is_inconclusive_and_does_not_stay_in_the_way(tmp_path: P
     with FakeHub({"org/small": repository}) as hub:
         broken = load("org/small", tmp_path, hub.url)
         repository.files["config.json"] = config_bytes()
+        repository.commit = COMMIT[::-1]
         mended = load("org/small", tmp_path, hub.url)
     assert (broken["error"], broken["exit_code"]) == ("FetchError", 3)
     assert "is not JSON" in broken["message"]
-    assert mended["source"] == "hub"
+    assert mended.get("source") == "hub", mended
 
 
 def test_offline_without_a_cache_is_inconclusive_and_asks_nobody(tmp_path: Path) -> None:
@@ -191,7 +192,8 @@ def test_a_cache_that_cannot_be_written_does_not_cost_the_answer(tmp_path: Path)
     blocker = tmp_path / "file"
     blocker.write_text("not a directory")
     with FakeHub({"org/small": Repository({"config.json": config_bytes()})}) as hub:
-        answer = load("org/small", blocker / "home", hub.url)
+        environment = {"HF_HUB_CACHE": str(blocker / "cache")}
+        answer = load("org/small", tmp_path, hub.url, environment=environment)
     assert answer.get("source") == "hub", answer
 
 
