@@ -65,17 +65,21 @@ def build_query(
     float16. Raises IndexError on an `index` that the model does not have.
     """
     spec = model.moe_layers[index].spec
-    prepared = _prepare(model.architecture, model.model_type, deployment, release, platform, lora)
-    if isinstance(prepared, EngineRefusal):
-        return prepared
-    row, all2all, parallel = prepared
-    if lora:
-        refused = refusals.refuse_lora(model, release)
-        if refused is not None:
-            return refused
-    dtype = options.resolve_dtype(deployment.dtype, model.dtype, platform, capability)
-    if isinstance(dtype, EngineError):
-        return EngineRefusal("config", dtype, "this GPU cannot compute in bfloat16")
+    settled = _settle(
+        model.architecture,
+        model.model_type,
+        model.dtype,
+        deployment,
+        release,
+        platform,
+        lora,
+        capability,
+    )
+    if isinstance(settled, EngineRefusal):
+        return settled
+    if lora and (refused := refusals.refuse_lora(model, release)) is not None:
+        return refused
+    row, parallel = settled.row, settled.parallel
     width = _width(spec, row, deployment)
     activation = _activation(spec, row)
     refused = refusals.refuse_layer(
@@ -83,11 +87,12 @@ def build_query(
     )
     if refused is not None:
         return refused
-    hidden = _hidden_size(spec.hidden_size, dtype, parallel, release)
+    hidden = _hidden_size(spec.hidden_size, settled.dtype, parallel, release)
     if hidden is None:
         text = f"Hidden Size {spec.hidden_size} is greater than the maximum supported hidden size"
         error = EngineError("ValueError", f"{text} {_LOW_LATENCY_WIDTHS[-1]}")
-        return EngineRefusal("model", error, f"{all2all} has no buffers of that width")
+        reason = f"{parallel.all2all_backend} has no buffers of that width"
+        return EngineRefusal("model", error, reason)
     return LayerQuery(
         query=MoEQuery(
             num_experts=spec.num_experts,
@@ -97,39 +102,48 @@ def build_query(
             # Rank 0 takes one of the remainder (determine_expert_map).
             num_local_experts=-(-spec.num_experts // parallel.ep_size),
             activation=activation,
-            routing_method=_method(spec, row, release, environment or {}),
-            router_logits_dtype=row.router_dtype or dtype,
-            in_dtype=dtype,
+            routing_method=_method(spec, row, release, environment),
+            router_logits_dtype=row.router_dtype or settled.dtype,
+            in_dtype=settled.dtype,
             parallel=parallel,
             lora=lora,
             has_bias=spec.has_bias,
-            moe_backend=options.normalize_moe_backend(deployment.moe_backend),
+            moe_backend=settled.moe_backend,
             # FusedMoEConfig has the field from 0.31, the clamp from 0.22.
             has_hash_routing=spec.routing.has_hash_layers and release >= (0, 31, 0),
             swiglu_limit=spec.swiglu_limit if row.clamps and release >= (0, 22, 0) else None,
         ),
         assumed=_assumed(spec, row),
-        crash=lora_table.refused_at_load(model.architecture)
-        if lora and not lora_table.supports_lora(model.architecture, release)
-        else None,
-        unasked="" if row.asks_oracle else f"{row.source} calls Triton's fused_experts itself",
+        crash=settled.crash,
+        unasked=settled.unasked,
         source=row.source,
     )
 
 
-Prepared = tuple[ClassRow, str, Parallel]
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What does not depend on the layer's geometry."""
+
+    row: ClassRow
+    parallel: Parallel
+    dtype: str
+    moe_backend: str
+    crash: EngineError | None
+    unasked: str
 
 
 @lru_cache(maxsize=4096)
-def _prepare(
+def _settle(
     architecture: str,
     model_type: str,
+    checkpoint_dtype: str,
     deployment: Deployment,
     release: Release,
     platform: str,
     lora: bool,
-) -> Prepared | EngineRefusal:
-    """Everything that does not depend on the layer's geometry."""
+    capability: tuple[int, int] | None,
+) -> _Settled | EngineRefusal:
+    """Everything that does not depend on the layer's geometry, once per deployment."""
     error = options.refuse_arguments(deployment, release)
     if error is not None:
         return EngineRefusal("args", error, f"vLLM {format_release(release)} has no such value")
@@ -155,7 +169,18 @@ def _prepare(
     error = options.rejects_lora(deployment, release) if lora else None
     if error is not None:
         return EngineRefusal("config", error, "that backend has no LoRA")
-    return row, all2all, _parallel(row, deployment, all2all, release)
+    dtype = options.resolve_dtype(deployment.dtype, checkpoint_dtype, platform, capability)
+    if isinstance(dtype, EngineError):
+        return EngineRefusal("config", dtype, "this GPU cannot compute in bfloat16")
+    crashes = lora and not lora_table.supports_lora(architecture, release)
+    return _Settled(
+        row=row,
+        parallel=_parallel(row, deployment, all2all, release),
+        dtype=dtype,
+        moe_backend=options.normalize_moe_backend(deployment.moe_backend),
+        crash=lora_table.refused_at_load(architecture) if crashes else None,
+        unasked="" if row.asks_oracle else f"{row.source} calls Triton's fused_experts itself",
+    )
 
 
 def _parallel(row: ClassRow, deployment: Deployment, all2all: str, release: Release) -> Parallel:
@@ -185,9 +210,11 @@ def _activation(spec: MoESpec, row: ClassRow) -> str:
     return name if spec.gated else f"{name}_no_mul"
 
 
-def _method(spec: MoESpec, row: ClassRow, release: Release, environment: Mapping[str, str]) -> str:
+def _method(
+    spec: MoESpec, row: ClassRow, release: Release, environment: Mapping[str, str] | None
+) -> str:
     # From 0.33 the simulation wraps the router and leaves the kernels' routing method alone.
-    simulated = environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY")
+    simulated = environment and environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY")
     if simulated and release < (0, 33, 0):
         return "Simulated"
     return routing_method(spec, row, release)

@@ -118,6 +118,7 @@ STEP3P5 = ClassRow(
     "model_executor/models/step3p5.py FusedMoEBlock",
     grouped=False,
     bias=True,
+    scales_in_router=True,
     router_dtype="float32",
     activation=None,
     experts_bound_tp=True,

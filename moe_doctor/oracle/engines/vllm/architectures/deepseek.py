@@ -48,6 +48,7 @@ KIMI_LINEAR_K3 = changed(
     source="models/kimi_k3/nvidia/model.py KimiMoE",
     activation=None,
     sequence_parallel=True,
+    least_width=256,
 )
 DEEPSEEK_V4 = ClassRow(
     "model_executor/models/deepseek_v4.py DeepseekV4MoE",

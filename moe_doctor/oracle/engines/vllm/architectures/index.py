@@ -30,4 +30,7 @@ def find_row(architecture: str, release: Release, backend: str) -> ClassRow:
     rows = [row for row in TABLE.get(architecture, ()) if row.since <= release]
     if rows and (backend == "native" or "transformers" in rows[-1].source):
         return rows[-1]
-    return softmax.TRANSFORMERS if backend == "transformers" else GENERAL
+    if backend != "transformers":
+        return GENERAL
+    fused = softmax.TRANSFORMERS_FUSED
+    return fused if fused.since <= release else softmax.TRANSFORMERS

@@ -44,6 +44,8 @@ class ClassRow:
     """Whether swiglu_limit is passed on."""
     scales_in_router: bool = False
     """Whether routed_scaling_factor reaches the router instead of the output."""
+    least_width: int = 0
+    """Width per tensor-parallel rank that the class pads narrower experts to."""
     expert_parallel: bool = True
     """Whether ModelConfig finds the number of experts, without which it refuses EP."""
     experts_bound_tp: bool = False

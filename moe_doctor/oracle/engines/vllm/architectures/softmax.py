@@ -26,6 +26,14 @@ TRANSFORMERS = ClassRow(
     activation=None,
     assumed=("the Transformers backend routes outside the layer for this model",),
 )
+# From 0.27 a block whose parts are recognised routes inside the layer.
+TRANSFORMERS_FUSED = changed(
+    TRANSFORMERS,
+    (0, 27, 0),
+    method=None,
+    sequence_parallel=True,
+    assumed=("the Transformers backend recognises this model's block and routes inside the layer",),
+)
 GRANITE = changed(
     _softmax("granitemoe.py GraniteMoeMoE", renormalize=True), (0, 16, 0), sequence_parallel=True
 )
@@ -54,6 +62,12 @@ MELLUM: Rows = (
         (0, 32, 0),
         sequence_parallel=True,
     ),
+)
+MINIMAX_TEXT = _softmax("minimax_text_01.py MiniMaxText01MoE", renormalize=True)
+MINIMAX: Rows = (
+    MINIMAX_TEXT,
+    changed(TRANSFORMERS, (0, 24, 0), assumed=()),
+    changed(TRANSFORMERS_FUSED, (0, 27, 0), router_dtype="float32", assumed=()),
 )
 GROK1 = changed(_softmax("grok1.py Grok1MoE", renormalize=True), (0, 16, 0), activation="gelu")
 # dbrx keeps its expert count in ffn_config, where ModelConfig.get_num_experts does not look.
@@ -87,10 +101,10 @@ ROWS: Table = table(
     ("GptOssForCausalLM", (GPT_OSS,)),
     ("AriaForConditionalGeneration", (_softmax("aria.py AriaTextMoELayer", renormalize=True),)),
     (
-        "MiniMaxForCausalLM MiniMaxM1ForCausalLM MiniMaxText01ForCausalLM"
-        " MiniMaxVL01ForConditionalGeneration",
-        (_softmax("minimax_text_01.py MiniMaxText01MoE", renormalize=True),),
+        "MiniMaxM1ForCausalLM MiniMaxText01ForCausalLM MiniMaxVL01ForConditionalGeneration",
+        (MINIMAX_TEXT,),
     ),
+    ("MiniMaxForCausalLM", MINIMAX),
     (
         "Step3TextForCausalLM Step3VLForConditionalGeneration",
         (_bound(_softmax("step3_text.py FusedMoEBlock", renormalize=None)),),
