@@ -107,7 +107,7 @@ def check_lora_changes_backend(case: Case) -> Iterator[Finding]:
     without = {one.moe_layers: one for one, _ in case.chosen(lora=False)}
     for selection, _ in case.chosen(lora=True):
         before = without.get(selection.moe_layers)
-        if before is None or (before.backend, before.runs) == (selection.backend, selection.runs):
+        if before is None or before.backend == selection.backend:
             continue
         names = [f"{one.backend} ({one.runs or 'own path'})" for one in (before, selection)]
         yield rules.LORA_CHANGES_BACKEND.finding(

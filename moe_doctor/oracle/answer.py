@@ -16,6 +16,7 @@ from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.core.spec import ModelSpec
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
+from moe_doctor.oracle.engines.vllm.quantization import is_quantized
 from moe_doctor.oracle.engines.vllm.select import select_unquantized
 
 
@@ -116,7 +117,7 @@ def _answer(
     release: Release,
     lora: bool,
 ) -> Answer:
-    if model.moe_layers[index].spec.quantization is not None or deployment.quantization:
+    if is_quantized(model.moe_layers[index].spec.quantization, deployment):
         return Answer(Selection(index, lora, None, Outcome.NOT_APPLICABLE))
     built = build_query(
         model,

@@ -1,0 +1,90 @@
+"""Recorded answers of real vLLM releases: where they are, and how a record becomes our question."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moe_doctor.core.machine import Absent, Gpu, MachineSnapshot, Present, Toolkit
+from moe_doctor.core.query import MoEQuery, Parallel
+from moe_doctor.oracle.engines.vllm.releases import image_packages
+from moe_doctor.probes.gpus import as_gpu, gpu_for_capability
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+GOLDEN = SHARED / "truth" / "golden"
+CONFIGS = SHARED / "configs"
+
+needs_truth = pytest.mark.skipif(
+    not GOLDEN.is_dir(), reason="the recorded answers (../shared/truth) are not here"
+)
+
+
+def releases(level: str) -> list[str]:
+    """Releases with recorded answers of a level (`model` or `oracle`)."""
+    names = (path.name for path in GOLDEN.glob(f"{level}-*.jsonl.gz"))
+    found = [name[len(level) + 1 : -len(".jsonl.gz")] for name in names]
+    return sorted(found, key=lambda text: [int(part) for part in text.split(".")])
+
+
+def records(level: str, release: str) -> Iterator[dict[str, Any]]:
+    """Every line of a file."""
+    with gzip.open(GOLDEN / f"{level}-{release}.jsonl.gz", "rt") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def emulated_machine(
+    release: str, capability: str, packages: str, environment: dict[str, str] | None = None
+) -> MachineSnapshot:
+    """The machine that the recorder emulated: package profile `docker` or `none`."""
+    major, minor = map(int, capability.split("."))
+    known = gpu_for_capability((major, minor))
+    gpu = as_gpu(known) if known is not None else Gpu("unknown", (major, minor))
+    has_image = packages == "docker"
+    table = image_packages(release, "cuda") if has_image else {}
+    return MachineSnapshot(
+        platform="cuda",
+        gpus=(gpu,),
+        simulated=True,
+        packages={name: Present(version) for name, version in table.items()},
+        toolkit=Toolkit(
+            nvcc=Present("13.0") if has_image else Absent(),
+            ninja=Present("1.13") if has_image else Absent(),
+        ),
+        environment=environment or {},
+    )
+
+
+def query_of(q: dict[str, Any]) -> MoEQuery:
+    """The recorder's random question in our words."""
+    flat = q["tp"] * q["dp"]
+    use_ep = q["use_ep"] and flat > 1
+    parallel = Parallel(
+        tp_size=1 if use_ep else flat,
+        dp_size=q["dp"],
+        ep_size=flat if use_ep else 1,
+        use_ep=use_ep,
+        all2all_backend=q.get("all2all_backend", "allgather_reducescatter"),
+        enable_eplb=q.get("enable_eplb", False),
+    )
+    return MoEQuery(
+        num_experts=q["num_experts"],
+        top_k=q["top_k"],
+        hidden_size=q["hidden_size"],
+        intermediate_size_per_partition=q["intermediate_size"] // parallel.tp_size,
+        num_local_experts=-(-q["num_experts"] // parallel.ep_size),
+        activation=q["activation"],
+        routing_method=q["routing_method"],
+        router_logits_dtype=q.get("router_logits_dtype"),
+        in_dtype=q["in_dtype"],
+        parallel=parallel,
+        lora=q.get("lora", False),
+        has_bias=q.get("has_bias", False),
+        moe_backend=q.get("moe_backend", "auto"),
+        has_hash_routing=q.get("has_hash_routing", False),
+    )
