@@ -150,7 +150,7 @@ def _download(
 def _ask_client(
     name: str, file: str, revision: str | None, timeout_s: float, force: bool, directory: Path
 ) -> Path | None:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub import hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 
@@ -158,15 +158,7 @@ def _ask_client(
         disable_progress_bars()
     endpoint = (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
     try:
-        # One question without retries first: hf_hub_download retries a failing hub for 20 s and
-        # more, and gives no way to bound the size.
-        url = hf_hub_url(name, file, revision=revision, endpoint=endpoint)
-        size = get_hf_file_metadata(url, timeout=timeout_s).size
-        if size is not None and size > MAX_BYTES:
-            raise FetchError(
-                f"{file} of {name} is larger than {MAX_BYTES >> 20} MiB; expected a config file",
-                "name a local directory with the model's real config.json",
-            )
+        _check_size(hf_hub_url(name, file, revision=revision, endpoint=endpoint), file, timeout_s)
         path = hf_hub_download(
             name,
             file,
@@ -182,6 +174,23 @@ def _ask_client(
     except EntryNotFoundError:
         return None
     return Path(path)
+
+
+def _check_size(url: str, file: str, timeout_s: float) -> None:
+    """Ask once, without retries: the download retries a failing hub for 20 s and more, and gives
+    no way to bound the size."""
+    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        size = get_hf_file_metadata(url, timeout=timeout_s).size
+    except EntryNotFoundError:
+        return  # the download finds the same and notes it in the cache
+    if size is not None and size > MAX_BYTES:
+        raise FetchError(
+            f"{file} is larger than {MAX_BYTES >> 20} MiB on {endpoint_name()}",
+            "name a local directory with the model's real config.json",
+        )
 
 
 def _read_fetched(path: Path, name: str, file: str) -> Mapping[str, Any]:

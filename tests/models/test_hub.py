@@ -117,6 +117,14 @@ def test_a_gated_repository_says_how_to_get_in(tmp_path: Path, status: int, code
     assert "licence" in answer["hint"]
 
 
+def test_a_huge_config_is_not_downloaded(tmp_path: Path) -> None:
+    with FakeHub({"org/huge": Repository({"config.json": b" " * ((16 << 20) + 1)})}) as hub:
+        answer = load("org/huge", tmp_path, hub.url)
+    assert (answer["error"], answer["exit_code"]) == ("FetchError", 3)
+    assert "larger than 16 MiB" in answer["message"]
+    assert not any(method == "GET" and "resolve" in path for method, path, _ in hub.requests)
+
+
 def test_the_token_opens_a_gated_repository_and_is_never_printed(tmp_path: Path) -> None:
     secret = "hf_SECRETsecretSECRET"
     gated = Repository({"config.json": config_bytes()}, token=secret)
