@@ -79,7 +79,10 @@ def pack(row: Row, width: int, indent: int = 0, gap: int = 2) -> list[Line]:
             continue
         if current:
             lines.append(current)
-        pieces = paragraph(cell.text, width, inner, cell.style)
+        fits = inner + len(cell.text) <= width
+        pieces = (
+            [(Cell(" " * inner), cell)] if fits else paragraph(cell.text, width, inner, cell.style)
+        )
         lines.extend(pieces[:-1])
         current = pieces[-1]
         used = sum(len(each.text) for each in current)

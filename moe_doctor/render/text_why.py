@@ -62,7 +62,8 @@ def _trace_rows(selection: Selection, layout: Layout) -> list[tuple[Cell, ...]]:
             continue
         chosen = candidate.accepted and candidate.backend == selection.backend
         if chosen and not noted:
-            reason = "; ".join(part for part in (reason, one_line(selection.note)) if part)
+            note = one_line(selection.note)
+            reason = note if reason in note else f"{reason}; {note}"
             noted = True
         mark = Cell("yes", "good") if candidate.accepted else Cell("no", "bad")
         rows.append((Cell(_name(candidate), "strong" if chosen else ""), mark, Cell(reason)))
@@ -74,11 +75,13 @@ def _trace_rows(selection: Selection, layout: Layout) -> list[tuple[Cell, ...]]:
 
 def _not_asked(waiting: list[Candidate]) -> list[tuple[Cell, ...]]:
     """Candidates that the engine never looked at: one row each, or one for many."""
-    if len(waiting) <= _LIST_ONE_BY_ONE:
-        return [(Cell(_name(each)), Cell("-", "dim"), Cell("not asked", "dim")) for each in waiting]
-    names = ", ".join(_name(each) for each in waiting)
-    first = Cell(f"{len(waiting)} others", "dim")
-    return [(first, Cell("-", "dim"), Cell(f"not asked: {names}", "dim"))]
+    # Some backends stand in the engine's list twice, once per kernel.
+    names = tuple(dict.fromkeys(_name(each) for each in waiting))
+    mark = Cell("-", "dim")
+    if len(names) <= _LIST_ONE_BY_ONE:
+        return [(Cell(name), mark, Cell("not asked", "dim")) for name in names]
+    first = Cell(f"{len(names)} others", "dim")
+    return [(first, mark, Cell(f"not asked: {', '.join(names)}", "dim"))]
 
 
 def _name(candidate: Candidate) -> str:

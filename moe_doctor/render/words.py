@@ -94,7 +94,7 @@ def machine_facts(machine: MachineSnapshot) -> str:
     ):
         version = machine.version(package)
         if version is not None:
-            facts.append(f"{name} {version}")
+            facts.append(f"{name} {version}".strip())
     return one_line(", ".join(facts)) or "no engine packages found"
 
 
