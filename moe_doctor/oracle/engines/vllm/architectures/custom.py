@@ -30,11 +30,9 @@ LONGCAT_ROWS: Rows = (LONGCAT, changed(LONGCAT, (0, 17, 0), method="Unspecified"
 COHERE2 = ClassRow(
     "model_executor/models/cohere2_moe.py Cohere2Moe",
     since=(0, 21, 0),
-    scoring="sigmoid",
     grouped=False,
     bias=False,
     experts_bound_tp=True,
-    assumed=("experts are chosen by token_choice_with_bias, as in the published configs",),
 )
 
 ROWS: Table = table(
