@@ -126,15 +126,14 @@ def _engine_and_machine(request: Request) -> tuple[Engine, MachineSnapshot, Mach
     from moe_doctor.oracle.engines.registry import resolve_engine
     from moe_doctor.oracle.engines.vllm.releases import image_packages
     from moe_doctor.probes.simulate import adjust_machine, simulate_machine
+    from moe_doctor.probes.snapshot import probe_machine
 
     if request.machine.simulates:
         engine = resolve_engine(request.engine, _installed_vllm())
         machine = simulate_machine(
             request.machine, packages=image_packages(engine.version, _platform(request.machine))
         )
-        return engine, machine, None
-    from moe_doctor.probes.snapshot import probe_machine
-
+        return engine, machine, probe_machine() if _runs_proofs(request) else None
     here = probe_machine()
     engine = resolve_engine(request.engine, here.version("vllm"))
     return engine, adjust_machine(here, request.machine), here
@@ -208,21 +207,21 @@ def _prove(case: Case, say: Progress) -> tuple[Proof, ...]:
     from moe_doctor.proof.schedule import Layer, plan_jobs, plan_named, run_jobs
 
     request = case.request
-    if request.command != "prove" and (request.command != "check" or request.level < 3):
+    if not _runs_proofs(request):
         return ()
     layers = tuple(
         Layer(kind.spec, kind.count, query, index)
-        for index, kind, query in _first_queries(case)
+        for index, kind, query in _rank_layers(case)
         if query is not None
     )
+    loras = (False, True) if request.lora is None else (request.lora,)
     if request.command == "prove":
         from moe_doctor.proof.prove import PROVABLE
 
-        loras = (False, True) if request.lora is None else (request.lora,)
         named = PROVABLE if "all" in request.backends or not request.backends else request.backends
         jobs = plan_named(named, loras, layers)
     else:
-        jobs = plan_jobs(case.selections, layers)
+        jobs = plan_jobs(case.selections, layers) or plan_named(("triton",), loras, layers)
     return run_jobs(
         jobs,
         case.here,
@@ -233,15 +232,28 @@ def _prove(case: Case, say: Progress) -> tuple[Proof, ...]:
     )
 
 
-def _first_queries(case: Case) -> list[tuple[int, MoELayers, MoEQuery | None]]:
-    """Each kind of layer with the first question that was built for it."""
-    if case.model is None:
-        return []
+def _runs_proofs(request: Request) -> bool:
+    return request.command == "prove" or (request.command == "check" and request.level >= 3)
+
+
+def _rank_layers(case: Case) -> list[tuple[int, MoELayers, MoEQuery | None]]:
+    """Each kind of layer with the sizes of one rank.
+
+    They are the first question's; where the engine refused before it built one (a CPU, a release
+    that is too old), those that it would build on a GPU.
+    """
+    from moe_doctor.oracle.answer import PLAIN_MODEL, rank_query
+
+    model = case.model or PLAIN_MODEL
     found: dict[int, MoEQuery] = {}
     for selection, query in zip(case.selections, case.queries, strict=True):
         if query is not None:
             found.setdefault(selection.moe_layers, query)
-    return [(index, kind, found.get(index)) for index, kind in enumerate(case.model.moe_layers)]
+    deployment = case.request.deployment
+    return [
+        (index, kind, found.get(index) or rank_query(model, index, deployment))
+        for index, kind in enumerate(model.moe_layers)
+    ]
 
 
 def _inconclusive(

@@ -13,11 +13,22 @@ from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release, parse_release
 from moe_doctor.core.report import Engine
 from moe_doctor.core.selection import Outcome, Selection
-from moe_doctor.core.spec import ModelSpec
+from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
 from moe_doctor.oracle.engines.vllm.quantization import is_quantized
+from moe_doctor.oracle.engines.vllm.releases import NEWEST
 from moe_doctor.oracle.engines.vllm.select import select_unquantized
+
+
+PLAIN_MODEL = ModelSpec(
+    id="",
+    source="",
+    architecture="Qwen3MoeForCausalLM",
+    model_type="qwen3_moe",
+    moe_layers=(MoELayers(MoESpec(128, 8, 2048, 768), (0,)),),
+)
+"""A layer of the commonest kind, for questions without a model: SwiGLU, renormalised softmax."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +73,21 @@ def select_scheme(
     For `select` without a model: what this machine would run for most models.
     """
     release = release_of(engine)
-    query = plain_query(deployment, lora=lora)
+    query = plain_query(deployment, release=release, platform=machine.platform, lora=lora)
     facts = make_facts(machine, release)
     return Answer(select_unquantized(query, facts, release, machine.environment), query)
 
 
-def plain_query(deployment: Deployment, *, lora: bool) -> MoEQuery:
-    """A layer of the commonest kind: 128 experts, top 8, H 2048, I 768, SwiGLU, bfloat16."""
-    from moe_doctor.core.spec import MoELayers, MoESpec
+def rank_query(model: ModelSpec, index: int, deployment: Deployment) -> MoEQuery | None:
+    """The sizes of one rank as the newest release would build them on a GPU; None if refused."""
+    release = NEWEST.release
+    built = build_query(model, index, deployment, release=release, platform="cuda", lora=False)
+    return None if isinstance(built, EngineRefusal) else built.query
 
-    model = ModelSpec(
-        id="",
-        source="",
-        architecture="Qwen3MoeForCausalLM",
-        model_type="qwen3_moe",
-        moe_layers=(MoELayers(MoESpec(128, 8, 2048, 768), (0,)),),
-    )
-    built = build_query(model, 0, deployment, release=(0, 33, 0), platform="cuda", lora=lora)
+
+def plain_query(deployment: Deployment, *, release: Release, platform: str, lora: bool) -> MoEQuery:
+    """`PLAIN_MODEL`'s layer as `release` asks about it; raises UsageError where it refuses."""
+    built = build_query(PLAIN_MODEL, 0, deployment, release=release, platform=platform, lora=lora)
     if isinstance(built, EngineRefusal):
         raise UsageError(built.reason)
     return built.query

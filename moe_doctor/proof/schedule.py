@@ -96,14 +96,20 @@ def run_jobs(
     """Run them on `machine`, the machine of this process; with `fall_back`, Triton for the "
     "skipped."""
     proofs: list[Proof] = []
+    own = [job for job in jobs if job.backend_option == FALLBACK]
     for job in jobs:
-        proofs += _run(job, machine, level, timeout_s, progress)
-    if not fall_back or not jobs:
-        return tuple(proofs)
+        if job not in own:
+            proofs += _run(job, machine, level, timeout_s, progress)
     done = {proof.lora for proof in proofs if proof.outcome is not ProofOutcome.SKIPPED}
-    missing = tuple(sorted({lora for job in jobs for lora in job.loras} - done))
-    if missing and not any(proof.backend_option == FALLBACK for proof in proofs):
-        proofs += _run(Job(FALLBACK, missing, jobs[0].layer), machine, level, timeout_s, progress)
+    done |= {lora for job in own for lora in job.loras}
+    missing = {lora for job in jobs for lora in job.loras} - done if fall_back else set()
+    if missing:
+        # One call for both settings: their children run side by side.
+        layer = own[0].layer if own else jobs[0].layer
+        missing |= set(own[0].loras) if own else set()
+        own = [Job(FALLBACK, tuple(sorted(missing)), layer), *own[1:]]
+    for job in own:
+        proofs += _run(job, machine, level, timeout_s, progress)
     return tuple(proofs)
 
 
