@@ -90,6 +90,8 @@ def _signal_name(number: int) -> str:
 
 
 def _quote(end: ChildEnd) -> str:
-    lines = [line.strip() for line in end.tail.splitlines() if line.strip()]
-    text = " | ".join(lines)[-_QUOTED:]
+    lines = [line.strip() for line in end.tail.splitlines()]
+    # faulthandler ends with a list of every extension module, which says nothing.
+    told = [line for line in lines if line and not line.startswith("Extension modules:")]
+    text = " | ".join(told)[-_QUOTED:]
     return f"; its last output: {text}" if text else ""

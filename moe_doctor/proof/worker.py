@@ -53,6 +53,9 @@ def main() -> NoReturn:
 
 
 def _run(plan: ProofPlan, pipe: EventPipe) -> int:
+    pipe.send("step", name=f"loading {plan.implementation}")
+    module, _, name = plan.implementation.partition(":")
+    adapter: Adapter = getattr(importlib.import_module(module), name)()
     pipe.send("step", name="importing torch")
     try:
         import torch
@@ -61,7 +64,7 @@ def _run(plan: ProofPlan, pipe: EventPipe) -> int:
         return 0
     device = torch.device("cuda" if plan.mode == "gpu" else "cpu")
     if plan.mode == "gpu" and not torch.cuda.is_available():
-        pipe.send("unavailable", reason=f"torch {torch.__version__} sees no GPU")
+        pipe.send("unavailable", reason=f"torch {torch.__version__} sees no GPU here")
         return 0
     from moe_doctor.proof.plan import fit_memory
 
@@ -74,16 +77,13 @@ def _run(plan: ProofPlan, pipe: EventPipe) -> int:
             pipe.send("unavailable", reason=f"one expert takes {need} bytes; {free} are free")
             return 0
         geometry = fitted
-    pipe.send("step", name=f"loading {plan.implementation}")
-    module, _, name = plan.implementation.partition(":")
-    adapter: Adapter = getattr(importlib.import_module(module), name)()
-
     from moe_doctor.proof.inputs import make_weights
 
     pipe.send("step", name="making weights")
     # The reference must be fp32 in earnest, also where the user's settings allow TF32.
     torch.backends.cuda.matmul.allow_tf32 = False
     weights = make_weights(geometry, plan.lora, device)
+    pipe.send("step", name="preparing the backend")
     layout = adapter.prepare(weights)
     pipe.send(
         "ready",

@@ -51,10 +51,8 @@ class FlashInferCutlassAdapter:
         if question.dtype not in ("bfloat16", "float16"):
             return f"needs bfloat16 or float16 weights; these are {question.dtype}"
         if (question.activation, question.gated) not in (("silu", True), ("relu2", False)):
-            gated = "gated" if question.gated else "not gated"
-            return (
-                f"has gated silu and non-gated relu2; this layer is {question.activation}, {gated}"
-            )
+            seen = f"{'gated' if question.gated else 'non-gated'} {question.activation}"
+            return f"has gated silu and non-gated relu2; this layer is {seen}"
         missing = missing_kernels(machine, "torch")
         if missing is not None:
             return missing

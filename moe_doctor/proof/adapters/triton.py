@@ -45,7 +45,9 @@ class TritonAdapter:
         return {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": "", **single}
 
     def prepare(self, weights: Weights) -> Weights:
-        """The plain layout is the kernels' own."""
+        """The plain layout is the kernels' own; imported here, so that no case pays for it."""
+        import moe_doctor.kernels.fused_moe  # noqa: F401
+
         return weights
 
     def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:

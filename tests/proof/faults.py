@@ -1,0 +1,135 @@
+"""Backends that go wrong in every way that a real one can; each is run in a real child."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from moe_doctor.proof.inputs import Batch, Weights
+
+
+class Good:
+    """Right numbers: the reference itself, in the model's dtype."""
+
+    def prepare(self, weights: Weights) -> Weights:
+        return weights
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        from moe_doctor.kernels.reference import fused_moe_reference
+
+        result = fused_moe_reference(
+            batch.hidden_states,
+            layout.w13,
+            layout.w2,
+            batch.topk_weights,
+            batch.topk_ids,
+            activation=layout.geometry.activation,
+            gated=layout.geometry.gated,
+            lora=batch.lora,
+        )
+        return out.copy_(result)
+
+
+class Segfault(Good):
+    """Reads address 0, as a kernel launch with a stale pointer does, after noise on stderr."""
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        os.write(2, b"libfancy: about to launch\n")
+        ctypes.string_at(0)
+        return out
+
+
+class SegfaultInSecondCase(Segfault):
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        if batch.hidden_states.shape[0] == 2:
+            return Good.run(self, layout, batch, out)
+        return super().run(layout, batch, out)
+
+
+class RunsOutOfHostMemory(Good):
+    """Python's own MemoryError, from a real limit on the address space."""
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + (64 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        bytearray(1 << 30)
+        return out
+
+
+class RunsOutOfTorchMemory(Good):
+    """torch's allocator refuses: more than any machine has."""
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        import torch
+
+        return torch.empty(1 << 50, dtype=torch.int8)
+
+
+class Raises(Good):
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        raise RuntimeError("Error occurred when running GEMM")
+
+
+class WrongNumbers(Good):
+    """Gate and up swapped."""
+
+    def prepare(self, weights: Weights) -> Any:
+        from dataclasses import replace
+
+        import torch
+
+        gate, up = weights.w13.chunk(2, dim=1)
+        return replace(weights, w13=torch.cat((up, gate), dim=1))
+
+
+class LeavesRowsUnwritten(Good):
+    """Returns a fresh tensor of which the last row was never written."""
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        import torch
+
+        fresh = torch.empty_like(out)
+        fresh[:-1] = super().run(layout, batch, out)[:-1]
+        return fresh
+
+
+class IsKilled(Good):
+    """As the kernel's OOM killer or an operator would."""
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return out
+
+
+class ExitsEarly(Good):
+    """A library that calls exit()."""
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        os._exit(7)
+
+
+class HangsWithCompiler:
+    """Starts a compiler that outlives it, says who they are, and never comes back."""
+
+    def __init__(self) -> None:
+        compiler = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        Path(os.environ["FAULTS_PIDS"]).write_text(f"{os.getpid()} {compiler.pid}")
+        time.sleep(600)
+
+
+class IsShy:
+    """A module that torch is not there for."""
+
+    def __init__(self) -> None:
+        raise ModuleNotFoundError("No module named 'fancykernels'")

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from moe_doctor.core.machine import Gpu, MachineSnapshot, Present
+from moe_doctor.proof.adapters.base import Question
+from moe_doctor.proof.adapters.flashinfer_cutlass import (
+    FlashInferCutlassAdapter,
+    find_module,
+    module_name,
+)
+from moe_doctor.proof.adapters.triton import ACTIVATIONS, TritonAdapter
+
+KERNELS = {"torch": Present("2.11.0"), "triton": Present("3.6.0")}
+FLASHINFER = {**KERNELS, "flashinfer-python": Present("0.6.13")}
+H100 = MachineSnapshot("cuda", gpus=(Gpu("NVIDIA H100", (9, 0)),), packages=FLASHINFER)
+SWIGLU = Question(H100, "bfloat16", "silu", gated=True, lora=False)
+
+
+@pytest.fixture
+def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FLASHINFER_WORKSPACE_BASE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        (replace(SWIGLU, lora=True), "takes no LoRA adapters"),
+        (replace(SWIGLU, machine=MachineSnapshot("cpu")), "this machine's platform is cpu"),
+        (
+            replace(SWIGLU, machine=replace(H100, gpus=(Gpu("A100", (8, 0)),))),
+            "needs compute capability 9.0, 10.x, 11.x or 12.x; this GPU's is 8.0",
+        ),
+        (replace(SWIGLU, activation="gelu"), "this layer is gated gelu"),
+        (replace(SWIGLU, dtype="float32"), "these are float32"),
+        (
+            replace(SWIGLU, machine=replace(H100, packages=KERNELS)),
+            "flashinfer-python not installed: pip install 'moe-doctor[flashinfer]'",
+        ),
+        (replace(SWIGLU, machine=replace(H100, packages={})), "pip install 'moe-doctor[kernels]'"),
+        (SWIGLU, "fused_moe_90.so is not built for this machine"),
+    ],
+)
+def test_flashinfer_says_what_it_needs(question: Question, reason: str, no_cache: Path) -> None:
+    assert reason in (FlashInferCutlassAdapter().unavailable(question) or "")
+
+
+def test_a_compiled_module_in_the_users_cache_is_found(no_cache: Path) -> None:
+    built = no_cache / ".cache/flashinfer/0.6.13/90a/cached_ops/fused_moe_90/fused_moe_90.so"
+    built.parent.mkdir(parents=True)
+    built.touch()
+    assert find_module((9, 0), "0.6.13") == built
+    assert find_module((9, 0), "0.6.12") is None
+    assert FlashInferCutlassAdapter().unavailable(SWIGLU) is None
+
+
+@pytest.mark.parametrize(
+    ("capability", "name"),
+    [((9, 0), "fused_moe_90"), ((10, 3), "fused_moe_103"), ((12, 1), "fused_moe_120")],
+)
+def test_the_module_is_named_after_the_family(capability: tuple[int, int], name: str) -> None:
+    assert module_name(capability) == name
+
+
+def test_flashinfer_never_starts_a_build() -> None:
+    assert FlashInferCutlassAdapter().environment(H100)["FLASHINFER_DISABLE_JIT"] == "1"
+
+
+def test_triton_interprets_without_a_gpu_and_only_then() -> None:
+    adapter = TritonAdapter()
+    assert adapter.mode(H100) == "gpu"
+    assert adapter.environment(H100)["TRITON_INTERPRET"] == "0"
+    assert adapter.mode(MachineSnapshot("cpu")) == "interpreter"
+    assert adapter.environment(MachineSnapshot("cpu"))["TRITON_INTERPRET"] == "1"
+
+
+def test_triton_names_an_activation_that_it_does_not_have() -> None:
+    reason = TritonAdapter().unavailable(replace(SWIGLU, activation="swigluoai"))
+    assert reason == (
+        "activation is swigluoai; our Triton kernel has silu, gelu, gelu_tanh, relu, relu2"
+    )
+
+
+def test_the_adapter_lists_exactly_what_the_kernels_know() -> None:
+    details = pytest.importorskip("moe_doctor.kernels.fused_moe_details._activation")
+    assert ("none", *ACTIVATIONS) == details.ACTIVATIONS

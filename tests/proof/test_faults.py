@@ -1,0 +1,182 @@
+"""Every bad outcome, by a child that really does it. The children run side by side, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from moe_doctor.core.proof import ProofOutcome
+from moe_doctor.proof.classify import case_results, classify
+from moe_doctor.proof.events import Event
+from moe_doctor.proof.runner import ChildEnd, run_children
+from tests.proof.conftest import ROOT, fault_plan
+
+FAULTS = (
+    "Good",
+    "Segfault",
+    "SegfaultInSecondCase",
+    "RunsOutOfHostMemory",
+    "RunsOutOfTorchMemory",
+    "Raises",
+    "WrongNumbers",
+    "LeavesRowsUnwritten",
+    "IsKilled",
+    "ExitsEarly",
+)
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def ends(torch_is_there: None) -> dict[str, ChildEnd]:
+    found = run_children(
+        [fault_plan(name).to_dict() for name in FAULTS],
+        environments=[ENVIRONMENT] * len(FAULTS),
+        timeout_s=110,
+    )
+    return dict(zip(FAULTS, found, strict=True))
+
+
+def verdict(end: ChildEnd) -> tuple[ProofOutcome, str]:
+    return classify(end, 110)
+
+
+def test_right_numbers_pass_with_every_case(ends: dict[str, ChildEnd]) -> None:
+    assert verdict(ends["Good"]) == (ProofOutcome.PASSED, "")
+    assert [case.name for case in case_results(ends["Good"])] == ["first", "second"]
+
+
+def test_a_segfault_is_a_crash_that_quotes_the_last_output(ends: dict[str, ChildEnd]) -> None:
+    outcome, reason = verdict(ends["Segfault"])
+    assert outcome is ProofOutcome.CRASHED
+    assert "killed by SIGSEGV in case first, 2 tokens" in reason
+    assert "tests/proof/faults.py" in reason
+
+
+def test_a_crash_keeps_the_cases_before_it(ends: dict[str, ChildEnd]) -> None:
+    end = ends["SegfaultInSecondCase"]
+    assert verdict(end)[0] is ProofOutcome.CRASHED
+    assert [(case.name, case.passed) for case in case_results(end)] == [("first", True)]
+
+
+@pytest.mark.parametrize("name", ["RunsOutOfHostMemory", "RunsOutOfTorchMemory"])
+def test_running_out_of_memory_is_named(ends: dict[str, ChildEnd], name: str) -> None:
+    outcome, reason = verdict(ends[name])
+    assert outcome is ProofOutcome.CRASHED
+    assert reason.startswith("out of memory in case first, 2 tokens: ")
+
+
+def test_an_exception_fails_with_its_type_and_message(ends: dict[str, ChildEnd]) -> None:
+    outcome, reason = verdict(ends["Raises"])
+    assert outcome is ProofOutcome.FAILED
+    assert reason == (
+        "exception in case first, 2 tokens: RuntimeError: Error occurred when running GEMM"
+    )
+
+
+def test_wrong_numbers_fail_with_error_and_limit(ends: dict[str, ChildEnd]) -> None:
+    outcome, reason = verdict(ends["WrongNumbers"])
+    assert outcome is ProofOutcome.FAILED
+    assert reason.startswith("wrong numbers in 2 of 2 cases; first with 2 tokens: relative error")
+    worst = case_results(ends["WrongNumbers"])[0]
+    assert worst.relative_error is not None
+    assert worst.relative_error > 0.1 > worst.tolerance
+
+
+def test_a_row_that_was_never_written_is_not_finite(ends: dict[str, ChildEnd]) -> None:
+    outcome, reason = verdict(ends["LeavesRowsUnwritten"])
+    assert outcome is ProofOutcome.FAILED
+    assert "32 of 64 elements were not written or are not finite" in reason
+
+
+def test_a_kill_from_outside_is_a_crash(ends: dict[str, ChildEnd]) -> None:
+    end = ends["IsKilled"]
+    assert end.returncode == -signal.SIGKILL
+    if end.oom_kills == 0:
+        assert verdict(end)[1].startswith("killed by SIGKILL in case first, 2 tokens")
+
+
+def test_an_early_exit_is_a_crash_with_its_code(ends: dict[str, ChildEnd]) -> None:
+    outcome, reason = verdict(ends["ExitsEarly"])
+    assert outcome is ProofOutcome.CRASHED
+    assert reason.startswith("exited with code 7 before it finished, in case first, 2 tokens")
+
+
+def test_a_hang_times_out_and_takes_its_compiler_along(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    started = time.monotonic()
+    (end,) = run_children(
+        [fault_plan("HangsWithCompiler").to_dict()],
+        environments=[{**ENVIRONMENT, "FAULTS_PIDS": str(pids)}],
+        timeout_s=4,
+    )
+    assert time.monotonic() - started < 20
+    outcome, reason = classify(end, 4)
+    assert outcome is ProofOutcome.TIMED_OUT
+    assert reason.startswith(
+        "no answer within 4 s; it was at: loading tests.proof.faults:HangsWithCompiler"
+    )
+    assert_gone(pids)
+
+
+def test_an_interrupt_leaves_no_child(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+
+    def interrupt(child: int, event: Event) -> None:
+        deadline = time.monotonic() + 20
+        while not (pids.exists() and pids.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_children(
+            [fault_plan("HangsWithCompiler").to_dict()],
+            environments=[{**ENVIRONMENT, "FAULTS_PIDS": str(pids)}],
+            timeout_s=30,
+            listener=interrupt,
+        )
+    assert_gone(pids)
+
+
+PARENT = """
+from moe_doctor.proof.runner import run_children
+from tests.proof.conftest import fault_plan
+run_children([fault_plan("HangsWithCompiler").to_dict()], environments=[{}], timeout_s=60)
+"""
+
+
+def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    environment = {**os.environ, **ENVIRONMENT, "FAULTS_PIDS": str(pids)}
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], env=environment, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 30
+        while not (pids.exists() and pids.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert_gone(pids)
+
+
+def assert_gone(pids: Path) -> None:
+    """Neither the child nor what it started is running, within five seconds."""
+    numbers = [int(number) for number in pids.read_text().split()]
+    assert len(numbers) == 2
+    deadline = time.monotonic() + 5
+    while any(is_running(number) for number in numbers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [number for number in numbers if is_running(number)] == []
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # a zombie waits for init to collect it

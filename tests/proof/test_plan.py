@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from moe_doctor.core.spec import MoESpec, RoutingSpec
+from moe_doctor.proof.case import Geometry, LoRASetup, ProofCase, ProofPlan
+from moe_doctor.proof.plan import INTERPRETER_BUDGET, fit_memory, make_plan
+
+NANO = MoESpec(128, 6, 2688, 1856, activation="relu2", gated=False)
+GROUPED = RoutingSpec("sigmoid", True, 8, 4, True, 2.5)
+DEEPSEEK = MoESpec(256, 8, 7168, 2048, routing=GROUPED)
+MIXTRAL = MoESpec(8, 2, 4096, 14336)
+
+
+def plan_for(
+    spec: MoESpec, mode: str, *, lora: bool = False, width: int = 0, memory: int | None = None
+) -> ProofPlan:
+    return make_plan(
+        spec,
+        implementation="x:Y",
+        mode=mode,
+        intermediate_size_per_partition=width or spec.intermediate_size,
+        num_local_experts=spec.num_experts,
+        dtype="bfloat16",
+        lora=lora,
+        level=3,
+        memory_bytes=memory,
+    )
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_plan_survives_json(lora: bool) -> None:
+    plan = plan_for(DEEPSEEK, "gpu", lora=lora)
+    assert ProofPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_gpu_runs_the_model_as_it_is_in_fourteen_cases(lora: bool) -> None:
+    plan = plan_for(NANO, "gpu", lora=lora, memory=80 << 30)
+    assert plan.geometry.shrinkage() == []
+    assert len(plan.cases) == 14
+    assert {1, 16, 17, 64, 1024} <= {case.num_tokens for case in plan.cases}
+    assert {case.routing for case in plan.cases} >= {
+        "experts-without-tokens",
+        "all-tokens-one-expert",
+    }
+
+
+def test_only_the_expert_count_shrinks_to_fit_a_small_gpu() -> None:
+    plan = plan_for(NANO, "gpu", memory=2 << 30)
+    geometry = plan.geometry
+    assert geometry.num_experts < 128
+    assert geometry.num_experts_model == 128
+    assert (geometry.hidden_size, geometry.intermediate_size_per_partition) == (2688, 1856)
+    assert geometry.shrinkage() == [f"experts {geometry.num_experts} for 128"]
+
+
+def test_groups_are_dropped_when_experts_are() -> None:
+    assert plan_for(DEEPSEEK, "gpu", width=256, memory=80 << 30).routing == GROUPED
+    shrunk = plan_for(DEEPSEEK, "gpu", width=256, memory=4 << 30)
+    assert shrunk.geometry.num_experts < 256
+    assert shrunk.routing.num_expert_group is None
+    assert shrunk.routing.scoring == "sigmoid"
+
+
+def test_a_memory_without_room_for_one_expert_says_none() -> None:
+    geometry = plan_for(MIXTRAL, "gpu").geometry
+    assert fit_memory(geometry, None, 1 << 30) is None
+    assert fit_memory(geometry, LoRASetup((16,), (1.0,)), 80 << 30) == geometry
+
+
+@pytest.mark.parametrize(("spec", "width"), [(NANO, 1856), (DEEPSEEK, 256)])
+@pytest.mark.parametrize("lora", [False, True])
+def test_the_interpreter_keeps_the_widths_and_says_what_shrank(
+    spec: MoESpec, width: int, lora: bool
+) -> None:
+    geometry = plan_for(spec, "interpreter", lora=lora, width=width).geometry
+    assert geometry.hidden_size == spec.hidden_size
+    assert geometry.intermediate_size_per_partition == width
+    assert geometry.num_experts > geometry.top_k >= 2
+    assert "dtype float16 for bfloat16" in geometry.shrinkage()
+
+
+def test_an_expert_too_wide_for_the_interpreter_is_narrowed_and_that_is_said() -> None:
+    geometry = plan_for(MIXTRAL, "interpreter").geometry
+    assert geometry.hidden_size == 4096
+    assert 4 * geometry.elements_per_expert <= INTERPRETER_BUDGET
+    narrowed = geometry.intermediate_size_per_partition
+    assert f"width per rank {narrowed} for 14336" in geometry.shrinkage()
+
+
+def test_lora_cases_hold_tokens_with_and_without_an_adapter() -> None:
+    plan = plan_for(NANO, "gpu", lora=True)
+    assert plan.lora == LoRASetup((16, 8), (2.0, 0.5))
+    assert {case.lora_ids for case in plan.cases} == {"mixed", "all"}
+
+
+def test_a_case_refuses_what_the_child_would_not_know() -> None:
+    with pytest.raises(ValueError, match="routing is 'sideways'"):
+        ProofCase("odd", 1, routing="sideways")
+    with pytest.raises(ValueError, match="num_tokens is 0"):
+        ProofCase("empty", 0)
+
+
+def test_a_geometry_survives_json() -> None:
+    geometry = plan_for(NANO, "interpreter").geometry
+    assert Geometry.from_dict(json.loads(json.dumps(geometry.to_dict()))) == geometry
