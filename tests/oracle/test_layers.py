@@ -12,7 +12,9 @@ from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release, parse_release
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec, RoutingSpec
+from moe_doctor.models.load import load_model
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, LayerQuery, build_query
+from tests.truth import CONFIGS, needs_truth, records, releases
 
 # What real vLLM releases put into FusedMoEConfig, on configs written for the purpose.
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "layers" / "queries.jsonl"
@@ -124,6 +126,68 @@ def test_every_field_is_what_the_real_release_asks(case: dict[str, Any]) -> None
                 assert expected in asked, (release, answer.get("deployment"))
                 compared += 1
     assert compared > 0
+
+
+def recorded_row(config: dict[str, Any], tensor: int) -> list[Any]:
+    parallel = config["moe_parallel_config"]
+    activation = config["activation"].lower()
+    values = {
+        **config,
+        **parallel,
+        "top_k": config["experts_per_token"],
+        "hidden_size": config["hidden_dim"],
+        "activation": activation,
+        "moe_backend": config.get("moe_backend", "auto"),
+        "swiglu_limit": config.get("swiglu_limit"),
+        "sp_size": parallel.get("sp_size", tensor),
+    }
+    return [values[name] for name in COLUMNS]
+
+
+@needs_truth
+@pytest.mark.parametrize("release", releases("model"))
+def test_every_recorded_layer_of_a_real_model_was_asked_that_question(release: str) -> None:
+    compared = refused = 0
+    models: dict[str, ModelSpec] = {}
+    capability = (9, 0)
+    for record in records("model", release):
+        if "model" not in record:
+            major, minor = map(int, record.get("capability", "9.0").split("."))
+            capability = (major, minor)
+            continue
+        name = record["model"]
+        if name not in models:
+            models[name] = load_model(str(CONFIGS / name))
+        results = [
+            build_query(
+                models[name],
+                index,
+                Deployment(
+                    tensor_parallel_size=record.get("tp", 1),
+                    data_parallel_size=record.get("dp", 1),
+                    expert_parallel=record.get("ep", False),
+                    all2all_backend=record.get("all2all"),
+                ),
+                release=release_of(release),
+                platform="cuda",
+                lora=record.get("lora", False),
+                capability=capability,
+            )
+            for index in range(len(models[name].moe_layers))
+        ]
+        asked = [row_of(each.query) for each in results if isinstance(each, LayerQuery)]
+        for group in record["groups"]:
+            if "cfg" in group:
+                assert recorded_row(group["cfg"], record.get("tp", 1)) in asked, record["model"]
+                compared += 1
+        if record.get("kind") == "config":
+            first = results[0]
+            assert isinstance(first, EngineRefusal), record["model"]
+            seen = f"{first.error.type}: {first.error.message}"
+            assert seen.split("(")[0] == record["error"][: len(seen.split("(")[0])]
+            refused += 1
+    assert compared > 2000
+    assert refused >= 10
 
 
 def test_the_fixture_covers_the_first_and_the_last_release() -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 from moe_doctor.core.release import Release
-from moe_doctor.oracle.engines.vllm.architectures import biased, custom, deepseek, qwen, softmax
+from moe_doctor.oracle.engines.vllm.architectures import (
+    biased,
+    custom,
+    deepseek,
+    newer,
+    qwen,
+    softmax,
+)
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow, Table
 
 GENERAL = ClassRow(
@@ -18,7 +25,14 @@ GENERAL = ClassRow(
 )
 """For an architecture without a row: the checkpoint's own words, and nothing else."""
 
-TABLE: Table = {**qwen.ROWS, **deepseek.ROWS, **softmax.ROWS, **biased.ROWS, **custom.ROWS}
+TABLE: Table = {
+    **qwen.ROWS,
+    **deepseek.ROWS,
+    **softmax.ROWS,
+    **biased.ROWS,
+    **custom.ROWS,
+    **newer.ROWS,
+}
 
 
 @lru_cache(maxsize=1024)
