@@ -20,7 +20,6 @@ from moe_doctor.oracle.engines.vllm.quantization import is_quantized
 from moe_doctor.oracle.engines.vllm.releases import NEWEST
 from moe_doctor.oracle.engines.vllm.select import select_unquantized
 
-
 PLAIN_MODEL = ModelSpec(
     id="",
     source="",

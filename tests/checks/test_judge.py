@@ -1,0 +1,256 @@
+"""What each family of checks says about literal cases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from moe_doctor.checks.judge import judge
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.machine import (
+    Absent,
+    Gpu,
+    MachineSnapshot,
+    Present,
+    ProbeFailed,
+    Toolkit,
+)
+from moe_doctor.core.proof import Proof, ProofOutcome
+from moe_doctor.core.request import MachineRequest, Request
+from moe_doctor.core.spec import ParseNote, QuantSpec
+from tests.checks.cases import NEMOTRON, QWEN, codes, find, make_case, make_machine
+
+EP8 = Deployment(tensor_parallel_size=8, expert_parallel=True)
+
+
+def test_the_founding_story_of_0_20_0_is_one_warning() -> None:
+    assert codes(make_case()) == ["MOE412"]
+    assert find(make_case(), "MOE412").message == (
+        "LoRA moves 23 layers from FlashInfer CUTLASS (FlashInferExperts) to TRITON (TritonExperts)"
+    )
+
+
+def test_the_founding_crash_of_0_19_1_is_an_error_with_a_command() -> None:
+    finding = find(make_case(release="0.19.1", deployment=EP8), "MOE501")
+    assert "EP support for Fused MoE LoRA is not implemented yet." in finding.message
+    assert finding.remediation is not None
+    assert finding.remediation.commands == (
+        "vllm serve nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16 --enable-lora "
+        "--tensor-parallel-size 8",
+    )
+
+
+def test_aiter_with_lora_before_0_20_0_is_wrong_numbers() -> None:
+    amd = MachineSnapshot(
+        "rocm",
+        (Gpu("AMD Instinct MI300X", arch="gfx942"),),
+        simulated=True,
+        packages={"aiter": Present("")},
+        environment={"VLLM_ROCM_USE_AITER": "1"},
+    )
+    finding = find(make_case(QWEN, "0.19.1", amd), "MOE502")
+    assert "wrong numbers without an error" in finding.message
+    assert finding.remediation is not None
+    assert finding.remediation.commands == (
+        "env -u VLLM_ROCM_USE_AITER vllm serve Qwen/Qwen3-30B-A3B --enable-lora",
+    )
+
+
+@pytest.mark.parametrize("release", ["0.20.0", "0.33.0"])
+def test_lora_behind_deepep_low_latency_is_named_as_vllms_defect(release: str) -> None:
+    deployment = Deployment(
+        data_parallel_size=8, expert_parallel=True, all2all_backend="deepep_low_latency"
+    )
+    finding = find(make_case(QWEN, release, deployment=deployment), "MOE503")
+    assert "TritonExperts, standard format" in finding.message
+    assert finding.remediation is not None
+    assert finding.remediation.commands[0].endswith(
+        "--enable-expert-parallel --all2all-backend allgather_reducescatter"
+    )
+
+
+def test_an_ignored_moe_backend_is_a_warning() -> None:
+    case = make_case(deployment=Deployment(moe_backend="flashinfer_cutlass"))
+    assert "MOE403" in codes(case)
+
+
+def test_a_refusal_of_the_oracle_is_an_error_with_every_reason() -> None:
+    case = make_case(deployment=Deployment(moe_backend="flashinfer_trtllm"))
+    finding = find(case, "MOE401")
+    assert "does not support the deployment configuration" in finding.message
+    assert finding.evidence["TrtLlmBf16Experts"] == (
+        "needs compute capability 10.x; this GPU is 9.0"
+    )
+
+
+def test_a_quantized_model_gets_no_guess() -> None:
+    quantized = replace(
+        QWEN,
+        moe_layers=(
+            replace(
+                QWEN.moe_layers[0],
+                spec=replace(QWEN.moe_layers[0].spec, quantization=QuantSpec("fp8")),
+            ),
+        ),
+    )
+    case = make_case(quantized)
+    assert codes(case) == ["MOE402"]
+    assert all(one.backend is None for one in case.selections)
+
+
+def test_the_parsers_notes_become_findings() -> None:
+    noted = replace(
+        QWEN,
+        notes=(
+            ParseNote("unknown-family", "model_type is 'new'"),
+            ParseNote("hub-unreachable", "the hub did not answer"),
+            ParseNote("something-else", "assumed k"),
+        ),
+    )
+    assert [code for code in codes(make_case(noted)) if code[3] == "3"] == [
+        "MOE301",
+        "MOE302",
+        "MOE303",
+    ]
+
+
+def test_an_untuned_shape_names_the_file_that_vllm_looks_for() -> None:
+    finding = find(make_case(QWEN, "0.33.0"), "MOE803")
+    assert finding.evidence["file"] == "E=128,N=768,device_name=NVIDIA_H100_80GB_HBM3.json"
+
+
+def test_a_tuned_shape_is_silent() -> None:
+    assert "MOE803" not in codes(make_case(NEMOTRON, "0.33.0"))
+
+
+def test_unaligned_trtllm_shard_is_an_error_until_it_is_padded() -> None:
+    deployment = Deployment(tensor_parallel_size=8)
+    machine = make_machine("0.28.0", "NVIDIA B200")
+    assert "MOE702" in codes(make_case(QWEN, "0.28.0", machine, deployment))
+    machine = make_machine("0.29.0", "NVIDIA B200")
+    assert "MOE702" not in codes(make_case(QWEN, "0.29.0", machine, deployment))
+
+
+def test_all2all_without_expert_parallelism_does_nothing() -> None:
+    deployment = Deployment(tensor_parallel_size=8, all2all_backend="deepep_high_throughput")
+    assert "MOE701" in codes(make_case(QWEN, "0.33.0", deployment=deployment))
+
+
+def test_a_variable_of_older_releases_is_named_with_its_last_reader() -> None:
+    machine = make_machine("0.33.0", environment={"VLLM_USE_FLASHINFER_MOE_FP16": "1"})
+    finding = find(make_case(QWEN, "0.33.0", machine), "MOE205")
+    assert finding.message == (
+        "VLLM_USE_FLASHINFER_MOE_FP16=1 is set, but vLLM 0.33.0 does not read it: "
+        "it was last read by vLLM 0.23.0"
+    )
+
+
+def test_a_variable_that_never_existed_is_named() -> None:
+    machine = make_machine(environment={"VLLM_MOE_FORCE_MARLIN": "1"})
+    assert "is read by no release" in find(make_case(machine=machine), "MOE205").message
+
+
+def test_a_value_that_int_cannot_read_is_an_error() -> None:
+    machine = make_machine(environment={"VLLM_BATCH_INVARIANT": "yes"})
+    assert "MOE206" in codes(make_case(machine=machine))
+
+
+@pytest.mark.parametrize(
+    ("cubin", "found"),
+    [("0.6.8.post1", False), ("0.6.8.post1+cu130", False), ("0.6.8", True), ("0.6.80", True)],
+)
+def test_flashinfers_packages_must_be_of_one_version(cubin: str, found: bool) -> None:
+    machine = make_machine()
+    machine = replace(machine, packages={**machine.packages, "flashinfer-cubin": Present(cubin)})
+    assert ("MOE202" in codes(make_case(machine=machine))) is found
+
+
+def test_flashinfer_without_cubins_and_compiler_is_a_warning() -> None:
+    machine = make_machine()
+    machine = replace(
+        machine,
+        packages={**machine.packages, "flashinfer-cubin": Absent()},
+        toolkit=Toolkit(),
+    )
+    assert "MOE203" in codes(make_case(machine=machine))
+
+
+def test_broken_metadata_and_driver_are_evidence() -> None:
+    machine = replace(
+        make_machine(),
+        driver=ProbeFailed("Driver/library version mismatch"),
+        packages={**make_machine().packages, "triton": ProbeFailed("no Version")},
+    )
+    assert {"MOE102", "MOE204"} <= set(codes(make_case(machine=machine)))
+
+
+def test_gpus_of_two_kinds_are_a_warning() -> None:
+    machine = make_machine()
+    machine = replace(machine, gpus=(*machine.gpus, Gpu("NVIDIA A100-SXM4-80GB", (8, 0))))
+    assert "MOE103" in codes(make_case(machine=machine))
+
+
+def test_a_machine_without_gpu_shows_the_gpu_option() -> None:
+    cpu = MachineSnapshot("cpu")
+    case = replace(make_case(QWEN, "0.20.0", cpu), request=Request("check", QWEN.id, level=2))
+    finding = find(case, "MOE101")
+    assert finding.remediation is not None
+    assert finding.remediation.commands == ("moe-doctor check Qwen/Qwen3-30B-A3B --gpu h100",)
+
+
+def test_a_real_gpu_without_the_engine_says_whose_packages_count() -> None:
+    here = MachineSnapshot(
+        "cuda",
+        (Gpu("NVIDIA H100 80GB HBM3", (9, 0)),),
+        packages={"flashinfer-python": Absent(), "vllm": Absent()},
+    )
+    case = replace(
+        make_case(QWEN, "0.20.0", here),
+        request=Request("check", QWEN.id, machine=MachineRequest()),
+    )
+    assert "flashinfer-python not installed" in find(case, "MOE201").message
+
+
+def proof(outcome: ProofOutcome, reason: str = "because", **changes: object) -> Proof:
+    base = Proof("triton", "kernel", False, "NVIDIA H100 80GB HBM3", "gpu", outcome, reason)
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (ProofOutcome.FAILED, "MOE601"),
+        (ProofOutcome.CRASHED, "MOE602"),
+        (ProofOutcome.TIMED_OUT, "MOE603"),
+        (ProofOutcome.SKIPPED, "MOE605"),
+    ],
+)
+def test_each_bad_end_of_a_proof_has_a_code(outcome: ProofOutcome, code: str) -> None:
+    assert code in codes(make_case(proofs=(proof(outcome),)))
+
+
+def test_a_proof_on_the_cpu_proves_nothing_about_the_gpu() -> None:
+    case = make_case(
+        here=MachineSnapshot("cpu"), proofs=(proof(ProofOutcome.PASSED, mode="interpreter"),)
+    )
+    assert "nothing was proved on NVIDIA H100" in find(case, "MOE604").message
+
+
+def test_a_proof_on_that_gpu_needs_no_such_word() -> None:
+    assert "MOE604" not in codes(make_case(proofs=(proof(ProofOutcome.PASSED),)))
+
+
+def test_fewer_experts_are_said() -> None:
+    geometry = {"num_experts": 4, "num_experts_model": 128}
+    case = make_case(proofs=(proof(ProofOutcome.PASSED, geometry=geometry),))
+    assert "4 of 128 experts" in find(case, "MOE606").message
+
+
+def test_findings_come_worst_first() -> None:
+    deployment = Deployment(tensor_parallel_size=8, expert_parallel=True)
+    ranks = [
+        finding.severity.rank
+        for finding in judge(make_case(release="0.19.1", deployment=deployment))
+    ]
+    assert ranks == sorted(ranks)
