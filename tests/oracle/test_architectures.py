@@ -206,3 +206,10 @@ def test_passthrough_belongs_to_backends_that_dispatch_themselves() -> None:
     assert result.query.parallel.all2all_backend == "passthrough"
     alone = refused(ask("Qwen3MoeForCausalLM", (0, 33, 0), all2all_backend="passthrough"))
     assert "only valid with a moe_backend that dispatches" in alone.error.message
+
+
+def test_moonep_carries_bfloat16_only() -> None:
+    sizes = {"data_parallel_size": 8, "expert_parallel": True, "all2all_backend": "moonep"}
+    result = refused(ask("Qwen3MoeForCausalLM", (0, 33, 0), dtype="half", **sizes))
+    assert "supports BF16 models only; got dtype=torch.float16" in result.error.message
+    assert isinstance(ask("Qwen3MoeForCausalLM", (0, 33, 0), **sizes), LayerQuery)

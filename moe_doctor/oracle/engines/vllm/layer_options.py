@@ -187,6 +187,18 @@ def rejects_lora(deployment: Deployment, release: Release) -> EngineError | None
     )
 
 
+def rejects_moonep(deployment: Deployment, dtype: str) -> EngineError | None:
+    """What VllmConfig says about `--all2all-backend moonep` (from 0.31), or None."""
+    if dtype != "bfloat16":
+        text = f"supports BF16 models only; got dtype=torch.{dtype}. Use a different "
+        text += "--all2all-backend or --dtype bfloat16."
+        return _validation("VllmConfig", f"The moonep all2all backend currently {text}")
+    if deployment.enable_eplb:
+        text = "The moonep all2all backend does not support EPLB yet"
+        return _validation("VllmConfig", text)
+    return None
+
+
 def resolve_dtype(
     asked: str, checkpoint: str, platform: str, capability: tuple[int, int] | None
 ) -> str | EngineError:

@@ -172,6 +172,9 @@ def _settle(
     dtype = options.resolve_dtype(deployment.dtype, checkpoint_dtype, platform, capability)
     if isinstance(dtype, EngineError):
         return EngineRefusal("config", dtype, "this GPU cannot compute in bfloat16")
+    error = options.rejects_moonep(deployment, dtype) if all2all == "moonep" else None
+    if error is not None:
+        return EngineRefusal("config", error, "moonep does not carry that deployment")
     crashes = lora and not lora_table.supports_lora(architecture, release)
     return _Settled(
         row=row,
