@@ -1,0 +1,1 @@
+"""Scripts that print figures; pytest does not collect them."""
