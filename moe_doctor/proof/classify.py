@@ -90,8 +90,12 @@ def _signal_name(number: int) -> str:
 
 
 def _quote(end: ChildEnd) -> str:
-    lines = [line.strip() for line in end.tail.splitlines()]
-    # faulthandler ends with a list of every extension module, which says nothing.
-    told = [line for line in lines if line and not line.startswith("Extension modules:")]
-    text = " | ".join(told)[-_QUOTED:]
+    """What its libraries said last; of a fatal error, the line and the innermost frame."""
+    lines = [line.strip() for line in end.tail.splitlines() if line.strip()]
+    fatal = next((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
+    if fatal is None:
+        text = " | ".join(lines)[-_QUOTED:]
+    else:
+        # faulthandler: the error, "Current thread ...", then frames from the innermost out.
+        text = " | ".join(lines[max(0, fatal - 2) : fatal + 3])[:_QUOTED]
     return f"; its last output: {text}" if text else ""

@@ -55,7 +55,7 @@ def test_a_segfault_is_a_crash_that_quotes_the_last_output(ends: dict[str, Child
     outcome, reason = verdict(ends["Segfault"])
     assert outcome is ProofOutcome.CRASHED
     assert "killed by SIGSEGV in case first, 2 tokens" in reason
-    assert "tests/proof/faults.py" in reason
+    assert "libfancy: about to launch | Fatal Python error: Segmentation fault" in reason
 
 
 def test_a_crash_keeps_the_cases_before_it(ends: dict[str, ChildEnd]) -> None:
