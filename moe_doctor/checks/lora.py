@@ -33,7 +33,7 @@ def check_lora_crash(case: Case) -> Iterator[Finding]:
             f"{case.engine_name} chooses {selection.backend} with LoRA and dies while it wraps "
             f"the MoE layers: {said}",
             remedy=remedy,
-            commands=_serve(case, options),
+            commands=() if options is None else _serve(case, options),
             evidence={"exception": crash.type, "message": crash.message},
         )
 
@@ -57,7 +57,8 @@ def check_lora_hazard(case: Case) -> Iterator[Finding]:
             yield rules.WRONG_DEVICE.finding(selection.hazard)
 
 
-def _way_out(case: Case, query: MoEQuery) -> tuple[str, str]:
+def _way_out(case: Case, query: MoEQuery) -> tuple[str, str | None]:
+    """The advice, and the options of its command; None where no command can help."""
     release = case.release or (0, 0, 0)
     if query.parallel.use_ep and release >= (0, 21, 0):
         return (
@@ -69,7 +70,7 @@ def _way_out(case: Case, query: MoEQuery) -> tuple[str, str]:
             "Leave --enable-expert-parallel out, or use vLLM 0.21.0 or newer",
             "",
         )
-    return ("Change what the exception names", "")
+    return ("Leave --enable-lora out here, or merge the adapter into the weights", None)
 
 
 def _undo(selection: Selection) -> str:

@@ -36,10 +36,13 @@ def check_engine_refuses(case: Case) -> Iterator[Finding]:
 def check_refused_early(case: Case) -> Iterator[Finding]:
     """MOE405 and MOE504."""
     seen: set[str] = set()
+    errors = {(one.moe_layers, one.lora): one.error for one in case.selections}
     for refusal in case.refusals:
-        if refusal.reason in seen:
+        error = errors.get((refusal.moe_layers, refusal.lora))
+        said = f"{error.type}: {error.message}" if error is not None else ""
+        if refusal.reason + said in seen:
             continue
-        seen.add(refusal.reason)
+        seen.add(refusal.reason + said)
         lora_only = refusal.lora and not any(
             other.moe_layers == refusal.moe_layers and not other.lora for other in case.refusals
         )
@@ -48,7 +51,10 @@ def check_refused_early(case: Case) -> Iterator[Finding]:
             if lora_only and "lora" in refusal.reason.lower()
             else rules.REFUSED_EARLY
         )
-        yield rule.finding(refusal.reason, evidence={"stage": refusal.stage})
+        yield rule.finding(
+            f"{case.engine_name} refuses it ({refusal.reason}): {said}",
+            evidence={"stage": refusal.stage, "reason": refusal.reason},
+        )
 
 
 def check_not_covered(case: Case) -> Iterator[Finding]:
