@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -95,6 +94,8 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Temporary file beside the target, synced, given the target's mode, then renamed over it."""
+    import tempfile
+
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     temporary = Path(name)
     try:
