@@ -28,6 +28,11 @@ def check_lora_crash(case: Case) -> Iterator[Finding]:
                 commands=_serve(case, "--all2all-backend allgather_reducescatter"),
             )
             continue
+        if "does not support LoRA" in crash.message:
+            yield rules.MODEL_LACKS_LORA.finding(
+                f"{case.engine_name} builds the model and then dies: {said}"
+            )
+            continue
         remedy, options = _way_out(case, query)
         yield rules.CRASH.finding(
             f"{case.engine_name} chooses {selection.backend} with LoRA and dies while it wraps "

@@ -10,7 +10,9 @@ from moe_doctor.rules import model as rules
 
 _RULES = {
     "unknown-family": rules.UNKNOWN_FAMILY,
+    "unknown-activation": rules.UNKNOWN_FAMILY,
     "hub-unreachable": rules.CATALOGUE_ANSWERED,
+    "offline": rules.CATALOGUE_ANSWERED,
     "incomplete-quant-config": rules.INCOMPLETE_QUANT_CONFIG,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from moe_doctor.backends.situation import Facts
@@ -140,7 +140,14 @@ def _answer(
     if isinstance(built, EngineRefusal):
         refused = Selection(index, lora, None, Outcome.ERROR, error=built.error, note=built.reason)
         return Answer(refused, refusal=built)
+    if built.unasked:
+        unasked = Selection(index, lora, None, Outcome.NOT_APPLICABLE, note=built.unasked)
+        return Answer(unasked, built.query, assumed=built.assumed)
     selection = select_unquantized(
         built.query, facts, release, machine.environment, moe_layers=index
     )
+    # The LoRA manager asks the model class before it wraps a layer, but after the weights are
+    # loaded, where a kernel's constructor has its say.
+    if built.crash is not None and (selection.crash is None or selection.crash.type != "TypeError"):
+        selection = replace(selection, crash=built.crash, hazard="")
     return Answer(selection, built.query, assumed=built.assumed)
