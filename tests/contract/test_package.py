@@ -83,7 +83,7 @@ def test_the_top_level_holds_what_it_should() -> None:
 
 def test_no_file_names_a_machine_or_a_registry() -> None:
     forbidden = re.compile(
-        r"(?<![\w.$}])/work/|/root/\.|/tmp/(?:tw|venv)|pypi\.org|files\.pythonhosted|"
+        r"(?<![\w.$}])/work/|/root/\.(?:pyenv|cache/pip)|/tmp/(?:tw|venv)|pypi\.org|files\.pythonhosted|"
         r"download\.pytorch|pypi\.nvidia|registry\.npmjs"
     )
     found = []
