@@ -27,7 +27,7 @@ ERROR_SCHEMA = "moe-doctor.error/1"
 INTERNAL = 4
 INTERRUPTED = 130
 
-# Typer vendors click since 0.26 and depended on it before: its own public exception is the one
+# Recent Typer vendors click, older ones depend on it: its own public exception is the one
 # name that leads to the base class of every parsing error in both.
 ParsingError: Any = typer.BadParameter.__mro__[2]
 
