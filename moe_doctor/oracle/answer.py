@@ -18,7 +18,7 @@ from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
 from moe_doctor.oracle.engines.vllm.quantization import is_quantized
 from moe_doctor.oracle.engines.vllm.releases import NEWEST
-from moe_doctor.oracle.engines.vllm.select import select_unquantized
+from moe_doctor.oracle.engines.vllm.select import select_moe
 
 PLAIN_MODEL = ModelSpec(
     id="",
@@ -74,7 +74,7 @@ def select_scheme(
     release = release_of(engine)
     query = plain_query(deployment, release=release, platform=machine.platform, lora=lora)
     facts = make_facts(machine, release)
-    return Answer(select_unquantized(query, facts, release, machine.environment), query)
+    return Answer(select_moe("unquantized", query, facts, release, machine.environment), query)
 
 
 def rank_query(model: ModelSpec, index: int, deployment: Deployment) -> MoEQuery | None:
@@ -143,8 +143,8 @@ def _answer(
     if built.unasked:
         unasked = Selection(index, lora, None, Outcome.NOT_APPLICABLE, note=built.unasked)
         return Answer(unasked, built.query, assumed=built.assumed)
-    selection = select_unquantized(
-        built.query, facts, release, machine.environment, moe_layers=index
+    selection = select_moe(
+        "unquantized", built.query, facts, release, machine.environment, moe_layers=index
     )
     # The LoRA manager asks the model class before it wraps a layer, but after the weights are
     # loaded, where a kernel's constructor has its say.

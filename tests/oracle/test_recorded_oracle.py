@@ -9,7 +9,7 @@ import pytest
 from moe_doctor.core.release import parse_release
 from moe_doctor.core.selection import Selection
 from moe_doctor.oracle.engines.vllm.facts import make_facts
-from moe_doctor.oracle.engines.vllm.select import select_unquantized
+from moe_doctor.oracle.engines.vllm.select import select_moe
 from tests.truth import emulated_machine, needs_truth, query_of, records, releases
 
 # The recorder sees the inner call of a class that overrides is_supported_config without being an
@@ -32,8 +32,8 @@ def answer(record: dict[str, Any]) -> Selection:
     assert release is not None
     environment = record["q"].get("env", {})
     machine = emulated_machine(record["v"], record["cap"], record["pk"], environment)
-    return select_unquantized(
-        query_of(record["q"]), make_facts(machine, release), release, environment
+    return select_moe(
+        "unquantized", query_of(record["q"]), make_facts(machine, release), release, environment
     )
 
 

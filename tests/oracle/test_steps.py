@@ -12,7 +12,7 @@ from moe_doctor.core.release import Release, parse_release
 from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.releases import RELEASES, image_packages
-from moe_doctor.oracle.engines.vllm.select import select_unquantized
+from moe_doctor.oracle.engines.vllm.select import select_moe
 
 
 def release_of(text: str) -> Release:
@@ -57,7 +57,7 @@ def nemotron(**changes: object) -> MoEQuery:
 def ask(query: MoEQuery, release: str, **where: object) -> Selection:
     here = machine(release, **where)  # type: ignore[arg-type]
     number = release_of(release)
-    return select_unquantized(query, make_facts(here, number), number, here.environment)
+    return select_moe("unquantized", query, make_facts(here, number), number, here.environment)
 
 
 EP8 = Parallel(tp_size=1, ep_size=8, use_ep=True)
@@ -212,7 +212,7 @@ def test_platforms_with_one_path(platform: str, release: str, backend: str) -> N
 def test_without_flashinfer_the_reason_says_so() -> None:
     bare = MachineSnapshot(platform="cuda", gpus=(Gpu("H100", (9, 0)),), simulated=True)
     number = release_of("0.20.0")
-    selection = select_unquantized(nemotron(), make_facts(bare, number), number, {})
+    selection = select_moe("unquantized", nemotron(), make_facts(bare, number), number, {})
     reasons = {one.kernel: one.reason for one in selection.trace}
     assert selection.backend == "TRITON"
     assert reasons["FlashInferExperts"] == "needs flashinfer-python, which is not installed"
@@ -222,7 +222,7 @@ def test_flashinfer_without_cubins_and_compiler_counts_as_absent() -> None:
     packages = {"flashinfer-python": Present("0.6.8")}
     lean = MachineSnapshot("cuda", (Gpu("H100", (9, 0)),), packages=packages)
     number = release_of("0.20.0")
-    selection = select_unquantized(nemotron(), make_facts(lean, number), number, {})
+    selection = select_moe("unquantized", nemotron(), make_facts(lean, number), number, {})
     reasons = {one.kernel: one.reason for one in selection.trace}
     assert reasons["FlashInferExperts"] == "needs flashinfer-cubin or nvcc; neither is there"
 

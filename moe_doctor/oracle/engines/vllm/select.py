@@ -1,17 +1,19 @@
-"""One question to one vLLM release: the unquantized oracle's answer with its whole trace."""
+"""One question to one vLLM release: an oracle's answer with its whole trace."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
+from importlib import import_module
 
 from moe_doctor.backends.registry import kernels_of
 from moe_doctor.backends.situation import Facts, Situation
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release
-from moe_doctor.core.selection import EngineError, Selection
-from moe_doctor.oracle.engines.vllm import legacy, steps, unquantized
+from moe_doctor.core.selection import Selection
 from moe_doctor.oracle.engines.vllm.aftermath import foresee
+from moe_doctor.oracle.engines.vllm.oracle import MoEOracle, backends_of, program_of
 from moe_doctor.oracle.engines.vllm.parallel import (
     activation_format,
     active_all2all,
@@ -20,10 +22,22 @@ from moe_doctor.oracle.engines.vllm.parallel import (
 from moe_doctor.oracle.engines.vllm.routing_numbers import routing_numbers
 from moe_doctor.oracle.walk import Refused, Walk, refused, selected
 
-ORACLE = "unquantized"
+# Oracle -> the package that states it; loaded when it is first asked.
+ORACLES = {"unquantized": "unquantized"}
 
 
-def select_unquantized(
+@lru_cache(maxsize=32)
+def load_oracle(name: str) -> MoEOracle:
+    """The tables and the program of one oracle; raises KeyError for one that is not stated."""
+    module = import_module(f"{__package__}.{ORACLES[name]}.steps")
+    oracle = module.ORACLE
+    if not isinstance(oracle, MoEOracle):
+        raise TypeError(f"{module.__name__}.ORACLE is a {type(oracle).__name__}")
+    return oracle
+
+
+def select_moe(
+    name: str,
     query: MoEQuery,
     facts: Facts,
     release: Release,
@@ -31,32 +45,31 @@ def select_unquantized(
     *,
     moe_layers: int = 0,
 ) -> Selection:
-    """What `release` answers for `query` on the machine behind `facts`.
+    """What `release`'s oracle `name` answers for `query` on the machine behind `facts`.
 
     Pure; the environment is what the engine's process would see. Raises LookupError for a platform
-    that no release knows.
+    that no release knows, KeyError for an oracle that is not in the tables.
     """
-    walk = _start(query, facts, release, environment)
-    program: Sequence[steps.Step] = (
-        legacy.PROGRAM if release <= (0, 19, 1) else steps.program(release)
-    )
+    oracle = load_oracle(name)
+    walk = _start(oracle, query, facts, release, environment)
     try:
-        for step in program:
+        for step in program_of(oracle.program, release):
             choice = step(walk)
             if choice is not None:
-                chosen = selected(walk, choice, ORACLE, moe_layers=moe_layers, lora=query.lora)
+                chosen = selected(walk, choice, name, moe_layers=moe_layers, lora=query.lora)
                 return foresee(chosen, walk)
     except Refused as refusal:
-        return refused(walk, refusal.error, ORACLE, moe_layers=moe_layers, lora=query.lora)
-    raise AssertionError("a program ends with a step that always answers")
+        return refused(walk, refusal.error, name, moe_layers=moe_layers, lora=query.lora)
+    raise AssertionError(f"the program of {name} ended without an answer")
 
 
-def explain_error(error: EngineError) -> str:
-    """`ValueError: ...` as the engine's traceback ends."""
-    return f"{error.type}: {error.message}" if error.message else error.type
-
-
-def _start(query: MoEQuery, facts: Facts, release: Release, environment: Mapping[str, str]) -> Walk:
+def _start(
+    oracle: MoEOracle,
+    query: MoEQuery,
+    facts: Facts,
+    release: Release,
+    environment: Mapping[str, str],
+) -> Walk:
     all2all = active_all2all(query.parallel, release)
     situation = Situation(
         query,
@@ -69,21 +82,13 @@ def _start(query: MoEQuery, facts: Facts, release: Release, environment: Mapping
     if release >= (0, 27, 0) and query.moe_backend == "batched_triton":
         # 0.27.0: the explicit name alone switches the format
         situation = replace(situation, activation_format="batched")
-    order = list(unquantized.base_order(facts.platform, release))
-    shown = list(order)
-    walk = Walk(
+    order = oracle.order(situation, release)
+    return Walk(
         situation,
         release,
         kernels_of(release),
-        unquantized.backends(release),
+        backends_of(oracle.backend_rows, release),
         environment,
         order=order,
-        shown=shown,
+        shown=list(order),
     )
-    for demotion in unquantized.demotions(facts.platform, release):
-        if demotion.when(situation):
-            for member in demotion.members:
-                order.remove(member)
-                order.append(member)
-    walk.shown = list(order)
-    return walk

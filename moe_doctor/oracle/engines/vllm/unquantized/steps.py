@@ -1,4 +1,4 @@
-"""vLLM's unquantized oracle from 0.20.0 on, step by step in the order of the source.
+"""vLLM's unquantized oracle, step by step in the order of the source (from 0.20.0 on).
 
 Source: fused_moe/oracle/unquantized.py, select_unquantized_moe_backend. Each step answers with a
 `Choice`, raises `Refused` where the engine raises, or returns None to pass on.
@@ -6,17 +6,19 @@ Source: fused_moe/oracle/unquantized.py, select_unquantized_moe_backend. Each st
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-
-from moe_doctor.backends.situation import Rejection
-from moe_doctor.core.release import Release, Span, span
-from moe_doctor.oracle.engines.vllm import unquantized as tables
+from moe_doctor.core.release import span
 from moe_doctor.oracle.engines.vllm.facts import is_true
+from moe_doctor.oracle.engines.vllm.oracle import (
+    MoEOracle,
+    ProgramStep,
+    first_that_fits,
+    log_line,
+    map_explicit_name,
+    parse_flag,
+    return_or_raise,
+)
+from moe_doctor.oracle.engines.vllm.unquantized import legacy, tables
 from moe_doctor.oracle.walk import Choice, Refused, Walk
-
-Step = Callable[[Walk], Choice | None]
 
 _RETURNS = "returns here for LoRA, before it looks at any other backend or at --moe-backend"
 
@@ -65,7 +67,7 @@ def return_for_moonep(walk: Walk) -> Choice | None:
     if walk.situation.all2all != "moonep":
         return None
     walk.notes.append("all2all backend moonep brings its own experts")
-    return _return_or_raise(walk, "MOONEP")
+    return return_or_raise(walk, tables.WORDING, "MOONEP")
 
 
 def take_explicit_name(walk: Walk) -> Choice | None:
@@ -73,23 +75,11 @@ def take_explicit_name(walk: Walk) -> Choice | None:
     option = walk.situation.query.moe_backend
     if option in tables.pass_through(walk.release):
         return None
-    member = map_explicit_name(option, walk.release)
+    member = map_explicit_name(tables.EXPLICIT_NAMES, tables.WORDING, option, walk.release)
     if member == "TRITON" and walk.situation.activation_format == "batched":
         member = "BATCHED_TRITON"
     walk.notes.append(f"--moe-backend {option} was asked for: no other backend is tried")
-    return _return_or_raise(walk, member)
-
-
-def map_explicit_name(option: str, release: Release) -> str:
-    """Member of a `--moe-backend` value; raises `Refused` for one that this oracle lacks."""
-    names = tables.explicit_names(release)
-    if option not in names:
-        raise Refused(
-            "ValueError",
-            f"moe_backend='{option}' is not supported for unquantized MoE. "
-            f"Expected one of {list(names)}.",
-        )
-    return names[option]
+    return return_or_raise(walk, tables.WORDING, member)
 
 
 def read_flashinfer_variables(walk: Walk) -> Choice | None:
@@ -105,12 +95,12 @@ def read_flashinfer_variables(walk: Walk) -> Choice | None:
         walk.notes.append(
             "VLLM_USE_FLASHINFER_MOE_FP16=1 and VLLM_FLASHINFER_MOE_BACKEND name this backend"
         )
-        return _return_or_raise(walk, member)
+        return return_or_raise(walk, tables.WORDING, member)
     for member in tables.FLASHINFER:
         kernel, _ = walk.ask(member)
         if kernel is not None:
             walk.notes.append("VLLM_USE_FLASHINFER_MOE_FP16=1 tries FlashInfer alone")
-            return Choice(member, kernel, _log(walk, member))
+            return Choice(member, kernel, log_line(walk, tables.WORDING, member))
     raise Refused(
         "NotImplementedError",
         "Found VLLM_USE_FLASHINFER_MOE_FP16=1, but no FlashInfer unquantized MoE backend "
@@ -133,11 +123,11 @@ def read_aiter_variables(walk: Walk) -> Choice | None:
         return None
     if walk.release <= (0, 30, 0):
         walk.notes.append("VLLM_ROCM_USE_AITER=1: AITER or an error")
-        return _return_or_raise(walk, "AITER")
+        return return_or_raise(walk, tables.WORDING, "AITER")
     kernel, rejection = walk.ask("AITER")
     if kernel is not None:
         walk.notes.append("VLLM_ROCM_USE_AITER=1: AITER is tried first")
-        return Choice("AITER", kernel, _log(walk, "AITER"))
+        return Choice("AITER", kernel, log_line(walk, tables.WORDING, "AITER"))
     walk.notes.append(
         "VLLM_ROCM_USE_AITER=1 was asked for, but AITER "
         f"{rejection.doctor if rejection else 'has no kernel'}: the others are tried"
@@ -148,27 +138,19 @@ def read_aiter_variables(walk: Walk) -> Choice | None:
 
 def take_first_that_fits(walk: Walk) -> Choice | None:
     """The candidates in order."""
-    for member in walk.order:
-        kernel, _ = walk.ask(member)
-        if kernel is not None:
-            return Choice(member, kernel, _log(walk, member))
+    choice = first_that_fits(walk, tables.WORDING)
+    if choice is not None:
+        return choice
     raise Refused(
         "NotImplementedError",
         "No Unquantized MoE backend supports the deployment configuration.",
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramStep:
-    """A step and the releases that have it."""
-
-    step: Step
-    """What is done."""
-    span: Span
-    """Releases."""
-
-
 PROGRAM: tuple[ProgramStep, ...] = (
+    ProgramStep(legacy.read_variable_first, span(until="0.19.1")),
+    ProgramStep(legacy.take_explicit_name, span("0.17.0", "0.19.1")),
+    ProgramStep(legacy.follow_platform, span(until="0.19.1")),
     ProgramStep(leave_early_off_gpu, span("0.20.0")),
     # PR 40273
     ProgramStep(return_for_lora, span("0.20.0")),
@@ -180,18 +162,14 @@ PROGRAM: tuple[ProgramStep, ...] = (
 )
 
 
-@lru_cache(maxsize=64)
-def program(release: Release) -> tuple[Step, ...]:
-    """The steps that `release` has, in order."""
-    return tuple(one.step for one in PROGRAM if one.span.holds(release))
-
-
-def parse_flag(text: str) -> bool:
-    """A 0/1 variable as vLLM reads it; raises `Refused` where int() would raise."""
-    try:
-        return bool(int(text))
-    except ValueError as error:
-        raise Refused("ValueError", str(error)) from None
+ORACLE = MoEOracle(
+    name="unquantized",
+    wording=tables.WORDING,
+    backend_rows=tables.BACKENDS,
+    explicit_names=tables.EXPLICIT_NAMES,
+    program=PROGRAM,
+    order=tables.order,
+)
 
 
 def _flashinfer_member(walk: Walk) -> str:
@@ -212,29 +190,3 @@ def _flashinfer_member(walk: Walk) -> str:
     if name == "latency" and capability is not None and capability[0] == 10:
         return tables.TRTLLM
     return tables.CUTLASS
-
-
-def _return_or_raise(walk: Walk, member: str) -> Choice:
-    kernel, rejection = walk.ask(member)
-    if kernel is not None:
-        return Choice(member, kernel, _log(walk, member))
-    raise Refused("ValueError", unsupported(walk, member, rejection))
-
-
-def unsupported(walk: Walk, member: str, rejection: Rejection | None) -> str:
-    """The engine's sentence about a backend that cannot take the deployment."""
-    value = walk.backends[member].value
-    if rejection is None:
-        return f"Unquantized MoE backend '{value}' does not support the deployment configuration."
-    return (
-        f"Unquantized MoE backend {value} does not support the deployment configuration "
-        f"since {rejection.engine}."
-    )
-
-
-def _log(walk: Walk, member: str) -> str:
-    values = [walk.backends[one].value for one in walk.order]
-    return (
-        f"Using {walk.backends[member].value} Unquantized MoE backend out of potential "
-        f"backends: {values}."
-    )

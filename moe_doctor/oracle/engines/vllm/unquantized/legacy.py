@@ -6,8 +6,8 @@ LoRA; the class follows later (unquantized_fused_moe_method.py).
 
 from __future__ import annotations
 
-from moe_doctor.oracle.engines.vllm import unquantized as tables
-from moe_doctor.oracle.engines.vllm.steps import Step, map_explicit_name, parse_flag
+from moe_doctor.oracle.engines.vllm.oracle import map_explicit_name, parse_flag
+from moe_doctor.oracle.engines.vllm.unquantized import tables
 from moe_doctor.oracle.walk import Choice, Refused, Walk
 
 # What make_unquantized_moe_kernel builds for each backend.
@@ -35,9 +35,9 @@ def read_variable_first(walk: Walk) -> Choice | None:
 def take_explicit_name(walk: Walk) -> Choice | None:
     """`--moe-backend` (from 0.17.0) is read before the platform."""
     option = walk.situation.query.moe_backend
-    if walk.release < (0, 17, 0) or option == "auto":
+    if option == "auto":
         return None
-    member = map_explicit_name(option, walk.release)
+    member = map_explicit_name(tables.EXPLICIT_NAMES, tables.WORDING, option, walk.release)
     walk.notes.append(f"--moe-backend {option} was asked for: no other backend is tried")
     if member in _NOT_AVAILABLE:
         kernel, _ = walk.ask(member)
@@ -56,9 +56,6 @@ def follow_platform(walk: Walk) -> Choice | None:
         if kernel is not None:
             return _choose(walk, member)
     return _choose(walk, walk.order[-1])
-
-
-PROGRAM: tuple[Step, ...] = (read_variable_first, take_explicit_name, follow_platform)
 
 
 def _gate_flashinfer(walk: Walk) -> None:

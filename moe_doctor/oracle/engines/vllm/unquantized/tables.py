@@ -12,32 +12,18 @@ from functools import lru_cache
 
 from moe_doctor.backends.situation import Situation
 from moe_doctor.core.release import Release, Span, span
-from moe_doctor.oracle.walk import Backend
+from moe_doctor.oracle.engines.vllm.oracle import (
+    BackendRow,
+    ExplicitName,
+    Wording,
+    backend_row,
+)
+
+WORDING = Wording("Unquantized", "Unquantized", "unquantized")
 
 TRTLLM = "FLASHINFER_TRTLLM"
 CUTLASS = "FLASHINFER_CUTLASS"
 FLASHINFER = (TRTLLM, CUTLASS)
-
-
-@dataclass(frozen=True, slots=True)
-class BackendRow:
-    """A backend and its classes over a range of releases."""
-
-    backend: Backend
-    """Member, value, classes, option."""
-    span: Span
-    """Releases."""
-
-
-def _row(
-    member: str,
-    value: str,
-    kernels: tuple[str, ...],
-    option: str | None,
-    since: str = "",
-    until: str = "",
-) -> BackendRow:
-    return BackendRow(Backend(member, value, kernels, option), span(since, until))
 
 
 _MONOLITHIC_THEN_MODULAR = ("TrtLlmBf16ExpertsMonolithic", "TrtLlmBf16ExpertsModular")
@@ -50,8 +36,8 @@ _CPU_CLASSES = (
 
 # `--moe-backend` exists from 0.17.0 (config/kernel.py); before, no option names a backend.
 BACKENDS: tuple[BackendRow, ...] = (
-    _row(TRTLLM, "FlashInfer TRTLLM", ("flashinfer_fused_moe_bf16",), None, until="0.16.0"),
-    _row(
+    backend_row(TRTLLM, "FlashInfer TRTLLM", ("flashinfer_fused_moe_bf16",), None, until="0.16.0"),
+    backend_row(
         TRTLLM,
         "FlashInfer TRTLLM",
         ("flashinfer_fused_moe_bf16",),
@@ -59,7 +45,7 @@ BACKENDS: tuple[BackendRow, ...] = (
         "0.17.0",
         "0.19.1",
     ),
-    _row(
+    backend_row(
         TRTLLM,
         "FlashInfer TRTLLM",
         ("TrtLlmBf16Experts",),
@@ -67,34 +53,34 @@ BACKENDS: tuple[BackendRow, ...] = (
         "0.20.0",
         "0.25.1",
     ),
-    _row(
+    backend_row(
         TRTLLM, "FlashInfer TRTLLM", _MONOLITHIC_THEN_MODULAR, "flashinfer_trtllm", since="0.26.0"
     ),
-    _row(CUTLASS, "FlashInfer CUTLASS", ("FlashInferExperts",), None, until="0.16.0"),
-    _row(
+    backend_row(CUTLASS, "FlashInfer CUTLASS", ("FlashInferExperts",), None, until="0.16.0"),
+    backend_row(
         CUTLASS, "FlashInfer CUTLASS", ("FlashInferExperts",), "flashinfer_cutlass", since="0.17.0"
     ),
-    _row("AITER", "ROCm AITER", ("AiterExperts",), None, until="0.16.0"),
-    _row("AITER", "ROCm AITER", ("AiterExperts",), "aiter", "0.17.0", "0.32.0"),
-    _row("AITER", "ROCm AITER", ("AiterUnquantizedExperts",), "aiter", since="0.33.0"),
-    _row("TRITON", "TRITON", ("TritonExperts",), None, until="0.16.0"),
-    _row("TRITON", "TRITON", ("TritonExperts",), "triton", since="0.17.0"),
-    _row(
+    backend_row("AITER", "ROCm AITER", ("AiterExperts",), None, until="0.16.0"),
+    backend_row("AITER", "ROCm AITER", ("AiterExperts",), "aiter", "0.17.0", "0.32.0"),
+    backend_row("AITER", "ROCm AITER", ("AiterUnquantizedExperts",), "aiter", since="0.33.0"),
+    backend_row("TRITON", "TRITON", ("TritonExperts",), None, until="0.16.0"),
+    backend_row("TRITON", "TRITON", ("TritonExperts",), "triton", since="0.17.0"),
+    backend_row(
         "BATCHED_TRITON", "BATCHED_TRITON", ("BatchedTritonExperts",), "triton", "0.20.0", "0.26.0"
     ),
-    _row(
+    backend_row(
         "BATCHED_TRITON",
         "BATCHED_TRITON",
         ("BatchedTritonExperts",),
         "batched_triton",
         since="0.27.0",
     ),
-    _row("MOONEP", "MOONEP", ("MoonEPExperts",), None, since="0.31.0"),
-    _row("XPU", "XPU", ("XPUExperts",), None),
-    _row("CPU", "CPU", (), None, until="0.27.1"),
-    _row("CPU", "CPU", _CPU_CLASSES, None, since="0.28.0"),
-    _row("TPU", "TPU", (), None),
-    _row("OOT", "OOT", (), None),
+    backend_row("MOONEP", "MOONEP", ("MoonEPExperts",), None, since="0.31.0"),
+    backend_row("XPU", "XPU", ("XPUExperts",), None),
+    backend_row("CPU", "CPU", (), None, until="0.27.1"),
+    backend_row("CPU", "CPU", _CPU_CLASSES, None, since="0.28.0"),
+    backend_row("TPU", "TPU", (), None),
+    backend_row("OOT", "OOT", (), None),
 )
 
 
@@ -171,18 +157,6 @@ DEMOTIONS: tuple[Demotion, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ExplicitName:
-    """A value of `--moe-backend` that the unquantized oracle maps."""
-
-    option: str
-    """What the user types."""
-    member: str
-    """Backend that it stands for."""
-    span: Span
-    """Releases."""
-
-
 # In the order of the error message of map_unquantized_backend.
 EXPLICIT_NAMES: tuple[ExplicitName, ...] = (
     ExplicitName("triton", "TRITON", span("0.17.0")),
@@ -198,12 +172,6 @@ PASS_THROUGH: tuple[tuple[str, Span], ...] = (
     ("humming", span("0.25.0")),
     ("marlin", span("0.33.0")),
 )
-
-
-@lru_cache(maxsize=64)
-def backends(release: Release) -> dict[str, Backend]:
-    """The release's backends by member name."""
-    return {one.backend.member: one.backend for one in BACKENDS if one.span.holds(release)}
 
 
 @lru_cache(maxsize=256)
@@ -225,12 +193,18 @@ def demotions(platform: str, release: Release) -> tuple[Demotion, ...]:
 
 
 @lru_cache(maxsize=64)
-def explicit_names(release: Release) -> dict[str, str]:
-    """Values of `--moe-backend` -> member, in the order of the engine's message."""
-    return {one.option: one.member for one in EXPLICIT_NAMES if one.span.holds(release)}
-
-
-@lru_cache(maxsize=64)
 def pass_through(release: Release) -> frozenset[str]:
     """Values of `--moe-backend` that mean `auto` to an unquantized layer."""
     return frozenset(option for option, held in PASS_THROUGH if held.holds(release))
+
+
+def order(situation: Situation, release: Release) -> list[str]:
+    """The release's _get_priority_backends() for this situation."""
+    platform = situation.facts.platform
+    members = list(base_order(platform, release))
+    for demotion in demotions(platform, release):
+        if demotion.when(situation):
+            for member in demotion.members:
+                members.remove(member)
+                members.append(member)
+    return members
