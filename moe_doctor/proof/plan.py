@@ -58,7 +58,9 @@ def make_plan(
     if mode == "gpu":
         cases = _gpu_cases(level, lora)
     else:
-        geometry = _fit_interpreter(geometry, lora)
+        geometry = _fit_cpu(geometry, lora)
+        if mode == "interpreter":
+            geometry = replace(geometry, dtype=_INTERPRETER_DTYPE)
         cases = _interpreter_cases(level, lora)
     if memory_bytes is not None:
         geometry = fit_memory(geometry, setup, memory_bytes // share) or geometry
@@ -96,7 +98,7 @@ def fit_routing(routing: RoutingSpec, num_experts: int, geometry: Geometry) -> R
     return replace(routing, num_expert_group=None, topk_group=None)
 
 
-def _fit_interpreter(geometry: Geometry, lora: bool) -> Geometry:
+def _fit_cpu(geometry: Geometry, lora: bool) -> Geometry:
     rows = 3 if geometry.gated else 2
     hidden, inner = geometry.hidden_size, geometry.intermediate_size_per_partition
     least = 4 * rows * hidden * inner
@@ -112,7 +114,6 @@ def _fit_interpreter(geometry: Geometry, lora: bool) -> Geometry:
         num_experts=num_experts,
         top_k=max(1, min(geometry.top_k, left, num_experts - 1)),
         intermediate_size_per_partition=inner,
-        dtype=_INTERPRETER_DTYPE,
     )
 
 

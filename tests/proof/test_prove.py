@@ -57,6 +57,7 @@ def test_triton_is_proved_in_the_interpreter_with_and_without_lora(torch_is_ther
 def test_plain_torch_is_proved_against_the_reference(torch_is_there: None) -> None:
     (proof,) = ask("reference", lora=True)
     assert (proof.outcome, proof.mode) == (ProofOutcome.PASSED, "cpu")
+    assert proof.geometry["dtype"] == "bfloat16"
 
 
 def test_without_torch_the_pip_command_is_given() -> None:
