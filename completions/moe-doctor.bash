@@ -204,26 +204,6 @@ _moe_doctor() {
         prove:--fail-on)
             COMPREPLY=($(compgen -W 'error warning never' -- "$current"))
             return ;;
-        env:--gpu)
-            COMPREPLY=($(compgen -W 'v100 t4 a10 a10g a40 a100-40gb a100 a100-pcie rtx-3090 orin l4 l20 l40 l40s rtx-4090 rtx-6000-ada h100 h100-pcie h100-nvl h200 h20 h20-3e gh200 b200 gb200 b300 gb300 thor rtx-5090 rtx-pro-6000 rtx-pro-6000-workstation gb10 mi210 mi250x mi300a mi300x mi308x mi325x mi350x mi355x rx-7900-xtx strix-halo rx-9060-xt rx-9070-xt r9700 max-1550 arc-b580 arc-pro-b60 cpu' -- "$current"))
-            return ;;
-        env:--capability)
-            return ;;
-        env:--platform)
-            COMPREPLY=($(compgen -W 'cuda rocm xpu cpu tpu oot' -- "$current"))
-            return ;;
-        env:--arch)
-            return ;;
-        env:--snapshot)
-            COMPREPLY=($(compgen -f -- "$current"))
-            return ;;
-        env:--with)
-            return ;;
-        env:--without)
-            COMPREPLY=($(compgen -W 'all' -- "$current"))
-            return ;;
-        env:--env)
-            return ;;
         env:--format)
             COMPREPLY=($(compgen -W 'text json github junit markdown' -- "$current"))
             return ;;
@@ -246,7 +226,7 @@ _moe_doctor() {
         check) COMPREPLY=($(compgen -W '-h --help --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --level --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         select) COMPREPLY=($(compgen -W '-h --help --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         prove) COMPREPLY=($(compgen -W '-h --help --backend --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        env) COMPREPLY=($(compgen -W '-h --help --gpu --capability --platform --arch --snapshot --with --without --env --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        env) COMPREPLY=($(compgen -W '-h --help --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         explain) COMPREPLY=($(compgen -W '-h --help' -- "$current")) ;;
     esac
 }

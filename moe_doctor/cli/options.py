@@ -200,7 +200,10 @@ class ReportOptions(OptionGroup):
         limit=OneOf(FORMATS),
     )
     output: str | None = option(
-        "--output", "-o", metavar="FILE", help="Write the report here, whole or not at all."
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the report here, whole or not at all; - is stdout.",
     )
     fail_on: str = option(
         "--fail-on",

@@ -30,9 +30,10 @@ def answer(request: Callable[[], Request], options: ReportOptions) -> None:
         asked = request()
         from moe_doctor import doctor
 
-        if options.output is not None:
-            with _writing(Path(options.output)):
-                check_target(Path(options.output))
+        target = _target(options)
+        if target is not None:
+            with _writing(target):
+                check_target(target)
         terminal = look_at(sys.stderr, os.environ)
         with Progress(terminal, quiet=options.quiet) as progress:
             report = doctor.run(asked, progress)
@@ -44,13 +45,14 @@ def emit(report: Report, options: ReportOptions) -> None:
     """Render a report and write it to `--output` or stdout. Raises `OutputError`."""
     from moe_doctor.render import Layout, render
 
-    if options.output is None:
+    target = _target(options)
+    if target is None:
         terminal = look_at(sys.stdout, os.environ)
         layout = Layout(terminal.width, terminal.color, options.quiet, options.verbose)
         write_stdout(render(report, options.format, layout))
         return
     layout = Layout(PIPE_WIDTH, False, options.quiet, options.verbose)
-    write_file(Path(options.output), render(report, options.format, layout))
+    write_file(target, render(report, options.format, layout))
 
 
 def check_target(path: Path) -> None:
@@ -76,6 +78,11 @@ def write_file(path: Path, text: str) -> None:
                 device.write(content)
             return
         _replace(path.resolve(), content)
+
+
+def _target(options: ReportOptions) -> Path | None:
+    """The file to write; None for stdout, which `-` names as well."""
+    return None if options.output in (None, "-") else Path(str(options.output))
 
 
 @contextmanager

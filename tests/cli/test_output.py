@@ -116,6 +116,14 @@ def test_a_directory_without_permission_is_exit_3(doctor: FakeDoctor, tmp_path: 
         tmp_path.chmod(0o700)
 
 
+def test_a_dash_is_stdout(
+    doctor: FakeDoctor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "m", "-o", "-"]) == 0
+    assert capsys.readouterr().out.startswith("NVIDIA-Nemotron-3-Nano")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_stdout_can_be_named(doctor: FakeDoctor, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     assert main(["check", "m", "-o", f"/dev/fd/{writer}", "--quiet"]) == 0

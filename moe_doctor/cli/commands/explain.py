@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from moe_doctor.cli.console import write_stdout
+import os
+import sys
+
+from moe_doctor.cli.console import look_at, write_stdout
 from moe_doctor.cli.options import RuleTarget
+from moe_doctor.core.findings import Severity
 
 
 def explain(target: RuleTarget) -> None:
@@ -11,11 +15,26 @@ def explain(target: RuleTarget) -> None:
     from moe_doctor.rules import catalog
 
     if target.code is None:
-        rows = [
-            f"{rule.code}  {rule.severity.value:<7}  {rule.name:<32}  {rule.summary}"
-            for rule in catalog.RULES.values()
-        ]
-        write_stdout("\n".join(rows) + "\n")
+        write_stdout(_index())
         return
     rule = catalog.find_rule(target.code)
     write_stdout(catalog.page(rule.code).rstrip() + "\n")
+
+
+def _index() -> str:
+    """Every rule on a line, at the width of the terminal."""
+    from moe_doctor.render.grid import Cell, grid, paint
+    from moe_doctor.rules.catalog import RULES
+
+    terminal = look_at(sys.stdout, os.environ)
+    styles = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.INFO: "dim"}
+    rows = [
+        (
+            Cell(rule.code, "strong"),
+            Cell(rule.severity.value, styles[rule.severity]),
+            Cell(rule.name),
+            Cell(rule.summary),
+        )
+        for rule in RULES.values()
+    ]
+    return paint(grid(rows, terminal.width), color=terminal.color)
