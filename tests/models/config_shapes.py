@@ -151,6 +151,28 @@ def granite(hidden: int, layers: int, experts: int) -> dict[str, Any]:
     )
 
 
+def deepseek_v2(layers: int, hidden: int, experts: int, width: int, **keys: Any) -> dict[str, Any]:
+    base = model(
+        "DeepseekV2ForCausalLM",
+        "deepseek_v2",
+        layers,
+        hidden_size=hidden,
+        n_routed_experts=experts,
+        num_experts_per_tok=6,
+        n_shared_experts=2,
+        moe_intermediate_size=width,
+        first_k_dense_replace=1,
+        moe_layer_freq=1,
+        n_group=1,
+        topk_group=1,
+        norm_topk_prob=False,
+        scoring_func="softmax",
+        topk_method="greedy",
+        routed_scaling_factor=1.0,
+    )
+    return {**base, **keys}
+
+
 def deepseek_v3(**keys: Any) -> dict[str, Any]:
     base = model(
         "DeepseekV3ForCausalLM",

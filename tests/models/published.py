@@ -1,7 +1,8 @@
 """Keys of published configs that the parser reads, for checkpoints that are not beside us.
 
-Each value was checked against a public copy of the checkpoint's config.json, or equals the default
-of its transformers config class. Keys that no rule reads are left out.
+The values were read off a public copy of the checkpoint's own config.json; where the comment of an
+entry names a place, the copy stands there under the checkpoint's name. Keys that no rule reads are
+left out, and keys that a copy leaves out keep the default of the family.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from typing import Any
 
 from tests.models.config_shapes import (
     BF16,
+    FP8_BLOCK,
     dbrx,
+    deepseek_v2,
     deepseek_v3,
     ernie,
     glm4,
@@ -24,15 +27,50 @@ from tests.models.config_shapes import (
     qwen3_next,
 )
 
+LAGUNA_FP8 = {
+    "quant_method": "compressed-tensors",
+    "format": "float-quantized",
+    "config_groups": {
+        "group_0": {
+            "format": "float-quantized",
+            "targets": ["Linear"],
+            "input_activations": {
+                "dynamic": True,
+                "group_size": 128,
+                "num_bits": 8,
+                "strategy": "group",
+                "symmetric": True,
+                "type": "float",
+            },
+            "weights": {
+                "block_structure": [128, 128],
+                "dynamic": False,
+                "num_bits": 8,
+                "strategy": "block",
+                "symmetric": True,
+                "type": "float",
+            },
+        }
+    },
+    "ignore": [
+        "lm_head",
+        "model.layers.0.mlp.gate_proj",
+        "model.layers.0.mlp.up_proj",
+        "model.layers.0.mlp.down_proj",
+        *(rf"re:.*\.self_attn\.{name}_proj$" for name in "qkvog"),
+        r"re:.*\.mlp\.gate$",
+        *(rf"re:.*\.mlp\.shared_expert\.{name}_proj$" for name in ("gate", "up", "down")),
+    ],
+}
+
 PUBLISHED: dict[str, dict[str, Any]] = {
     "mistralai/Mixtral-8x7B-Instruct-v0.1": mixtral(32, 4096, 14336),
-    "mistralai/Mixtral-8x22B-v0.1": mixtral(56, 6144, 16384),
-    "mistralai/Mixtral-8x22B-Instruct-v0.1": mixtral(56, 6144, 16384),
+    "mistralai/Mixtral-8x22B-v0.1": mixtral(56, 6144, 16384),  # llm-engine, tests
+    # An article on how SGLang loads it, verbatim at commit e67ac5d.
     "Qwen/Qwen3-30B-A3B-Instruct-2507": qwen3(48, 2048, 128, 768),
-    "Qwen/Qwen3-30B-A3B-Thinking-2507": qwen3(48, 2048, 128, 768),
+    # A published report on the downloaded checkpoint, with its weights' shapes; both of these.
     "Qwen/Qwen3-Coder-30B-A3B-Instruct": qwen3(48, 2048, 128, 768),
     "Qwen/Qwen3-235B-A22B-Instruct-2507": qwen3(94, 4096, 128, 1536),
-    "Qwen/Qwen3-235B-A22B-Thinking-2507": qwen3(94, 4096, 128, 1536),
     "Qwen/Qwen3-Coder-480B-A35B-Instruct": qwen3(62, 6144, 160, 2560),
     "Qwen/Qwen3-Next-80B-A3B-Instruct": qwen3_next(),
     "Qwen/Qwen3-Next-80B-A3B-Thinking": qwen3_next(),
@@ -76,9 +114,9 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     ),
     "baidu/ERNIE-4.5-21B-A3B-PT": ernie(28, 2560, 1536, 6, 2, 1),
     "baidu/ERNIE-4.5-300B-A47B-PT": ernie(54, 8192, 3584, 8, 0, 3),
-    "tencent/Hunyuan-A13B-Instruct": model(
+    "tencent/Hunyuan-A13B-Instruct": model(  # fixtures of an MLX Swift port
         "HunYuanMoEV1ForCausalLM",
-        "hunyuan_v1_moe",
+        "hunyuan",
         32,
         hidden_size=4096,
         intermediate_size=3072,
@@ -88,9 +126,24 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         num_shared_expert=[1] * 32,
         use_mixed_mlp_moe=True,
     ),
-    "deepseek-ai/DeepSeek-V3-0324": deepseek_v3(),
-    "deepseek-ai/DeepSeek-R1-0528": deepseek_v3(),
-    "moonshotai/Moonlight-16B-A3B-Instruct": model(
+    "deepseek-ai/DeepSeek-V2-Lite": deepseek_v2(27, 2048, 64, 1408),  # tests of a C++ engine
+    "deepseek-ai/DeepSeek-V2.5": deepseek_v2(  # a parameter counter's table
+        60,
+        5120,
+        160,
+        1536,
+        n_group=8,
+        topk_group=3,
+        topk_method="group_limited_greedy",
+        routed_scaling_factor=16.0,
+    ),
+    "deepseek-ai/DeepSeek-V3-0324": deepseek_v3(),  # an article on its config.json
+    "deepseek-ai/DeepSeek-V3.2": deepseek_v3(  # an article on its config.json
+        architectures=["DeepseekV32ForCausalLM"],
+        model_type="deepseek_v32",
+        quantization_config={**FP8_BLOCK["quantization_config"], "scale_fmt": "ue8m0"},
+    ),
+    "moonshotai/Moonlight-16B-A3B-Instruct": model(  # tests of a Rust engine
         "DeepseekV3ForCausalLM",
         "deepseek_v3",
         27,
@@ -128,6 +181,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         routed_scaling_factor=2.446,
         num_nextn_predict_layers=0,
     ),
+    # A comparison of the three fetched files: equal but for max_position_embeddings.
     "zai-org/GLM-4.5": glm4(92, 5120, 160, 1536, 3, 2.5),
     "zai-org/GLM-4.6": glm4(92, 5120, 160, 1536, 3, 2.5),
     "zai-org/GLM-4.7": glm4(92, 5120, 160, 1536, 3, 2.5),
@@ -148,7 +202,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         norm_topk_prob=True,
         num_nextn_predict_layers=1,
     ),
-    "openai/gpt-oss-20b": {
+    "openai/gpt-oss-20b": {  # tinygrad, tests
         **model(
             "GptOssForCausalLM",
             "gpt_oss",
@@ -168,7 +222,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
             },
         )
     },
-    "meta-llama/Llama-4-Scout-17B-16E-Instruct": {
+    "meta-llama/Llama-4-Scout-17B-16E-Instruct": {  # aiconfigurator
         **BF16,
         "architectures": ["Llama4ForConditionalGeneration"],
         "model_type": "llama4",
@@ -182,7 +236,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
             "interleave_moe_layer_step": 1,
         },
     },
-    "MiniMaxAI/MiniMax-M2": model(
+    "MiniMaxAI/MiniMax-M2": model(  # tests of a mistral.rs fork
         "MiniMaxM2ForCausalLM",
         "minimax_m2",
         62,
@@ -193,7 +247,6 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         scoring_func="sigmoid",
         use_routing_bias=True,
         shared_intermediate_size=0,
-        num_mtp_modules=3,
         quantization_config={
             "activation_scheme": "dynamic",
             "fmt": "float8_e4m3fn",
@@ -214,6 +267,22 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "zero_expert_num": 256,
         "routed_scaling_factor": 6.0,
     },
+    "poolside/Laguna-S-2.1-FP8": model(  # aiconfigurator
+        "LagunaForCausalLM",
+        "laguna",
+        48,
+        hidden_size=3072,
+        num_experts=256,
+        num_experts_per_tok=10,
+        moe_intermediate_size=1024,
+        shared_expert_intermediate_size=1024,
+        norm_topk_prob=True,
+        decoder_sparse_step=1,
+        mlp_only_layers=[0],
+        mlp_layer_types=["dense"] + ["sparse"] * 47,
+        moe_routed_scaling_factor=2.5,
+        quantization_config=LAGUNA_FP8,
+    ),
     "rednote-hilab/dots.llm1.inst": model(
         "Dots1ForCausalLM",
         "dots1",
