@@ -51,6 +51,8 @@ class Situation:
     """`standard` or `batched`: what the dispatch hands to the experts."""
     parallel_text: str = ""
     """The parallel sizes as the engine prints them in its reasons."""
+    scheme_text: str = ""
+    """Weight and activation format as the engine prints them in its reasons."""
     routing_text: str = ""
     """The routing method as the engine prints it in its reasons."""
 

@@ -32,6 +32,30 @@ class Parallel:
 
 
 @dataclass(frozen=True, slots=True)
+class QuantQuery:
+    """How the experts' weights and inputs are quantized, in the engine's names."""
+
+    weight_key: str | None = None
+    """The engine's name of the weights' format: `kFp8Static128BlockSym`, ...; None = plain."""
+    activation_key: str | None = None
+    """The engine's name of the inputs' format; None = not quantized."""
+    allow_vllm_cutlass: bool = False
+    """Whether the method lets the oracle take vLLM's own CUTLASS kernels."""
+    model_type: str | None = None
+    """The text model's type, which some oracles look at."""
+    kind: str = "ct"
+    """Integer weights only: whose format it is (`ct`, `gptq`, `awq`, `moe_wna16`)."""
+    bits: int = 4
+    """Integer weights only: bits of a weight."""
+    group_size: int = 128
+    """Integer weights only: weights per scale; -1 = a whole column."""
+    symmetric: bool = True
+    """Integer weights only: whether there are no zero points."""
+    desc_act: bool = False
+    """Integer weights only: whether columns are reordered by activation."""
+
+
+@dataclass(frozen=True, slots=True)
 class MoEQuery:
     """One layer, one deployment, LoRA on or off: the oracle's whole input but the machine."""
 
@@ -67,6 +91,8 @@ class MoEQuery:
     """Whether the routes are adjusted between routing and experts."""
     swiglu_limit: float | None = None
     """Clamp of the gated activation, where the model has one."""
+    quant: QuantQuery | None = None
+    """Quantization of the experts; None for the unquantized oracle."""
 
     @property
     def is_act_and_mul(self) -> bool:

@@ -19,20 +19,21 @@ from moe_doctor.oracle.engines.vllm.parallel import (
     active_all2all,
     parallel_text,
 )
+from moe_doctor.oracle.engines.vllm.quant_keys import key_text
 from moe_doctor.oracle.engines.vllm.routing_numbers import routing_numbers
 from moe_doctor.oracle.walk import Refused, Walk, refused, selected
 
-# Oracle -> the package that states it; loaded when it is first asked.
-ORACLES = {"unquantized": "unquantized"}
+# Oracle -> the module that states it as ORACLE (or as NAME); loaded when it is first asked.
+ORACLES = {"unquantized": "unquantized.steps:ORACLE"}
 
 
 @lru_cache(maxsize=32)
 def load_oracle(name: str) -> MoEOracle:
     """The tables and the program of one oracle; raises KeyError for one that is not stated."""
-    module = import_module(f"{__package__}.{ORACLES[name]}.steps")
-    oracle = module.ORACLE
+    module, _, attribute = ORACLES[name].partition(":")
+    oracle = getattr(import_module(f"{__package__}.{module}"), attribute)
     if not isinstance(oracle, MoEOracle):
-        raise TypeError(f"{module.__name__}.ORACLE is a {type(oracle).__name__}")
+        raise TypeError(f"{module}:{attribute} is a {type(oracle).__name__}")
     return oracle
 
 
@@ -77,6 +78,7 @@ def _start(
         all2all,
         activation_format(all2all, release),
         parallel_text(query.parallel, release),
+        _scheme_text(query),
         routing_numbers(release).get(query.routing_method, query.routing_method),
     )
     if release >= (0, 27, 0) and query.moe_backend == "batched_triton":
@@ -92,3 +94,10 @@ def _start(
         order=order,
         shown=list(order),
     )
+
+
+def _scheme_text(query: MoEQuery) -> str:
+    quant = query.quant
+    if quant is None:
+        return "NonexNone"
+    return f"{key_text(quant.weight_key)}x{key_text(quant.activation_key)}"

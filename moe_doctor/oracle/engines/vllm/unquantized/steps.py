@@ -7,7 +7,7 @@ Source: fused_moe/oracle/unquantized.py, select_unquantized_moe_backend. Each st
 from __future__ import annotations
 
 from moe_doctor.core.release import span
-from moe_doctor.oracle.engines.vllm.facts import is_true
+from moe_doctor.oracle.engines.vllm.features.environ import is_true
 from moe_doctor.oracle.engines.vllm.oracle import (
     MoEOracle,
     ProgramStep,
