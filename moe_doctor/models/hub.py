@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -62,18 +63,17 @@ def fetch_config_files(
     """
 
     def work() -> ConfigFiles:
-        path = _download(name, CONFIG_FILE, revision, deadline_s, force)
-        if path is None:
+        found = _fetch(name, CONFIG_FILE, revision, deadline_s, force)
+        if found is None:
             raise ModelNotFoundError(
                 f"{name} has no {CONFIG_FILE} on {endpoint_name()}",
                 "name a repository of a language model",
             )
-        config = _read_fetched(path, name, CONFIG_FILE)
-        commit = path.parent.name
+        config, commit = found
         quant = None
         if not declares_quantization(config):
-            found = _download(name, QUANT_FILE, commit, deadline_s, force)
-            quant = None if found is None else _read_fetched(found, name, QUANT_FILE)
+            found = _fetch(name, QUANT_FILE, commit, deadline_s, force)
+            quant = None if found is None else found[0]
         return ConfigFiles(config, quant, "hub", commit)
 
     return _within(deadline_s, name, work)
@@ -83,8 +83,8 @@ def fetch_quant_file(name: str, commit: str, *, deadline_s: float) -> Mapping[st
     """hf_quant_config.json alone, for a cache that may lack it; None when there is none."""
 
     def work() -> Mapping[str, Any] | None:
-        path = _download(name, QUANT_FILE, commit, deadline_s, False)
-        return None if path is None else _read_fetched(path, name, QUANT_FILE)
+        found = _fetch(name, QUANT_FILE, commit, deadline_s, False)
+        return None if found is None else found[0]
 
     return _within(deadline_s, name, work)
 
@@ -131,49 +131,70 @@ def _within(deadline_s: float, name: str, work: Callable[[], _Result]) -> _Resul
     return outcome
 
 
-def _download(
+def _fetch(
     name: str, file: str, revision: str | None, timeout_s: float, force: bool
-) -> Path | None:
-    """Path of one file in the cache; None when the repository has no such file."""
+) -> tuple[Mapping[str, Any], str] | None:
+    """Content and commit of one file; None when the repository has no such file."""
     directory = cache_directory()
     if directory is not None:
         try:
-            return _ask_client(name, file, revision, timeout_s, force, directory)
+            path = _download(name, file, revision, timeout_s, force, directory)
         except OSError as error:
             if error.errno not in _UNWRITABLE:
                 raise
+        else:
+            return None if path is None else (_read_fetched(path, name, file), path.parent.name)
     # A cache that cannot be written must not cost the answer.
-    scratch = Path(tempfile.mkdtemp(prefix="moe-doctor-"))
-    return _ask_client(name, file, revision, timeout_s, force, scratch)
+    with tempfile.TemporaryDirectory(prefix="moe-doctor-") as scratch:
+        path = _download(name, file, revision, timeout_s, force, Path(scratch))
+        return None if path is None else (_read_fetched(path, name, file), path.parent.name)
 
 
-def _ask_client(
+def _download(
     name: str, file: str, revision: str | None, timeout_s: float, force: bool, directory: Path
 ) -> Path | None:
+    """Path of one file in a cache; None when the repository has no such file."""
     from huggingface_hub import hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 
-    if not are_progress_bars_disabled():
-        disable_progress_bars()
     endpoint = (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
     try:
         _check_size(hf_hub_url(name, file, revision=revision, endpoint=endpoint), file, timeout_s)
-        path = hf_hub_download(
-            name,
-            file,
-            revision=revision,
-            cache_dir=directory,
-            endpoint=endpoint,
-            etag_timeout=timeout_s,
-            force_download=force,
-            library_name="moe-doctor",
-        )
+        with _without_progress_bars():
+            path = hf_hub_download(
+                name,
+                file,
+                revision=revision,
+                cache_dir=directory,
+                endpoint=endpoint,
+                etag_timeout=timeout_s,
+                force_download=force,
+                library_name="moe-doctor",
+            )
     except LocalEntryNotFoundError:  # a subclass of the next one: the hub could not be asked
         raise
     except EntryNotFoundError:
         return None
     return Path(path)
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """No bars for a download of a few kilobytes; afterwards the process is as it was."""
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 def _check_size(url: str, file: str, timeout_s: float) -> None:

@@ -41,7 +41,8 @@ def test_it_knows_at_least_sixty_moe_checkpoints() -> None:
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_a_published_config_parses_to_its_entry(name: str) -> None:
-    assert parse_model(PUBLISHED[name], id=name, source="catalogue") == find_in_catalogue(name)
+    model = parse_model(PUBLISHED[name], id=name, source="catalogue")
+    assert without_long_lists(model) == find_in_catalogue(name)
 
 
 def test_every_real_config_parses_to_its_entry() -> None:

@@ -19,6 +19,11 @@ CHILD = """
 import json, sys
 from moe_doctor.core.errors import DoctorError
 from moe_doctor.models.load import load_model
+def bars_are_on():
+    if "huggingface_hub.utils.tqdm" not in sys.modules:
+        return None
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+    return not are_progress_bars_disabled()
 options = json.loads(sys.argv[2])
 try:
     model = load_model(sys.argv[1], **options)
@@ -26,7 +31,8 @@ except DoctorError as error:
     print(json.dumps({"error": type(error).__name__, "exit_code": error.exit_code,
                       "message": error.message, "hint": error.hint}))
 else:
-    print(json.dumps({**model.to_dict(), "notes": [[n.kind, n.message] for n in model.notes]}))
+    print(json.dumps({**model.to_dict(), "notes": [[n.kind, n.message] for n in model.notes],
+                      "bars": bars_are_on()}))
 """
 KNOWN = "mistralai/Mixtral-8x7B-v0.1"
 
@@ -199,10 +205,21 @@ def test_offline_and_after_the_hub_went_down_the_cache_answers(tmp_path: Path) -
 def test_a_cache_that_cannot_be_written_does_not_cost_the_answer(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("not a directory")
+    (tmp_path / "tmp").mkdir()
     with FakeHub({"org/small": Repository({"config.json": config_bytes()})}) as hub:
-        environment = {"HF_HUB_CACHE": str(blocker / "cache")}
+        environment = {"HF_HUB_CACHE": str(blocker / "cache"), "TMPDIR": str(tmp_path / "tmp")}
         answer = load("org/small", tmp_path, hub.url, environment=environment)
-    assert answer.get("source") == "hub", answer
+    assert (answer.get("source"), answer.get("revision")) == ("hub", COMMIT), answer
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(("disabled", "bars"), [("", True), ("1", False)])
+def test_progress_bars_are_left_as_they_were(tmp_path: Path, disabled: str, bars: bool) -> None:
+    with FakeHub({"org/small": Repository({"config.json": config_bytes()})}) as hub:
+        environment = {"HF_HUB_DISABLE_PROGRESS_BARS": disabled} if disabled else {}
+        answer = load("org/small", tmp_path, hub.url, environment=environment)
+    assert (answer["source"], answer["bars"]) == ("hub", bars)
+    assert "%|" not in answer["stderr"]
 
 
 def test_no_home_still_answers(tmp_path: Path) -> None:
