@@ -5,10 +5,11 @@ from __future__ import annotations
 from moe_doctor.backends.situation import Facts
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.release import Release
-from moe_doctor.oracle.engines.vllm.features import aiter, cpu, flashinfer
+from moe_doctor.oracle.engines.vllm.features import aiter as rocm_aiter
+from moe_doctor.oracle.engines.vllm.features import cpu, flashinfer
 from moe_doctor.oracle.engines.vllm.features.environ import is_nonzero
 
-CHECKS = {**flashinfer.FEATURES, **aiter.FEATURES, **cpu.FEATURES}
+CHECKS = {**flashinfer.FEATURES, **rocm_aiter.FEATURES, **cpu.FEATURES}
 """Feature -> the release's check."""
 
 
