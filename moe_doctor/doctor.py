@@ -126,17 +126,23 @@ def _engine_and_machine(request: Request) -> tuple[Engine, MachineSnapshot, Mach
     from moe_doctor.oracle.engines.registry import resolve_engine
     from moe_doctor.oracle.engines.vllm.releases import image_packages
     from moe_doctor.probes.simulate import adjust_machine, simulate_machine
-    from moe_doctor.probes.snapshot import probe_machine
 
     if request.machine.simulates:
-        engine = resolve_engine(request.engine, _installed_vllm())
+        named = "@" in (request.engine or "")
+        engine = resolve_engine(request.engine, None if named else _installed_vllm())
         machine = simulate_machine(
             request.machine, packages=image_packages(engine.version, _platform(request.machine))
         )
-        return engine, machine, probe_machine() if _runs_proofs(request) else None
-    here = probe_machine()
+        return engine, machine, _probe() if _runs_proofs(request) else None
+    here = _probe()
     engine = resolve_engine(request.engine, here.version("vllm"))
     return engine, adjust_machine(here, request.machine), here
+
+
+def _probe() -> MachineSnapshot:
+    from moe_doctor.probes.snapshot import probe_machine
+
+    return probe_machine()
 
 
 def _platform(machine: MachineRequest) -> str:
@@ -153,8 +159,10 @@ def _platform(machine: MachineRequest) -> str:
 
 
 def _installed_vllm() -> str | None:
-    from moe_doctor.probes.packages import probe_package
+    from moe_doctor.probes.packages import is_plainly_absent, probe_package
 
+    if is_plainly_absent("vllm"):
+        return None
     probe = probe_package("vllm")
     return probe.value if isinstance(probe, Present) else None
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from moe_doctor.backends.constraints import Constraint
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.core.release import Release, Span, span
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One constraint and the releases that it holds for."""
 
     constraint: Constraint

@@ -7,7 +7,7 @@ parallel sizes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from moe_doctor.backends.constraints import Device
 from moe_doctor.backends.situation import Rejection, Situation
@@ -19,8 +19,7 @@ PLAIN: Pair = (None, None)
 """Not quantized."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
+class Pairs(NamedTuple):
     """Some formats and the device that they need."""
 
     pairs: frozenset[Pair]

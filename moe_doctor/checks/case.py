@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.proof import Proof
@@ -14,8 +15,7 @@ from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.core.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """What the release refuses before its oracle is asked."""
 
     moe_layers: int

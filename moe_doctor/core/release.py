@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Release = tuple[int, int, int]
 
@@ -27,8 +27,7 @@ def format_release(release: Release) -> str:
     return ".".join(map(str, release))
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A range of releases, both ends included; None = open."""
 
     since: Release | None = None

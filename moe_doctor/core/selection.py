@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Outcome(Enum):
@@ -44,8 +44,7 @@ class Candidate:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class EngineError:
+class EngineError(NamedTuple):
     """An exception that the engine would raise, in its own words."""
 
     type: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from moe_doctor.backends.situation import Facts
 from moe_doctor.core.deployment import Deployment
@@ -30,8 +31,7 @@ PLAIN_MODEL = ModelSpec(
 """A layer of the commonest kind, for questions without a model: SwiGLU, renormalised softmax."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What an engine answers for one kind of layer, and how the question came about."""
 
     selection: Selection

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from moe_doctor.backends.kernel import ResolvedKernel
 from moe_doctor.backends.situation import Rejection, Situation
@@ -14,8 +15,7 @@ from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(NamedTuple):
     """One entry of an engine's backend enum, as one release has it."""
 
     member: str
@@ -124,8 +124,7 @@ class Walk:
         return Candidate(value, name, True, "fits too; comes later", asked=asked)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What a step decided."""
 
     member: str

@@ -9,15 +9,15 @@ meets first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from moe_doctor.core.release import Span, span
 from moe_doctor.core.selection import EngineError, Selection
 from moe_doctor.oracle.walk import Walk
 
 
-@dataclass(frozen=True, slots=True)
-class Aftermath:
+class Aftermath(NamedTuple):
     """One way in which a choice goes wrong later."""
 
     when: Callable[[Selection, Walk], bool]

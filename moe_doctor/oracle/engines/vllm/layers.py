@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.query import MoEQuery, Parallel
@@ -32,8 +33,7 @@ _ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4}
 _LOW_LATENCY_WIDTHS = (2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerQuery:
+class LayerQuery(NamedTuple):
     """The oracle's input, and what had to be taken for granted on the way."""
 
     query: MoEQuery

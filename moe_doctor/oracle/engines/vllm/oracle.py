@@ -8,8 +8,8 @@ Source: fused_moe/oracle/*.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.core.release import Release, Span, span
@@ -18,8 +18,7 @@ from moe_doctor.oracle.walk import Backend, Choice, Refused, Walk
 Step = Callable[[Walk], Choice | None]
 
 
-@dataclass(frozen=True, slots=True)
-class BackendRow:
+class BackendRow(NamedTuple):
     """A backend and its classes over a range of releases."""
 
     backend: Backend
@@ -40,8 +39,7 @@ def backend_row(
     return BackendRow(Backend(member, value, kernels, option), span(since, until))
 
 
-@dataclass(frozen=True, slots=True)
-class ExplicitName:
+class ExplicitName(NamedTuple):
     """A value of `--moe-backend` that an oracle maps."""
 
     option: str
@@ -52,8 +50,7 @@ class ExplicitName:
     """Releases."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramStep:
+class ProgramStep(NamedTuple):
     """A step and the releases that have it."""
 
     step: Step
@@ -62,8 +59,7 @@ class ProgramStep:
     """Releases."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(NamedTuple):
     """How an oracle spells its messages."""
 
     title: str
@@ -92,31 +88,25 @@ class MoEOracle:
     """Its select function, step by step; a step that always answers ends it."""
     order: Callable[[Situation, Release], list[str]]
     """Candidates in order of preference: its _get_priority_backends()."""
+    _resolved: dict[Release, tuple[dict[str, Backend], tuple[Step, ...]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
-
-@lru_cache(maxsize=1024)
-def backends_of(rows: tuple[BackendRow, ...], release: Release) -> dict[str, Backend]:
-    """A release's backends by member name."""
-    return {one.backend.member: one.backend for one in rows if one.span.holds(release)}
-
-
-@lru_cache(maxsize=1024)
-def program_of(program: tuple[ProgramStep, ...], release: Release) -> tuple[Step, ...]:
-    """The steps that `release` has, in order."""
-    return tuple(one.step for one in program if one.span.holds(release))
-
-
-@lru_cache(maxsize=1024)
-def names_of(names: tuple[ExplicitName, ...], release: Release) -> dict[str, str]:
-    """Values of `--moe-backend` -> member, in the order of the engine's message."""
-    return {one.option: one.member for one in names if one.span.holds(release)}
+    def at(self, release: Release) -> tuple[dict[str, Backend], tuple[Step, ...]]:
+        """A release's backends by member name, and its steps in order; resolved once."""
+        found = self._resolved.get(release)
+        if found is None:
+            rows = (row.backend for row in self.backend_rows if row.span.holds(release))
+            steps = (one.step for one in self.program if one.span.holds(release))
+            found = self._resolved[release] = {row.member: row for row in rows}, tuple(steps)
+        return found
 
 
 def map_explicit_name(
     names: tuple[ExplicitName, ...], wording: Wording, option: str, release: Release
 ) -> str:
     """Member of a `--moe-backend` value; raises `Refused` for one that the oracle lacks."""
-    known = names_of(names, release)
+    known = {one.option: one.member for one in names if one.span.holds(release)}
     if option not in known:
         raise Refused(
             "ValueError",

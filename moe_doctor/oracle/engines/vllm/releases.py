@@ -7,13 +7,12 @@ they are what a default installation has; packages that a wheel carries inside i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from moe_doctor.core.release import Release, parse_release
 
 
-@dataclass(frozen=True, slots=True)
-class VllmRelease:
+class VllmRelease(NamedTuple):
     """One release."""
 
     version: str

@@ -13,7 +13,7 @@ from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Selection
 from moe_doctor.oracle.engines.vllm.aftermath import foresee
-from moe_doctor.oracle.engines.vllm.oracle import MoEOracle, backends_of, program_of
+from moe_doctor.oracle.engines.vllm.oracle import MoEOracle
 from moe_doctor.oracle.engines.vllm.parallel import (
     activation_format,
     active_all2all,
@@ -54,7 +54,7 @@ def select_moe(
     oracle = load_oracle(name)
     walk = _start(oracle, query, facts, release, environment)
     try:
-        for step in program_of(oracle.program, release):
+        for step in oracle.at(release)[1]:
             choice = step(walk)
             if choice is not None:
                 chosen = selected(walk, choice, name, moe_layers=moe_layers, lora=query.lora)
@@ -89,7 +89,7 @@ def _start(
         situation,
         release,
         kernels_of(release),
-        backends_of(oracle.backend_rows, release),
+        oracle.at(release)[0],
         environment,
         order=order,
         shown=list(order),

@@ -7,8 +7,8 @@ Source: fused_moe/oracle/unquantized.py of each release. The steps that read the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from moe_doctor.backends.situation import Situation
 from moe_doctor.core.release import Release, Span, span
@@ -84,8 +84,7 @@ BACKENDS: tuple[BackendRow, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Priority:
+class Priority(NamedTuple):
     """The order in which a platform's backends are tried."""
 
     platform: str
@@ -110,8 +109,7 @@ PRIORITIES: tuple[Priority, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Demotion:
+class Demotion(NamedTuple):
     """Backends that move to the back of the list in some situation."""
 
     members: tuple[str, ...]
