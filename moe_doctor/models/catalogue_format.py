@@ -97,7 +97,7 @@ def _encode_group(group: MoELayers) -> dict[str, Any]:
     default = RoutingSpec()
     facts["routing"] = {
         name: getattr(spec.routing, name)
-        for name in RoutingSpec.__slots__
+        for name in RoutingSpec._fields
         if getattr(spec.routing, name) != getattr(default, name)
     }
     if spec.quantization is not None:

@@ -171,7 +171,7 @@ def _layer_spec(
         has_bias=row.has_bias,
         routing=row.routing(fields, layer),
         quantization=None if declaration is None else declaration.for_layer(modules, layer),
-        swiglu_limit=limit or None,
+        swiglu_limit=limit if limit > 0 else None,
     )
 
 

@@ -26,6 +26,7 @@ TABLES = (
     "hybrids",
     "bailing",
     "stepfun",
+    "newer",
     "others",
 )
 """Modules of this package; each has a tuple `FAMILIES`. A new family is one row or one file."""

@@ -1,4 +1,4 @@
-"""DeepSeek V2 to V4 and the models that keep its layer."""
+"""DeepSeek V2 to V4.1 and the models that keep its layer."""
 
 from __future__ import annotations
 
@@ -97,6 +97,28 @@ FAMILIES = (
         block="ffn.experts",
         defaults=_V4_DEFAULTS,
         swiglu_limit=True,
+    ),
+    Family(
+        name="DeepSeek V4.1",
+        model_types=("deepseek_v41_text", "deepseek_v41"),
+        architectures=("DeepseekV41ForCausalLM",),
+        experts=("n_routed_experts",),
+        width=("moe_intermediate_size",),
+        layers=all_layers,
+        # vLLM 0.33 deepseek_v41/nvidia/model.py: the V4 block without hash layers.
+        routing=routing(default_scoring="sqrtsoftplus"),
+        block="ffn.experts",
+        swiglu_limit=True,
+    ),
+    Family(
+        name="dots3-note",
+        model_types=("dots3_note",),
+        architectures=("Dots3NoteForCausalLM",),
+        experts=("n_routed_experts",),
+        width=("moe_intermediate_size",),
+        layers=after_dense(),
+        routing=DEEPSEEK_LAYER,
+        defaults={**_V3_DEFAULTS, "n_group": 1, "topk_group": 1},
     ),
     Family(
         name="dots.llm1",

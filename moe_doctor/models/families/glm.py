@@ -1,4 +1,4 @@
-"""GLM 4.5 to 5."""
+"""GLM 4.5 to 5.3."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FAMILIES = (
     ),
     Family(
         name="GLM-5",
-        model_types=("glm_moe_dsa", "glm5_next"),
+        model_types=("glm_moe_dsa",),
         architectures=("GlmMoeDsaForCausalLM",),
         experts=("n_routed_experts",),
         width=("moe_intermediate_size",),
@@ -65,5 +65,28 @@ FAMILIES = (
             "scoring_func": "sigmoid",
             "topk_method": "noaux_tc",
         },
+    ),
+    Family(
+        name="GLM-5-Next",
+        model_types=("glm5_next_text", "glm5_next"),
+        architectures=("Glm5NextForCausalLM", "Glm5NextForConditionalGeneration"),
+        experts=("n_routed_experts",),
+        width=("moe_intermediate_size",),
+        layers=after_dense(3),
+        routing=DEEPSEEK_LAYER,
+        activation="silu",
+        defaults={
+            "num_hidden_layers": 45,
+            "n_routed_experts": 288,
+            "num_experts_per_tok": 8,
+            "n_shared_experts": 1,
+            "hidden_size": 4096,
+            "moe_intermediate_size": 2048,
+            "routed_scaling_factor": 2.5,
+            "scoring_func": "sigmoid",
+            "topk_method": "noaux_tc",
+            "swiglu_limit": 10.0,
+        },
+        swiglu_limit=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""gpt-oss."""
+"""gpt-oss and the encoder built on it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,25 @@ FAMILIES = (
             "hidden_size": 2880,
             "intermediate_size": 2880,
             "num_hidden_layers": 36,
+        },
+    ),
+    Family(
+        name="OpenAI privacy filter",
+        model_types=("openai_privacy_filter",),
+        architectures=("OpenAIPrivacyFilterForTokenClassification",),
+        experts=("num_local_experts", "num_experts"),
+        width=("intermediate_size",),
+        layers=all_layers,
+        routing=routing(scoring="softmax", renormalize=True, bias=False, scaled=False),
+        shared=fixed_shared(0),
+        activation="swigluoai",  # vLLM 0.33 openai_privacy_filter.py: gpt-oss's own block
+        has_bias=True,
+        defaults={
+            "num_local_experts": 128,
+            "num_experts_per_tok": 4,
+            "hidden_size": 640,
+            "intermediate_size": 640,
+            "num_hidden_layers": 8,
         },
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moe_doctor.core.spec import RoutingSpec
 from moe_doctor.models.family import Family
-from moe_doctor.models.fields import Fields
+from moe_doctor.models.fields import MAX_LAYERS, Fields
 from moe_doctor.models.layer_rules import after_dense, all_layers, listed_layers, standard_layers
 from moe_doctor.models.routing import read_scoring, routing
 from moe_doctor.models.shared_experts import fixed_shared
@@ -37,12 +37,22 @@ def _cohere_routing(fields: Fields, layer: int) -> RoutingSpec:
     return routing(bias=False, scaled=False, custom=custom)(fields, layer)
 
 
+def _longcat_count(fields: Fields) -> int | None:
+    """`num_hidden_layers` counts attention sub-layers, of which a layer has two (transformers
+    5.18 configuration_longcat_flash.py)."""
+    if fields.has("num_layers"):
+        return None
+    halves = fields.integer("num_hidden_layers", maximum=2 * MAX_LAYERS)
+    return None if halves is None else halves // 2
+
+
 FAMILIES = (
     Family(
         name="LongCat-Flash",
         model_types=("longcat_flash", "longcat_flash_ngram"),
         architectures=("LongcatFlashForCausalLM", "LongcatFlashNgramForCausalLM"),
         layer_count=("num_layers", "num_hidden_layers"),
+        count=_longcat_count,
         experts=("n_routed_experts",),
         top_k=("moe_topk", "num_experts_per_tok"),
         width=("expert_ffn_hidden_size", "moe_intermediate_size"),

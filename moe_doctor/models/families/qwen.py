@@ -1,9 +1,9 @@
-"""Qwen 2, 3, 3-Next, 3.5, their vision and omni wrappers, and models built like them."""
+"""Qwen 2, 3, 3-Next, 3.5, 4-Exp, their vision and omni wrappers, and models built like them."""
 
 from __future__ import annotations
 
 from moe_doctor.models.family import Family
-from moe_doctor.models.layer_rules import stepped_layers
+from moe_doctor.models.layer_rules import all_layers, stepped_layers
 from moe_doctor.models.routing import routing
 from moe_doctor.models.shared_experts import fixed_shared, standard_shared
 
@@ -56,7 +56,11 @@ FAMILIES = (
     Family(
         name="Qwen3-Next and Qwen3.5-MoE",
         model_types=("qwen3_next", "qwen3_5_moe_text", "qwen3_5_moe"),
-        architectures=("Qwen3NextForCausalLM", "Qwen3_5MoeForConditionalGeneration"),
+        architectures=(
+            "Qwen3NextForCausalLM",
+            "Qwen3_5MoeForConditionalGeneration",
+            "InternS2PreviewForConditionalGeneration",  # a subclass of the one above
+        ),
         experts=_EXPERTS,
         width=_WIDTH,
         layers=stepped_layers,
@@ -64,6 +68,25 @@ FAMILIES = (
         routing=routing(scoring="softmax", default_renormalize=True, bias=False, scaled=False),
         shared=standard_shared,
         defaults={"shared_expert_intermediate_size": 512},
+    ),
+    Family(
+        name="Qwen4-Exp",
+        model_types=("qwen4_exp_text", "qwen4_exp"),
+        architectures=("Qwen4ExpForCausalLM", "Qwen4ExpForConditionalGeneration"),
+        experts=_EXPERTS,
+        width=_WIDTH,
+        layers=all_layers,
+        # vLLM 0.33 qwen4_exp/nvidia/model.py: the block of Qwen3-Next in every layer.
+        routing=routing(scoring="softmax", default_renormalize=True, bias=False, scaled=False),
+        shared=standard_shared,
+        defaults={
+            "num_hidden_layers": 40,
+            "num_experts": 512,
+            "num_experts_per_tok": 10,
+            "hidden_size": 2048,
+            "moe_intermediate_size": 512,
+            "shared_expert_intermediate_size": 512,
+        },
     ),
     Family(
         name="InternS1-Pro",

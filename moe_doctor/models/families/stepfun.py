@@ -1,12 +1,15 @@
-"""Step 3 and 3.5."""
+"""Step 3, 3.5 and 5."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from moe_doctor.core.errors import ModelError
 from moe_doctor.models.family import Family
-from moe_doctor.models.fields import Fields, show
+from moe_doctor.models.fields import MAX_LAYERS, Fields, show
 from moe_doctor.models.layer_rules import enumerated_layers
 from moe_doctor.models.routing import routing
+from moe_doctor.models.shared_experts import fixed_shared
 
 
 def _clamped(fields: Fields, layer: int) -> str:
@@ -18,6 +21,17 @@ def _clamped(fields: Fields, layer: int) -> str:
     if isinstance(limit, bool) or not isinstance(limit, (int, float)):
         raise ModelError(f"swiglu_limits holds {show(limit)}; expected numbers")
     return "swiglustep"
+
+
+def _step5_layers(fields: Fields, count: int) -> Collection[int]:
+    """Numbers as a text or a list, under either of two keys (vLLM 0.33 step5/nvidia/model.py)."""
+    for name in ("moe_layers_enum", "moe_layer_list"):
+        if isinstance(fields.values.get(name), (list, tuple)):
+            numbers = fields.integers(name, maximum=MAX_LAYERS) or ()
+            return [layer for layer in sorted(set(numbers)) if layer < count]
+        if fields.has(name):
+            return enumerated_layers(Fields({"moe_layers_enum": fields.values[name]}), count)
+    return range(1, count)
 
 
 FAMILIES = (
@@ -44,5 +58,25 @@ FAMILIES = (
         routing=routing(default_scoring="sigmoid", bias=True),
         activation=_clamped,
         block="moe.experts",
+    ),
+    Family(
+        name="Step-5",
+        model_types=("step5", "step5_vl"),
+        architectures=("Step5ForCausalLM", "Step5ForConditionalGeneration"),
+        experts=("moe_num_experts",),
+        top_k=("moe_top_k",),
+        width=("moe_intermediate_size",),
+        layers=_step5_layers,
+        routing=routing(default_scoring="sigmoid", bias=True),
+        shared=fixed_shared(1),
+        activation=_clamped,
+        block="moe.experts",
+        defaults={
+            "num_hidden_layers": 48,
+            "moe_num_experts": 16,
+            "moe_top_k": 4,
+            "hidden_size": 5120,
+            "moe_intermediate_size": 10240,
+        },
     ),
 )

@@ -1,4 +1,4 @@
-"""Hunyuan v1 and v3."""
+"""Hunyuan v1, v3 and v4."""
 
 from __future__ import annotations
 
@@ -60,5 +60,34 @@ FAMILIES = (
             has_correction_bias=True,
             scaling_factor=fields.number(1.0, "router_scaling_factor"),
         ),
+    ),
+    Family(
+        name="Hunyuan v4",
+        model_types=("hy_v4",),
+        architectures=("HYV4ForCausalLM",),
+        experts=("n_routed_experts",),
+        width=("moe_intermediate_size",),
+        layers=after_dense(1),
+        # vLLM 0.33 hy_v4/nvidia/moe.py: one group and a bias whatever the config says.
+        routing=lambda fields, layer: RoutingSpec(
+            scoring="sigmoid",
+            renormalize=fields.flag(True, "norm_topk_prob"),
+            num_expert_group=1,
+            topk_group=1,
+            has_correction_bias=True,
+            scaling_factor=fields.number(1.0, "routed_scaling_factor"),
+        ),
+        activation="silu",
+        defaults={
+            "num_hidden_layers": 34,
+            "n_routed_experts": 256,
+            "num_experts_per_tok": 8,
+            "n_shared_experts": 1,
+            "hidden_size": 2816,
+            "moe_intermediate_size": 768,
+            "routed_scaling_factor": 2.827,
+            "swiglu_limit": 10.0,
+        },
+        swiglu_limit=True,
     ),
 )
