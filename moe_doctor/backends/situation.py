@@ -37,8 +37,7 @@ class Facts:
         return self.arch or self.platform
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """One question on one machine under one release."""
 
     query: MoEQuery

@@ -8,7 +8,7 @@ from moe_doctor.checks.case import Case
 from moe_doctor.core.findings import Finding
 from moe_doctor.core.machine import Absent, Present, ProbeFailed
 from moe_doctor.core.release import parse_release, span
-from moe_doctor.probes.environment import find_variable
+from moe_doctor.probes.variables import find_variable
 from moe_doctor.rules import machine as rules
 
 _FLASHINFER = ("flashinfer-python", "flashinfer-cubin", "flashinfer-jit-cache")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,7 @@ class ProbeFailed:
 Probe = Present | Absent | ProbeFailed
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
+class Gpu(NamedTuple):
     """One accelerator."""
 
     name: str
@@ -59,8 +58,7 @@ class Gpu:
         return self.arch or ""
 
 
-@dataclass(frozen=True, slots=True)
-class Toolkit:
+class Toolkit(NamedTuple):
     """What a just-in-time compile would use."""
 
     nvcc: Probe = Absent()

@@ -6,11 +6,10 @@ routing and activation in the engine's names. Everything here is small and hasha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Parallel:
+class Parallel(NamedTuple):
     """Sizes of the groups that one MoE layer runs over, as seen by that layer."""
 
     tp_size: int = 1
@@ -31,8 +30,7 @@ class Parallel:
     """Whether experts are rebalanced while serving."""
 
 
-@dataclass(frozen=True, slots=True)
-class QuantQuery:
+class QuantQuery(NamedTuple):
     """How the experts' weights and inputs are quantized, in the engine's names."""
 
     weight_key: str | None = None
@@ -55,8 +53,7 @@ class QuantQuery:
     """Integer weights only: whether columns are reordered by activation."""
 
 
-@dataclass(frozen=True, slots=True)
-class MoEQuery:
+class MoEQuery(NamedTuple):
     """One layer, one deployment, LoRA on or off: the oracle's whole input but the machine."""
 
     num_experts: int

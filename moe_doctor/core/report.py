@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from moe_doctor import __version__
 from moe_doctor.core.deployment import Deployment
@@ -16,8 +16,7 @@ from moe_doctor.core.spec import ModelSpec
 SCHEMA = "moe-doctor.report/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(NamedTuple):
     """Whose rules answered."""
 
     name: str

@@ -15,8 +15,7 @@ class Outcome(Enum):
     NOT_APPLICABLE = "not_applicable"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One backend that the engine has for this platform, judged."""
 
     backend: str

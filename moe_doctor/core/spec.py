@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from moe_doctor.core.errors import ModelError
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingSpec:
+class RoutingSpec(NamedTuple):
     """How a layer turns router logits [T, E] into topk_ids [T, k] and topk_weights [T, k]."""
 
     scoring: str = "softmax"
@@ -147,8 +146,7 @@ class MoELayers:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ParseNote:
+class ParseNote(NamedTuple):
     """Something the parser assumed or could not settle; the checks turn it into a finding."""
 
     kind: str

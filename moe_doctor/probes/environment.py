@@ -12,28 +12,21 @@ import re
 from collections.abc import Mapping
 
 from moe_doctor.probes.redact import Redactor, is_secret_name
-from moe_doctor.probes.variables import PREFIXES, VARIABLES, Variable
+from moe_doctor.probes.variables import PREFIXES, VARIABLES, Variable, find_variable
 
 __all__ = ["VARIABLES", "Variable", "find_variable", "probe_environment"]
 
 _PLAIN = re.compile(r"(?i)-?\d{1,12}(\.\d{1,6})?|true|false|yes|no|on|off|none|auto|")
 
-_BY_NAME = {variable.name: variable for variable in VARIABLES}
-
 # Longer values (LD_LIBRARY_PATH of a module system) are cut: a report is read by people.
 _MAX_LENGTH = 1000
-
-
-def find_variable(name: str) -> Variable | None:
-    """Row of the table, or None."""
-    return _BY_NAME.get(name)
 
 
 def probe_environment(environ: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
     """The variables that matter, by name, safe to share."""
     found: dict[str, str] = {}
     for name in sorted(environ):
-        variable = _BY_NAME.get(name)
+        variable = find_variable(name)
         if variable is None and (is_secret_name(name) or not name.startswith(PREFIXES)):
             continue
         if variable is None and not _PLAIN.fullmatch(environ[name]):

@@ -157,3 +157,10 @@ VARIABLES: tuple[Variable, ...] = (
 
 PREFIXES: tuple[str, ...] = ("VLLM_", "FLASHINFER_", "TRITON_", "SGLANG_", "AITER_", "DG_")
 """A variable of these that is in no row is worth telling too: it may be a misspelling."""
+
+_BY_NAME = {variable.name: variable for variable in VARIABLES}
+
+
+def find_variable(name: str) -> Variable | None:
+    """Row of the table, or None."""
+    return _BY_NAME.get(name)

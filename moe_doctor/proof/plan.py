@@ -95,7 +95,7 @@ def fit_routing(routing: RoutingSpec, num_experts: int, geometry: Geometry) -> R
     """The model's routing, without groups where the experts that run are not all of them."""
     if geometry.num_experts == num_experts or routing.num_expert_group is None:
         return routing
-    return replace(routing, num_expert_group=None, topk_group=None)
+    return routing._replace(num_expert_group=None, topk_group=None)
 
 
 def _fit_cpu(geometry: Geometry, lora: bool) -> Geometry:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 
@@ -83,7 +82,7 @@ def _start(
     )
     if release >= (0, 27, 0) and query.moe_backend == "batched_triton":
         # 0.27.0: the explicit name alone switches the format
-        situation = replace(situation, activation_format="batched")
+        situation = situation._replace(activation_format="batched")
     order = oracle.order(situation, release)
     return Walk(
         situation,
