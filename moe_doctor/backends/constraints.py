@@ -36,6 +36,8 @@ class Device:
     """Smallest CUDA capability, where that is all the release asks."""
     feature: str = ""
     """A check that must answer yes, or empty."""
+    archs: tuple[str, ...] = ()
+    """ROCm architectures by prefix (`gfx95`); empty = any."""
     cpu_archs: tuple[str, ...] = ()
     """Host architectures; empty = any."""
     appendix: str = ""
@@ -79,6 +81,8 @@ class Device:
                     f"needs compute capability {' or '.join(wanted)}; "
                     f"this GPU is {format_capability(capability)}"
                 )
+        if self.archs and facts.platform == "rocm" and not facts.arch.startswith(self.archs):
+            return f"needs {' or '.join(self.archs)}; this GPU is {facts.arch or 'unknown'}"
         if self.cpu_archs and facts.cpu_arch not in self.cpu_archs:
             return f"needs a {self.cpu_archs[0]} processor; this one is {facts.cpu_arch}"
         if self.feature and self.feature not in facts.features:
@@ -136,12 +140,16 @@ class ParallelSizes:
     """All2all backends that it can work behind; empty = any."""
     needs_all2all: bool = False
     """Whether it works only behind an all2all."""
+    refuses_any_all2all: bool = False
+    """Whether it works only without one."""
     refuses_eplb: bool = False
     """Whether expert rebalancing is out."""
     refuses_sequence_parallel: bool = False
     """Whether sequence parallelism is out."""
     needs_ep: bool = False
     """Whether it is used only with expert parallelism."""
+    refuses_ep: bool = False
+    """Whether expert parallelism is out."""
     refuses_dp: bool = False
     """Whether data parallelism is out."""
 
@@ -161,6 +169,8 @@ class ParallelSizes:
         if used is not None and self.only_all2all and used not in self.only_all2all:
             wanted = " or ".join(sorted(self.only_all2all))
             return f"needs all2all backend {wanted}; this deployment uses {used}"
+        if used is not None and self.refuses_any_all2all:
+            return f"works only without an all2all; this deployment uses {used}"
         if self.needs_all2all and used is None:
             return "works only behind an all2all; this deployment uses none"
         if self.refuses_eplb and parallel.enable_eplb:
@@ -169,6 +179,8 @@ class ParallelSizes:
             return f"cannot work with sequence parallelism; sp_size is {parallel.sp_size}"
         if self.needs_ep and not parallel.use_ep:
             return "used only with --enable-expert-parallel, which is off"
+        if self.refuses_ep and parallel.use_ep:
+            return f"cannot work with expert parallelism; ep_size is {parallel.ep_size}"
         if self.refuses_dp and parallel.dp_size > 1:
             return f"not used with data parallelism; dp_size is {parallel.dp_size}"
         return None

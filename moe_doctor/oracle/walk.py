@@ -56,6 +56,8 @@ class Walk:
     """Members for the trace, in the engine's first order."""
     asked: list[str] = field(default_factory=list)
     """Class names that the engine itself asked, in order."""
+    variants: dict[str, Situation] = field(default_factory=dict)
+    """Members that are asked about another situation (their own activation format)."""
     notes: list[str] = field(default_factory=list)
     """Why the walk was cut short or turned."""
     left_out: dict[str, str] = field(default_factory=dict)
@@ -65,12 +67,16 @@ class Walk:
     overruled: dict[str, str] = field(default_factory=dict)
     """Classes that fit and were passed over by a step's own condition: why."""
     _judged: dict[str, Rejection | None] = field(default_factory=dict)
+    _asked_of: set[tuple[str, str]] = field(default_factory=set)
 
-    def judge(self, kernel: str) -> Rejection | None:
-        """Whether a class can take the situation; computed once."""
-        if kernel not in self._judged:
-            self._judged[kernel] = self.kernels[kernel].judge(self.situation)
-        return self._judged[kernel]
+    def judge(self, kernel: str, member: str = "") -> Rejection | None:
+        """Whether a class can take the situation (a member's own, where it has one)."""
+        own = self.variants.get(member)
+        key = kernel if own is None else f"{kernel} of {member}"
+        if key not in self._judged:
+            situation = self.situation if own is None else own
+            self._judged[key] = self.kernels[kernel].judge(situation)
+        return self._judged[key]
 
     def ask(self, member: str) -> tuple[str | None, Rejection | None]:
         """Ask a backend's classes in order as the engine does: (class, None) or (None, why)."""
@@ -78,15 +84,16 @@ class Walk:
             self.shown.insert(0, member)
         rejection: Rejection | None = None
         for kernel in self.backends[member].kernels:
-            rejection = self.ask_kernel(kernel)
+            rejection = self.ask_kernel(kernel, member)
             if rejection is None:
                 return kernel, None
         return None, rejection
 
-    def ask_kernel(self, kernel: str) -> Rejection | None:
-        """Ask one class as the engine does."""
+    def ask_kernel(self, kernel: str, member: str = "") -> Rejection | None:
+        """Ask one class as the engine does, for a member or by itself."""
         self.asked.append(kernel)
-        return self.judge(kernel)
+        self._asked_of.add((kernel, member))
+        return self.judge(kernel, member)
 
     def drop(self, members: Iterable[str], why: str) -> None:
         """Take members off the list."""
@@ -110,11 +117,11 @@ class Walk:
         self, member: str, name: str, chosen: str | None, kernel: str | None
     ) -> Candidate:
         value = self.backends[member].value
-        asked = name in self.asked
+        asked = (name, member) in self._asked_of or (name, "") in self._asked_of
         if member == chosen and name == kernel:
             reason = self.notes[0] if self.notes else "first that fits"
             return Candidate(value, name, True, reason, asked=True)
-        rejection = self.judge(name)
+        rejection = self.judge(name, member)
         if rejection is not None:
             return Candidate(value, name, False, rejection.doctor, asked, rejection.engine)
         if member in self.left_out:
