@@ -1,8 +1,9 @@
 """Keys of published configs that the parser reads, for checkpoints that are not beside us.
 
-The values were read off a public copy of the checkpoint's own config.json; where the comment of an
-entry names a place, the copy stands there under the checkpoint's name. Keys that no rule reads are
-left out, and keys that a copy leaves out keep the default of the family.
+A comment on an entry names the place of the copy of that checkpoint's own config.json with which
+its values were compared. Entries without one were read from public copies whose places were not
+noted down. Keys that no rule reads are left out; where a copy lacks a key that a shape in
+tests/models/config_shapes.py writes, the value is the default of the config class.
 """
 
 from __future__ import annotations
