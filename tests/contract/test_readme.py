@@ -34,7 +34,7 @@ def test_set_up_is_one_line_that_installs_torch_first(name: str) -> None:
 
 def test_the_first_command_checks_the_model_with_the_proof() -> None:
     (line,) = marked("check-command")
-    assert line.endswith(" check nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16")
+    assert line.endswith(" check nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16 --gpu h100")
     assert "[kernels]" in line
 
 
