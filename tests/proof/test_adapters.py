@@ -88,3 +88,16 @@ def test_triton_names_an_activation_that_it_does_not_have() -> None:
 def test_the_adapter_lists_exactly_what_the_kernels_know() -> None:
     details = pytest.importorskip("moe_doctor.kernels.fused_moe_details._activation")
     assert ("none", *ACTIVATIONS) == details.ACTIVATIONS
+
+
+def test_the_interpreter_without_numpy_is_skipped_with_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen in a fresh environment: torch and triton install without numpy."""
+    cpu = MachineSnapshot("cpu", packages={"torch": Present("2.13.0"), "triton": Present("3.9.0")})
+    monkeypatch.setattr("moe_doctor.proof.adapters.triton.find_spec", lambda name: None)
+    reason = TritonAdapter().unavailable(replace(SWIGLU, machine=cpu))
+    assert reason is not None
+    assert "pip install 'moe-doctor[kernels]'" in reason
+    on_gpu = replace(H100, packages={"torch": Present("2.11.0"), "triton": Present("3.6.0")})
+    assert TritonAdapter().unavailable(replace(SWIGLU, machine=on_gpu)) is None

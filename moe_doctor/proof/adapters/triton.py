@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from moe_doctor.core.machine import MachineSnapshot
@@ -33,7 +34,13 @@ class TritonAdapter:
                 f"activation is {question.activation}; our Triton kernel has "
                 f"{', '.join(ACTIVATIONS)}"
             )
-        return missing_kernels(question.machine, "torch", "triton")
+        missing = missing_kernels(question.machine, "torch", "triton")
+        if missing is None and not has_gpu(question.machine) and find_spec("numpy") is None:
+            return (
+                "numpy, which Triton's interpreter runs on, is not installed: "
+                "pip install 'moe-doctor[kernels]'"
+            )
+        return missing
 
     def environment(self, machine: MachineSnapshot) -> dict[str, str]:
         """Triton decides at import whether it interprets."""
