@@ -196,14 +196,12 @@ def _what_was_special(mode: str, geometry: Geometry) -> str:
     """What a reader must know beside "passed"."""
     parts = []
     if mode == "interpreter":
-        parts.append("ran in Triton's interpreter on the CPU: this proves the code, not the GPU")
+        parts.append("this proves the code, not a GPU")
     elif mode == "cpu":
         parts.append("ran on the CPU")
     shrunk = geometry.shrinkage()
     if shrunk:
-        parts.append(f"ran {', '.join(shrunk)} of the model's rank")
-    if geometry.dtype != geometry.dtype_model:
-        parts.append(f"numpy, which the interpreter runs on, has no {geometry.dtype_model}")
+        parts.append(f"ran {', '.join(shrunk)}")
     return "; ".join(parts)
 
 

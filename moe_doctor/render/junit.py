@@ -31,7 +31,7 @@ def render_junit(report: Report) -> str:
     for selection in report.selections:
         _selection(suite, report, selection)
     for proof in report.proofs:
-        _proof(suite, report, proof)
+        _proof(suite, proof)
     for finding in report.findings:
         _finding(suite, report, finding)
     if report.inconclusive:
@@ -67,11 +67,11 @@ def _selection(suite: ElementTree.Element, report: Report, selection: Selection)
     _child(case, "system-out", "\n".join(told))
 
 
-def _proof(suite: ElementTree.Element, report: Report, proof: Proof) -> None:
+def _proof(suite: ElementTree.Element, proof: Proof) -> None:
     name = f"{proof.backend_option}, {lora_label(proof.lora)}, layers {proof.moe_layers}"
     case = _case(suite, "proof", name)
     case.set("time", f"{sum(each.elapsed_ms for each in proof.cases) / 1000:.3f}")
-    text = "; ".join(proof_remarks(report, proof))
+    text = "; ".join(proof_remarks(proof))
     match proof.outcome:
         case ProofOutcome.SKIPPED | ProofOutcome.NOT_RUN:
             _child(case, "skipped", proof.reason or proof_result(proof))

@@ -98,7 +98,7 @@ def _proofs(report: Report) -> str:
             markdown_code(proof.backend_option),
             lora_label(proof.lora),
             proof_result(proof),
-            markdown_cell("; ".join(proof_remarks(report, proof))),
+            markdown_cell("; ".join(proof_remarks(proof))),
         )
         for proof in report.proofs
     ]

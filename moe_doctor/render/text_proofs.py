@@ -42,7 +42,7 @@ def proof_lines(report: Report, layout: Layout) -> list[Line]:
                 Cell(one_line(proof.backend_option)),
                 Cell(lora_label(proof.lora)),
                 Cell(proof_result(proof), OUTCOME_STYLES[proof.outcome]),
-                Cell("; ".join(proof_remarks(report, proof, numbers=proof not in shown))),
+                Cell("; ".join(proof_remarks(proof, numbers=proof not in shown))),
             )
         )
     lines = grid(rows, layout.width)
@@ -51,26 +51,16 @@ def proof_lines(report: Report, layout: Layout) -> list[Line]:
     return lines
 
 
-def proof_remarks(report: Report, proof: Proof, *, numbers: bool = True) -> list[str]:
-    """The implementation and its place, what was shrunk, the numbers, and the reason."""
+def proof_remarks(proof: Proof, *, numbers: bool = True) -> list[str]:
+    """The implementation and its place, the numbers, and the reason with what was shrunk."""
     remarks: list[str] = []
     if proof.outcome not in (ProofOutcome.SKIPPED, ProofOutcome.NOT_RUN):
         remarks.append(f"{one_line(proof.implementation)} {proof_place(proof)}")
-        told = (proof_numbers(proof) if numbers else "", _shrunk(report, proof))
-        remarks.extend(part for part in told if part)
+        told = proof_numbers(proof) if numbers else ""
+        remarks.extend([told] if told else [])
     if proof.reason:
         remarks.append(one_line(proof.reason))
     return remarks
-
-
-def _shrunk(report: Report, proof: Proof) -> str:
-    """`8 of the model's 128 experts`, when the proof ran with fewer."""
-    experts = proof.geometry.get("num_experts")
-    model = report.model
-    if model is None or not isinstance(experts, int) or proof.moe_layers >= len(model.moe_layers):
-        return ""
-    whole = model.moe_layers[proof.moe_layers].spec.num_experts
-    return f"{experts} of the model's {whole} experts" if experts < whole else ""
 
 
 def _case_rows(proofs: Sequence[Proof]) -> list[tuple[Cell, ...]]:
