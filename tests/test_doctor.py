@@ -1,0 +1,171 @@
+"""The pipeline from outside: the Python API on catalogue models and simulated machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import moe_doctor
+from moe_doctor.core.errors import (
+    ModelNotFoundError,
+    NotMoEError,
+    UnknownNameError,
+    UsageError,
+)
+from moe_doctor.core.proof import Proof, ProofOutcome
+from moe_doctor.core.report import Report
+
+NEMOTRON = "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"
+
+
+def select(model: str | None = NEMOTRON, **options: Any) -> Report:
+    return moe_doctor.select(model, offline=True, **options)
+
+
+def chosen(report: Report) -> list[tuple[bool, str | None, str | None]]:
+    return [(one.lora, one.backend, one.runs) for one in report.selections]
+
+
+def codes(report: Report) -> list[str]:
+    return [finding.code for finding in report.findings]
+
+
+@pytest.mark.parametrize(
+    ("engine", "answer"),
+    [
+        ("vllm@0.19.1", [(False, "TRITON", "TritonExperts"), (True, "TRITON", "TritonExperts")]),
+        (
+            "vllm@0.20.0",
+            [
+                (False, "FlashInfer CUTLASS", "FlashInferExperts"),
+                (True, "TRITON", "TritonExperts"),
+            ],
+        ),
+        ("vllm@0.33.0", [(False, "TRITON", "TritonExperts"), (True, "TRITON", "TritonExperts")]),
+    ],
+)
+def test_the_founding_story(engine: str, answer: list[tuple[bool, str | None, str | None]]) -> None:
+    assert chosen(select(engine=engine, gpu="h100")) == answer
+
+
+def test_lora_names_one_answer_and_none_names_both() -> None:
+    assert [one.lora for one in select(gpu="h100").selections] == [False, True]
+    assert [one.lora for one in select(gpu="h100", lora=True).selections] == [True]
+    assert [one.lora for one in select(gpu="h100", lora=False).selections] == [False]
+
+
+def test_the_report_says_who_answered() -> None:
+    report = select(gpu="h100", engine="vllm@0.20.0").to_dict()
+    assert report["model"]["source"] == "catalogue"
+    assert report["engine"] == {"name": "vllm", "version": "0.20.0", "source": "table"}
+    assert report["machine"]["simulated"] is True
+    assert report["machine"]["packages"]["flashinfer-python"] == "0.6.8.post1"
+
+
+def test_options_have_the_names_of_the_command_line() -> None:
+    report = select(
+        gpu="h100",
+        tensor_parallel_size=8,
+        enable_expert_parallel=True,
+        env={"VLLM_USE_FLASHINFER_MOE_FP16": "1"},
+        engine="vllm@0.19.1",
+        without="triton-kernels",
+    )
+    assert report.deployment.tensor_parallel_size == 8
+    assert report.deployment.expert_parallel
+    assert "MOE501" in codes(report)
+    assert report.exit_code == 1
+
+
+def test_an_unknown_option_is_a_usage_error_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="unknown option 'tensor_paralel_size'") as caught:
+        select(tensor_paralel_size=8)
+    assert "tensor_parallel_size" in caught.value.hint
+
+
+def test_without_the_kernel_packages_triton_is_left() -> None:
+    assert chosen(select(gpu="h100", engine="vllm@0.20.0", without="all"))[0][1] == "TRITON"
+
+
+def test_a_dense_model_is_one_sentence() -> None:
+    with pytest.raises(NotMoEError, match="dense model"):
+        select("Qwen/Qwen3-32B", gpu="h100")
+
+
+def test_an_unknown_release_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        select(gpu="h100", engine="vllm@0.34.0")
+    assert caught.value.nearest[0] == "0.33.0"
+
+
+def test_an_unknown_engine_names_the_known() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        select(gpu="h100", engine="vlm")
+    assert "vllm" in caught.value.hint
+
+
+def test_no_such_path_is_no_model() -> None:
+    with pytest.raises(ModelNotFoundError):
+        select("./no/such/folder")
+
+
+def test_without_a_model_every_scheme_has_a_row() -> None:
+    report = select(None, gpu="b200", lora=False)
+    assert report.selections[0].oracle == "unquantized"
+    assert report.selections[0].backend == "FlashInfer TRTLLM"
+    assert {"fp8", "nvfp4", "mxfp4"} <= {one.oracle for one in report.selections}
+
+
+def test_level_1_asks_no_oracle() -> None:
+    report = moe_doctor.check(NEMOTRON, offline=True, gpu="h100", level=1)
+    assert report.selections == ()
+    assert report.proofs == ()
+
+
+FakeProve = Callable[..., tuple[Proof, ...]]
+
+
+def fake_prove(outcomes: dict[str, ProofOutcome], calls: list[tuple[str, Any]]) -> FakeProve:
+    def prove(spec: object, *, backend_option: str, lora: Any, **more: Any) -> tuple[Proof, ...]:
+        calls.append((backend_option, lora))
+        return tuple(
+            Proof(backend_option, "fake", one, "cpu", "interpreter", outcomes[backend_option], "r")
+            for one in lora
+        )
+
+    return prove
+
+
+def test_where_a_chosen_backend_is_skipped_triton_is_proved_instead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[str, Any]] = []
+    outcomes = {
+        "flashinfer_cutlass": ProofOutcome.SKIPPED,
+        "triton": ProofOutcome.PASSED,
+    }
+    monkeypatch.setattr("moe_doctor.proof.prove.prove", fake_prove(outcomes, calls))
+    report = moe_doctor.check(NEMOTRON, offline=True, gpu="h100", engine="vllm@0.20.0")
+    assert calls == [("flashinfer_cutlass", (False,)), ("triton", (False, True))]
+    assert {"MOE604", "MOE605"} <= set(codes(report))
+    assert report.exit_code == 0
+
+
+def test_a_failed_proof_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = {"triton": ProofOutcome.FAILED}
+    monkeypatch.setattr("moe_doctor.proof.prove.prove", fake_prove(outcomes, []))
+    report = moe_doctor.check(NEMOTRON, offline=True, gpu="h100")
+    assert "MOE601" in codes(report)
+    assert report.verdict == "fail"
+
+
+def test_a_required_proof_that_is_no_gpus_is_inconclusive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outcomes = {"triton": ProofOutcome.PASSED}
+    monkeypatch.setattr("moe_doctor.proof.prove.prove", fake_prove(outcomes, []))
+    report = moe_doctor.check(NEMOTRON, offline=True, gpu="h100", require_proof=True)
+    assert report.exit_code == 3
+    assert report.verdict == "inconclusive"
