@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from moe_doctor.backends.aiter import AITER_EXPERTS, AITER_UNQUANTIZED_EXPERTS
+from moe_doctor.backends.aiter import (
+    AITER_EXPERTS,
+    AITER_FP8_EXPERTS,
+    AITER_UNQUANTIZED_EXPERTS,
+)
+from moe_doctor.backends.aiter_mxfp4 import AITER_MXFP4_KERNELS
+from moe_doctor.backends.b12x import B12X_EXPERTS
 from moe_doctor.backends.cpu import CPU_KERNELS
+from moe_doctor.backends.cpu_mxfp4 import CPU_MXFP4_EXPERTS
+from moe_doctor.backends.cutlass_mxfp4 import CUTLASS_MXFP4_EXPERTS
+from moe_doctor.backends.deep_gemm_mxfp4 import DEEP_GEMM_FP4_EXPERTS
+from moe_doctor.backends.emulation import OCP_MX_EMULATION
 from moe_doctor.backends.flashinfer_cutlass import FLASHINFER_EXPERTS
+from moe_doctor.backends.flashinfer_moe_ep import FLASHINFER_MOE_EP_EXPERTS
 from moe_doctor.backends.flashinfer_trtllm import (
     TRTLLM_BF16_EXPERTS,
     TRTLLM_BF16_FUNCTION,
@@ -14,10 +25,19 @@ from moe_doctor.backends.flashinfer_trtllm import (
     TRTLLM_BF16_MODULAR,
     TRTLLM_BF16_MONOLITHIC,
 )
+from moe_doctor.backends.flashinfer_trtllm_mxfp4 import TRTLLM_MXFP4_KERNELS
+from moe_doctor.backends.humming import HUMMING_KERNELS
 from moe_doctor.backends.kernel import ResolvedKernel, index, resolve
+from moe_doctor.backends.marlin import BATCHED_MARLIN_EXPERTS, MARLIN_EXPERTS
 from moe_doctor.backends.moonep import MOONEP_EXPERTS
+from moe_doctor.backends.oai_triton import OAI_TRITON_KERNELS
 from moe_doctor.backends.triton import BATCHED_TRITON_EXPERTS, TRITON_EXPERTS
-from moe_doctor.backends.xpu import XPU_EXPERTS
+from moe_doctor.backends.xpu import (
+    XPU_EXPERTS,
+    XPU_EXPERTS_BLOCK_FP8,
+    XPU_EXPERTS_FP8,
+    XPU_EXPERTS_MXFP8,
+)
 from moe_doctor.core.release import Release
 
 KERNELS = index(
@@ -32,9 +52,25 @@ KERNELS = index(
         TRTLLM_BF16_LORA,
         AITER_EXPERTS,
         AITER_UNQUANTIZED_EXPERTS,
+        *AITER_FP8_EXPERTS,
         MOONEP_EXPERTS,
         XPU_EXPERTS,
+        XPU_EXPERTS_FP8,
+        XPU_EXPERTS_MXFP8,
+        XPU_EXPERTS_BLOCK_FP8,
+        MARLIN_EXPERTS,
+        BATCHED_MARLIN_EXPERTS,
         *CPU_KERNELS,
+        *TRTLLM_MXFP4_KERNELS,
+        *OAI_TRITON_KERNELS,
+        DEEP_GEMM_FP4_EXPERTS,
+        CUTLASS_MXFP4_EXPERTS,
+        OCP_MX_EMULATION,
+        *AITER_MXFP4_KERNELS,
+        CPU_MXFP4_EXPERTS,
+        *HUMMING_KERNELS,
+        B12X_EXPERTS,
+        FLASHINFER_MOE_EP_EXPERTS,
     )
 )
 

@@ -28,6 +28,8 @@ class Facts:
     """For a feature that is not there: why, one clause."""
     batch_invariant: bool = False
     """Whether VLLM_BATCH_INVARIANT is on."""
+    humming_gemm: str = ""
+    """VLLM_HUMMING_MOE_GEMM_TYPE in lower case; empty = not set."""
 
     @property
     def device(self) -> str:

@@ -90,6 +90,8 @@ class MoEQuery(NamedTuple):
     """Clamp of the gated activation, where the model has one."""
     quant: QuantQuery | None = None
     """Quantization of the experts; None for the unquantized oracle."""
+    situ_betas: tuple[float, float] | None = None
+    """beta and linear beta of the SiTU activation, where the model has it."""
 
     @property
     def is_act_and_mul(self) -> bool:

@@ -6,10 +6,10 @@ from moe_doctor.backends.situation import Facts
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.features import aiter as rocm_aiter
-from moe_doctor.oracle.engines.vllm.features import cpu, flashinfer
+from moe_doctor.oracle.engines.vllm.features import cpu, flashinfer, packages
 from moe_doctor.oracle.engines.vllm.features.environ import is_nonzero
 
-CHECKS = {**flashinfer.FEATURES, **rocm_aiter.FEATURES, **cpu.FEATURES}
+CHECKS = {**flashinfer.FEATURES, **rocm_aiter.FEATURES, **cpu.FEATURES, **packages.FEATURES}
 """Feature -> the release's check."""
 
 
@@ -26,4 +26,5 @@ def make_facts(machine: MachineSnapshot, release: Release) -> Facts:
         features=frozenset(name for name, why in answers.items() if why is None),
         missing={name: why for name, why in answers.items() if why is not None},
         batch_invariant=is_nonzero(machine.environment, "VLLM_BATCH_INVARIANT"),
+        humming_gemm=machine.environment.get("VLLM_HUMMING_MOE_GEMM_TYPE", "").lower(),
     )

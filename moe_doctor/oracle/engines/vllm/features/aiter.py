@@ -18,7 +18,7 @@ def architecture(machine: MachineSnapshot) -> str:
 
 
 def no_aiter(machine: MachineSnapshot, release: Release) -> str | None:
-    """Why rocm_aiter_ops.is_fused_moe_enabled() answers no, or None (vLLM _aiter_ops.py)."""
+    """Why rocm_aiter_ops.is_enabled() answers no, or None (vLLM _aiter_ops.py)."""
     if machine.platform != "rocm":
         return f"needs AITER, which runs on ROCm; this is {machine.platform}"
     if not machine.has("aiter"):
@@ -32,10 +32,17 @@ def no_aiter(machine: MachineSnapshot, release: Release) -> str | None:
         supported = _GFX9
     if arch not in supported:
         return f"needs {' or '.join(supported)}; this GPU is {arch or 'of unknown architecture'}"
-    environment = machine.environment
-    if not is_true(environment, "VLLM_ROCM_USE_AITER", default=False):
+    if not is_true(machine.environment, "VLLM_ROCM_USE_AITER", default=False):
         return "needs VLLM_ROCM_USE_AITER=1; it is off"
-    if not is_true(environment, "VLLM_ROCM_USE_AITER_MOE", default=True):
+    return None
+
+
+def no_aiter_fused_moe(machine: MachineSnapshot, release: Release) -> str | None:
+    """Why rocm_aiter_ops.is_fused_moe_enabled() answers no, or None."""
+    why = no_aiter(machine, release)
+    if why is not None:
+        return why
+    if not is_true(machine.environment, "VLLM_ROCM_USE_AITER_MOE", default=True):
         return "needs VLLM_ROCM_USE_AITER_MOE=1; it is off"
     return None
 
@@ -48,4 +55,8 @@ def no_rdna_aiter(machine: MachineSnapshot, release: Release) -> str | None:
     return "needs aiter and VLLM_ROCM_USE_AITER=1 on gfx1200 or gfx1201"
 
 
-FEATURES = {"aiter_fused_moe": no_aiter, "rdna_aiter": no_rdna_aiter}
+FEATURES = {
+    "aiter": no_aiter,
+    "aiter_fused_moe": no_aiter_fused_moe,
+    "rdna_aiter": no_rdna_aiter,
+}
