@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from moe_doctor.core.errors import UsageError
 from moe_doctor.core.machine import MachineSnapshot, Present
 from moe_doctor.core.proof import Proof, ProofOutcome
 from moe_doctor.core.query import MoEQuery
+from moe_doctor.core.record import replace
 from moe_doctor.core.report import Engine, Report
 from moe_doctor.core.request import MachineRequest, Request
 from moe_doctor.core.selection import Outcome, Selection

@@ -11,12 +11,19 @@ from moe_doctor.backends.constraints import (
     NotBatchInvariant,
     ParallelSizes,
 )
+from moe_doctor.backends.fp8_formats import BLOCK, CHANNEL, TENSOR_DYNAMIC, TENSOR_STATIC
 from moe_doctor.backends.kernel import Kernel, Row, row
+from moe_doctor.backends.schemes import PLAIN, pairs, quantized_only, schemes
 
 _FEATURE = "aiter_fused_moe"
 _NVLINK = frozenset(
     {"flashinfer_all2allv", "flashinfer_nvlink_one_sided", "flashinfer_nvlink_two_sided"}
 )
+_FP8 = (PLAIN, BLOCK, TENSOR_STATIC, TENSOR_DYNAMIC, CHANNEL)
+_MXFP4 = ("kMxfp4Static", None)
+_MXFP4_BOTH = ("kMxfp4Static", "kMxfp4Dynamic")
+# 0.27.0 means to add gfx1250, but its condition still takes gfx950 alone
+_MI350 = Device(("rocm",), archs=("gfx950",))
 
 _ROWS: tuple[Row, ...] = (
     row(Device(("rocm",), feature=_FEATURE), until="0.21.0"),
@@ -32,6 +39,19 @@ _ROWS: tuple[Row, ...] = (
         since="0.22.0",
     ),
     # Until 0.19.1 the unquantized oracle asks only whether AITER is switched on.
+    row(quantized_only(GatedOnly()), until="0.19.1"),
+    row(quantized_only(Activations(frozenset({"silu", "gelu"}))), until="0.18.1"),
+    row(
+        quantized_only(Activations(frozenset({"silu", "gelu", "swigluoai"}))),
+        since="0.19.0",
+        until="0.19.1",
+    ),
+    row(
+        quantized_only(ParallelSizes(refuses_all2all=frozenset({"flashinfer_all2allv"}))),
+        until="0.17.1",
+    ),
+    row(quantized_only(ParallelSizes(refuses_all2all=_NVLINK)), since="0.18.0", until="0.19.1"),
+    row(quantized_only(Format("standard")), until="0.19.1"),
     row(GatedOnly(), since="0.20.0"),
     row(
         Activations(frozenset({"silu", "gelu", "swigluoai"})),
@@ -57,12 +77,30 @@ AITER_EXPERTS = Kernel(
     name="AiterExperts",
     # until 0.21.0 fused_moe/rocm_aiter_fused_moe.py
     source="fused_moe/experts/rocm_aiter_moe.py",
-    rows=_ROWS,
+    rows=(
+        *_ROWS,
+        row(schemes(pairs(*_FP8)), until="0.18.1"),
+        row(schemes(pairs(*_FP8), pairs(_MXFP4, device=_MI350)), since="0.19.0", until="0.21.0"),
+        row(schemes(pairs(*_FP8), pairs(_MXFP4, _MXFP4_BOTH, device=_MI350)), since="0.22.0"),
+    ),
 )
 
 AITER_UNQUANTIZED_EXPERTS = Kernel(
     # 0.33.0 split one class per scheme off AiterExperts
     name="AiterUnquantizedExperts",
     source="fused_moe/experts/rocm_aiter_moe.py",
-    rows=_ROWS,
+    rows=(*_ROWS, row(schemes(pairs(PLAIN)))),
+)
+
+AITER_FP8_EXPERTS = tuple(
+    Kernel(
+        name=f"AiterFp8{granularity}Experts",
+        source="fused_moe/experts/rocm_aiter_moe.py",
+        rows=(*_ROWS, row(schemes(pairs(*formats)))),
+    )
+    for granularity, formats in (
+        ("Block", (BLOCK,)),
+        ("Tensor", (TENSOR_STATIC, TENSOR_DYNAMIC)),
+        ("Channel", (CHANNEL,)),
+    )
 )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import lcm
 from typing import ClassVar
 
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MaxExperts:
     """An upper limit of a routing kernel."""
 
@@ -29,7 +29,7 @@ class MaxExperts:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PaddedExpertsBelow:
     """moe_align_block_size keeps one counter per expert, padded to 32, in one block."""
 
@@ -52,7 +52,7 @@ class PaddedExpertsBelow:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bfloat16Only:
     """The kernel's instruction set has no other input type."""
 
@@ -68,7 +68,7 @@ class Bfloat16Only:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CpuTiles:
     """Tile sizes of a CPU kernel; the intermediate size is padded up where it can be."""
 

@@ -10,23 +10,61 @@ from moe_doctor.backends.constraints import (
     NoLoRA,
     NotBatchInvariant,
 )
-from moe_doctor.backends.kernel import Kernel, row
+from moe_doctor.backends.fp8_formats import BLOCK, TENSOR_DYNAMIC
+from moe_doctor.backends.kernel import Kernel, Row, row
+from moe_doctor.backends.schemes import PLAIN, pairs, quantized_only, schemes
 
 _GATED = frozenset({"silu", "gelu", "swigluoai"})
 
+_TENSOR_WEIGHTS = ("kFp8StaticTensorSym", None)
+
+# Until 0.17.1 in fused_moe/xpu_fused_moe.py.
+_SOURCE = "fused_moe/experts/xpu_moe.py"
+
+XPU_ROWS: tuple[Row, ...] = (
+    row(Device(("xpu",))),
+    # Until 0.19.1 the unquantized oracle returns XPU without asking the class.
+    row(quantized_only(GatedOnly()), until="0.19.1"),
+    row(GatedOnly(), since="0.20.0", until="0.20.2"),
+    row(quantized_only(Activations(_GATED)), until="0.19.1"),
+    row(Activations(_GATED), since="0.20.0", until="0.20.2"),
+    row(Activations(_GATED | {"relu2_no_mul"}), since="0.21.0", until="0.22.1"),
+    row(Activations(_GATED | {"gelu_tanh", "relu2_no_mul"}), since="0.23.0"),
+    row(quantized_only(Format("standard")), until="0.19.1"),
+    row(Format("standard"), since="0.20.0"),
+    row(NotBatchInvariant(), since="0.20.0"),
+    row(NoLoRA(), since="0.20.0"),
+)
+"""What every XPU class asks but for its formats."""
+
 XPU_EXPERTS = Kernel(
     name="XPUExperts",
-    # until 0.17.1 fused_moe/xpu_fused_moe.py
-    source="fused_moe/experts/xpu_moe.py",
+    source=_SOURCE,
+    rows=(*XPU_ROWS, row(schemes(pairs(PLAIN, _TENSOR_WEIGHTS, TENSOR_DYNAMIC)))),
+)
+
+XPU_EXPERTS_FP8 = Kernel(
+    name="XPUExpertsFp8",
+    source=_SOURCE,
     rows=(
-        row(Device(("xpu",))),
-        # Until 0.19.1 the unquantized oracle returns XPU without asking the class.
-        row(GatedOnly(), since="0.20.0", until="0.20.2"),
-        row(Activations(_GATED), since="0.20.0", until="0.20.2"),
-        row(Activations(_GATED | {"relu2_no_mul"}), since="0.21.0", until="0.22.1"),
-        row(Activations(_GATED | {"gelu_tanh", "relu2_no_mul"}), since="0.23.0"),
-        row(Format("standard"), since="0.20.0"),
-        row(NotBatchInvariant(), since="0.20.0"),
-        row(NoLoRA(), since="0.20.0"),
+        *XPU_ROWS,
+        row(schemes(pairs(PLAIN, _TENSOR_WEIGHTS, TENSOR_DYNAMIC)), until="0.21.0"),
+        row(schemes(pairs(_TENSOR_WEIGHTS, TENSOR_DYNAMIC)), since="0.22.0"),
     ),
+)
+
+# from 0.23.0
+XPU_EXPERTS_MXFP8 = Kernel(
+    name="XPUExpertsMxFp8",
+    source=_SOURCE,
+    rows=(
+        *XPU_ROWS,
+        row(schemes(pairs(("kMxfp8Static", None), ("kMxfp8Static", "kMxfp8Dynamic")))),
+    ),
+)
+
+XPU_EXPERTS_BLOCK_FP8 = Kernel(
+    name="XPUExpertsBlockFp8",
+    source=_SOURCE,
+    rows=(*XPU_ROWS, row(schemes(pairs(BLOCK)))),
 )

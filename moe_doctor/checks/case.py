@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.proof import Proof
 from moe_doctor.core.query import MoEQuery
+from moe_doctor.core.record import record
 from moe_doctor.core.release import Release, parse_release
 from moe_doctor.core.report import Engine
 from moe_doctor.core.request import Request
@@ -28,7 +28,7 @@ class Refusal(NamedTuple):
     """For a person: what is missing and since which release it is there."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Case:
     """One run of the doctor, before it judges."""
 

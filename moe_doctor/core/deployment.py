@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from moe_doctor.core.errors import UsageError
+from moe_doctor.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Deployment:
     """Parallel sizes and kernel options of one server."""
 

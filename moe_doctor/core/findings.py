@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
+
+from moe_doctor.core.record import field, record
 
 
 class Severity(Enum):
@@ -33,7 +34,7 @@ class Remediation(NamedTuple):
     """Paste-ready shell commands, best first."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One thing worth telling, with its code from the rule catalogue."""
 

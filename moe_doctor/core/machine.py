@@ -6,23 +6,24 @@ Absent, failed and present are three values: a probe that failed is evidence, no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from moe_doctor.core.record import field, record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Present:
     """Found, with its version or path (empty when it has none)."""
 
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Absent:
     """Looked for and not there."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProbeFailed:
     """Could not be looked for, or is there but broken."""
 
@@ -73,7 +74,7 @@ class Toolkit(NamedTuple):
     """First line of `c++ --version`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MachineSnapshot:
     """Everything the oracle, the proof and the checks may ask about the machine."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from moe_doctor.core.record import field, record
 
 
 class ProofOutcome(Enum):
@@ -23,7 +24,7 @@ class ProofOutcome(Enum):
     """Could have run and was not asked to."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CaseResult:
     """One forward compared with the fp32 reference."""
 
@@ -55,7 +56,7 @@ class CaseResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proof:
     """All cases of one backend, with or without LoRA."""
 

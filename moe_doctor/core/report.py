@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from moe_doctor import __version__
@@ -10,6 +9,7 @@ from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.findings import Finding, Severity
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.proof import Proof
+from moe_doctor.core.record import field, record
 from moe_doctor.core.selection import Selection
 from moe_doctor.core.spec import ModelSpec
 
@@ -27,7 +27,7 @@ class Engine(NamedTuple):
     """`table` (the shipped rules) or `installed` (the engine itself was asked)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """What `check`, `select` and `prove` return, and what every format is rendered from."""
 

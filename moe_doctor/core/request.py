@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.record import field, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MachineRequest:
     """Which machine to ask about; all empty = the one this runs on."""
 
@@ -36,7 +36,7 @@ class MachineRequest:
         return any((self.gpu, self.capability, self.platform, self.arch, self.snapshot))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """One call of the doctor."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
+
+from moe_doctor.core.record import record
 
 
 class Outcome(Enum):
@@ -56,7 +57,7 @@ class EngineError(NamedTuple):
         return {"type": self.type, "message": self.message}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Selection:
     """The oracle's answer for one entry of `ModelSpec.moe_layers`, with or without LoRA."""
 

@@ -7,10 +7,10 @@ Hugging Face key names do not appear here; `moe_doctor.models` is the only room 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from moe_doctor.core.errors import ModelError
+from moe_doctor.core.record import field, record
 
 
 class RoutingSpec(NamedTuple):
@@ -47,7 +47,7 @@ class RoutingSpec(NamedTuple):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuantSpec:
     """How a checkpoint stores weights, as it says itself; what an engine makes of it is its own."""
 
@@ -72,7 +72,7 @@ class QuantSpec:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoESpec:
     """Geometry of one kind of MoE layer, independent of any engine's spelling."""
 
@@ -108,7 +108,7 @@ class MoESpec:
             raise ModelError(f"top_k is {self.top_k}; expected 1..num_experts={self.num_experts}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoELayers:
     """A run of layers that share one `MoESpec`."""
 
@@ -155,7 +155,7 @@ class ParseNote(NamedTuple):
     """One sentence with what was seen and what was assumed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelSpec:
     """A model as far as its MoE layers and an engine's oracle are concerned."""
 

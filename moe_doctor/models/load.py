@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from moe_doctor.core.errors import (
@@ -17,6 +16,7 @@ from moe_doctor.core.errors import (
     ModelNotFoundError,
     NotMoEError,
 )
+from moe_doctor.core.record import replace
 from moe_doctor.core.spec import ModelSpec, ParseNote
 from moe_doctor.models.local import read_local
 from moe_doctor.models.overrides import merge_overrides

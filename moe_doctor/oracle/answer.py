@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.errors import UsageError
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.query import MoEQuery
+from moe_doctor.core.record import replace
 from moe_doctor.core.release import Release, parse_release
 from moe_doctor.core.report import Engine
 from moe_doctor.core.selection import Outcome, Selection

@@ -93,7 +93,15 @@ class Walk:
         """Ask one class as the engine does, for a member or by itself."""
         self.asked.append(kernel)
         self._asked_of.add((kernel, member))
-        return self.judge(kernel, member)
+        rejection = self.judge(kernel, member)
+        if rejection is not None and rejection.raises:
+            raise Refused("KeyError", rejection.raises)
+        return rejection
+
+    def named(self, kernel: str) -> str:
+        """A class's name in the engine; the tables may call it by another key."""
+        known = self.kernels.get(kernel)
+        return kernel if known is None else known.name
 
     def drop(self, members: Iterable[str], why: str) -> None:
         """Take members off the list."""
@@ -116,19 +124,19 @@ class Walk:
     def _candidate(
         self, member: str, name: str, chosen: str | None, kernel: str | None
     ) -> Candidate:
-        value = self.backends[member].value
+        value, called = self.backends[member].value, self.named(name)
         asked = (name, member) in self._asked_of or (name, "") in self._asked_of
         if member == chosen and name == kernel:
             reason = self.notes[0] if self.notes else "first that fits"
-            return Candidate(value, name, True, reason, asked=True)
+            return Candidate(value, called, True, reason, asked=True)
         rejection = self.judge(name, member)
         if rejection is not None:
-            return Candidate(value, name, False, rejection.doctor, asked, rejection.engine)
+            return Candidate(value, called, False, rejection.doctor, asked, rejection.engine)
         if member in self.left_out:
-            return Candidate(value, name, False, self.left_out[member], asked=False)
+            return Candidate(value, called, False, self.left_out[member], asked=False)
         if name in self.overruled:
-            return Candidate(value, name, False, self.overruled[name], asked=asked)
-        return Candidate(value, name, True, "fits too; comes later", asked=asked)
+            return Candidate(value, called, False, self.overruled[name], asked=asked)
+        return Candidate(value, called, True, "fits too; comes later", asked=asked)
 
 
 class Choice(NamedTuple):
@@ -147,6 +155,7 @@ class Choice(NamedTuple):
 def selected(walk: Walk, choice: Choice, oracle: str, *, moe_layers: int, lora: bool) -> Selection:
     """The `Selection` of a choice."""
     backend = walk.backends[choice.member]
+    kernel = None if choice.kernel is None else walk.named(choice.kernel)
     return Selection(
         moe_layers=moe_layers,
         lora=lora,
@@ -154,8 +163,8 @@ def selected(walk: Walk, choice: Choice, oracle: str, *, moe_layers: int, lora: 
         outcome=Outcome.SELECTED,
         backend=backend.value,
         backend_option=backend.option,
-        kernel=choice.kernel,
-        runs=choice.runs or choice.kernel,
+        kernel=kernel,
+        runs=choice.runs or kernel,
         engine_log=choice.log or None,
         note="; ".join(walk.notes),
         trace=walk.trace(choice.member, choice.kernel or choice.runs),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from moe_doctor.core.machine import Absent, Gpu, Present, Probe, ProbeFailed
+from moe_doctor.core.record import record
 from moe_doctor.probes.gpu_table import shared_memory_of
 from moe_doctor.probes.gpus import as_gpu, find_gpu, gpu_of_device
 from moe_doctor.probes.nvml import Nvml, describe, is_library_missing, text
@@ -18,7 +18,7 @@ T = TypeVar("T")
 _ABSENT = Absent()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Accelerators:
     """What one vendor's driver says."""
 

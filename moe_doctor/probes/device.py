@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moe_doctor.core.machine import ProbeFailed
+from moe_doctor.core.record import record, replace
 from moe_doctor.probes.cuda import Accelerators, probe_cuda, probe_jetson
 from moe_doctor.probes.nvml import Nvml, load_nvml
 from moe_doctor.probes.rocm import probe_rocm
@@ -24,7 +24,7 @@ from moe_doctor.probes.xpu import probe_xpu
 NVML_DEADLINE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Devices:
     """The platform and what is on it."""
 

@@ -13,13 +13,13 @@ Sources:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from moe_doctor.core.record import record
 
 _MIB = 1 << 20
 _KIB = 1 << 10
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KnownGpu:
     """One product."""
 

@@ -7,11 +7,11 @@ Case, spaces, dashes and vendor words do not count, so that `H100 SXM`, `nvidia-
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import cache
 
 from moe_doctor.core.errors import UnknownNameError
 from moe_doctor.core.machine import Gpu
+from moe_doctor.core.record import replace
 from moe_doctor.probes.gpu_table import ARCH_GPUS, CAPABILITY_GPUS, KNOWN_GPUS, KnownGpu
 
 __all__ = [

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from moe_doctor.core.record import record
 
 FEATURES = ("amx_tile", "amx_bf16", "amx_int8", "avx512f", "avx512_bf16", "avx2", "asimd", "bf16")
 """What CPU kernels of the engines ask for, as Linux spells it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Host:
     """What the snapshot keeps of the host."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from moe_doctor.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Package:
     """One thing that is installed under one name or another."""
 

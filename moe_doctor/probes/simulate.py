@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from moe_doctor.core.errors import UnknownNameError, UsageError
 from moe_doctor.core.machine import Absent, MachineSnapshot, Present, Probe, Toolkit
+from moe_doctor.core.record import replace
 from moe_doctor.core.request import MachineRequest
 from moe_doctor.core.units import format_capability
 from moe_doctor.probes.decode import PLATFORMS, load_snapshot

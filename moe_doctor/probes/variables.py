@@ -6,10 +6,10 @@ the releases among those; None = from 0.16.0 or earlier, to 0.33.0 or later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from moe_doctor.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Variable:
     """One variable."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from moe_doctor.core.record import record
 from moe_doctor.core.spec import RoutingSpec
 
 ROUTINGS = (
@@ -21,7 +22,7 @@ LORA_PATTERNS = ("none", "mixed", "all")
 """Which tokens have an adapter: no token, every adapter and none in turn, or every token one."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProofCase:
     """One forward."""
 
@@ -56,7 +57,7 @@ class ProofCase:
         return cls(**data)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoRASetup:
     """Adapters that are loaded for a proof."""
 
@@ -76,7 +77,7 @@ class LoRASetup:
         return len(self.ranks)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Geometry:
     """The layer that runs, beside what the model has where the two differ."""
 
@@ -138,7 +139,7 @@ class Geometry:
         return cls(**data)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProofPlan:
     """Everything the child needs to know."""
 

@@ -17,8 +17,9 @@ its neighbours is measured against a tenth of theirs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from moe_doctor.core.record import record
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,7 @@ _ELEMENT_FACTOR = 20.0
 _SMALL_ROW = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comparison:
     """What `compare` found."""
 

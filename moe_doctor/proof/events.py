@@ -16,14 +16,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from moe_doctor.core.record import record
 
 Event = dict[str, Any]
 """One line; `event` holds its kind."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EventPipe:
     """The child's end."""
 

@@ -6,11 +6,10 @@ value is of order 1 in any dtype and a missing part shows in the error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from moe_doctor.core.record import record
 from moe_doctor.core.spec import RoutingSpec
 from moe_doctor.kernels.lora import LoRAWeights
 from moe_doctor.kernels.routing import route
@@ -19,7 +18,7 @@ from moe_doctor.proof.case import Geometry, LoRASetup, ProofCase
 _WEIGHT_SEED = 20261122
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Weights:
     """One layer's weights in the plain layout, shared by all cases."""
 
@@ -33,7 +32,7 @@ class Weights:
     """Adapters, with no token's id filled in; None without LoRA."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Batch:
     """One case's inputs."""
 
@@ -124,7 +123,7 @@ def _lora_ids(case: ProofCase, max_loras: int) -> Tensor:
     return tokens.remainder(max_loras + 1) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Draw:
     generator: torch.Generator
     dtype: str

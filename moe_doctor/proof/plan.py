@@ -9,8 +9,7 @@ where four tiles of one expert are too many a narrower expert.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from moe_doctor.core.record import replace
 from moe_doctor.core.spec import MoESpec, RoutingSpec
 from moe_doctor.proof.case import Geometry, LoRASetup, ProofCase, ProofPlan
 

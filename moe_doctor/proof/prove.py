@@ -10,10 +10,10 @@ not the GPU, and says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.proof import Proof, ProofOutcome
+from moe_doctor.core.record import record
 from moe_doctor.core.spec import MoESpec
 from moe_doctor.core.units import count, format_capability
 from moe_doctor.proof.adapters import ADAPTERS, find_adapter
@@ -91,7 +91,7 @@ def prove(
     return tuple(proofs[index] for index in range(len(runs)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Run:
     """One backend with or without LoRA."""
 

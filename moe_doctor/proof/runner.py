@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import moe_doctor
+from moe_doctor.core.record import record
 from moe_doctor.proof.events import Event, parse_events
 
 Listener = Callable[[int, Event], None]
@@ -31,7 +32,7 @@ _TAIL_BYTES = 8192
 _POLL_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChildEnd:
     """Everything that is known about a child once it is gone."""
 

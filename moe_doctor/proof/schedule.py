@@ -7,18 +7,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.proof import Proof, ProofOutcome
 from moe_doctor.core.query import MoEQuery
+from moe_doctor.core.record import record
 from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.core.spec import MoESpec
 
 FALLBACK = "triton"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layer:
     """One kind of layer as the proofs see it."""
 
@@ -32,7 +32,7 @@ class Layer:
     """Index into `ModelSpec.moe_layers`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Job:
     """One backend on one kind of layer."""
 

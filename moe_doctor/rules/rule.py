@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from moe_doctor.core.findings import Finding, Remediation, Severity
+from moe_doctor.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """A code and everything that can be said about it without a machine."""
 

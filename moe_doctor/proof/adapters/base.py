@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.record import record
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from moe_doctor.proof.inputs import Batch, Weights
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Question:
     """Can this layer be proved here: all that the parent knows without importing torch."""
 

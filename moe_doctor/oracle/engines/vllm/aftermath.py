@@ -9,9 +9,9 @@ meets first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
+from moe_doctor.core.record import replace
 from moe_doctor.core.release import Span, span
 from moe_doctor.core.selection import EngineError, Selection
 from moe_doctor.oracle.walk import Walk

@@ -6,11 +6,11 @@ and fused_moe/config.py, releases 0.16.0 to 0.33.0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.query import Parallel
+from moe_doctor.core.record import record
 from moe_doctor.core.release import Release, format_release
 from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import ModelSpec, MoESpec
@@ -31,7 +31,7 @@ _ACTIVATIONS: dict[str, Release] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EngineRefusal:
     """What the release raises before any oracle is asked."""
 

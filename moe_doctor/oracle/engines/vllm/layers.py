@@ -8,12 +8,12 @@ is not decided here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.query import MoEQuery, Parallel
+from moe_doctor.core.record import record
 from moe_doctor.core.release import Release, format_release
 from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import ModelSpec, MoESpec
@@ -120,7 +120,7 @@ def build_query(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Settled:
     """What does not depend on the layer's geometry."""
 

@@ -6,15 +6,15 @@ Sources: the FusedMoE(...) calls under vllm/model_executor/models and vllm/model
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
+from moe_doctor.core.record import record, replace
 from moe_doctor.core.release import Release
 
 FIRST: Release = (0, 16, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClassRow:
     """How one model class builds its FusedMoE layers, from one release on."""
 

@@ -1,0 +1,81 @@
+"""Records behave as frozen dataclasses do."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from moe_doctor.core.record import field, record, replace
+
+
+@record
+class Point:
+    x: int
+    y: int = 2
+    tags: list[str] = field(default_factory=list, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.x < 0:
+            raise ValueError("x is negative")
+
+
+@record
+class Other:
+    x: int
+    y: int = 2
+
+
+def test_values_come_by_place_by_name_and_by_default() -> None:
+    assert (Point(1).x, Point(1).y, Point(1).tags) == (1, 2, [])
+    assert (Point(1, 3).y, Point(1, y=4).y, Point(x=5).x) == (3, 4, 5)
+
+
+def test_defaults_made_by_a_factory_are_not_shared() -> None:
+    assert Point(1).tags is not Point(1).tags
+
+
+@pytest.mark.parametrize(
+    ("args", "named", "message"),
+    [
+        ((), {}, "needs 'x'"),
+        ((1, 2, [], 4), {}, "takes 3 values, 4 were given"),
+        ((1,), {"z": 1}, "has no field 'z'"),
+        ((1,), {"x": 1}, "got 'x' twice"),
+    ],
+)
+def test_wrong_values_are_type_errors(
+    args: tuple[int, ...], named: dict[str, int], message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        Point(*args, **named)  # type: ignore[arg-type]
+
+
+def test_post_init_may_refuse() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        Point(-1)
+
+
+def test_nothing_can_be_changed() -> None:
+    point = Point(1)
+    with pytest.raises(FrozenInstanceError):
+        point.x = 2  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        del point.x
+
+
+def test_equality_and_hash_follow_the_compared_fields_and_the_class() -> None:
+    assert Point(1, tags=["a"]) == Point(1, tags=["b"])
+    assert hash(Point(1, tags=["a"])) == hash(Point(1))
+    assert Point(1) != Point(2)
+    assert Point(1) != Other(1)
+
+
+def test_repr_pattern_and_replace() -> None:
+    assert repr(Other(1)) == "Other(x=1, y=2)"
+    match Other(1, 7):
+        case Other(_, y):
+            assert y == 7
+    assert replace(Other(1), y=9) == Other(1, 9)
+    with pytest.raises(ValueError, match="negative"):
+        replace(Point(1), x=-1)
