@@ -6,23 +6,25 @@ first constraint that rejects gives the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.record import record
 from moe_doctor.core.units import format_capability
 
 
 class Constraint(Protocol):
     """One condition of a kernel."""
 
-    stage: ClassVar[int]
+    @property
+    def stage(self) -> int:
+        """When the engine asks it: small numbers first."""
 
     def rejects(self, situation: Situation) -> Rejection | None:
         """The reason, or None when the condition holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Device:
     """Platform, compute capability, and what the release's own availability check needs."""
 
@@ -51,7 +53,9 @@ class Device:
         if why is None:
             return None
         facts = situation.facts
-        text = f"kernel does not support current device {facts.platform}"
+        # 0.16.0 names no values in its reasons
+        named = "" if situation.terse else f" {facts.platform}"
+        text = f"kernel does not support current device{named}"
         if self.appendix and self.feature not in facts.features:
             text = f"{text}. {self.appendix}"
         return Rejection(text, why)
@@ -90,7 +94,7 @@ class Device:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GatedOnly:
     """The kernel multiplies gate and up; it has no path for one projection."""
 
@@ -106,7 +110,7 @@ class GatedOnly:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Activations:
     """The activations that the kernel implements."""
 
@@ -124,13 +128,14 @@ class Activations:
             return None
         if self.platforms and situation.facts.platform not in self.platforms:
             return None
+        named = activation if situation.terse else f"MoEActivation.{activation.upper()}"
         return Rejection(
-            f"kernel does not support MoEActivation.{activation.upper()} activation",
+            f"kernel does not support {named} activation",
             f"needs one of {', '.join(sorted(self.names))}; this layer has {activation}",
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParallelSizes:
     """What the kernel needs of the deployment's groups."""
 
@@ -160,7 +165,8 @@ class ParallelSizes:
         why = self._why(situation)
         if why is None:
             return None
-        return Rejection(f"kernel does not support parallel config {situation.parallel_text}", why)
+        named = "" if situation.terse else f" {situation.parallel_text}"
+        return Rejection(f"kernel does not support parallel config{named}", why)
 
     def _why(self, situation: Situation) -> str | None:
         parallel, used = situation.query.parallel, situation.all2all
@@ -186,7 +192,7 @@ class ParallelSizes:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoHashRouting:
     """A monolithic kernel routes by logits itself."""
 
@@ -202,7 +208,7 @@ class NoHashRouting:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoAdjustedRoutes:
     """A monolithic kernel cannot have its routes changed between routing and experts."""
 
@@ -218,7 +224,7 @@ class NoAdjustedRoutes:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RoutingMethods:
     """The routing methods that a monolithic kernel implements."""
 
@@ -239,7 +245,7 @@ class RoutingMethods:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Format:
     """What the dispatch must hand over."""
 
@@ -261,7 +267,7 @@ class Format:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NotBatchInvariant:
     """The kernel's sums depend on the batch."""
 
@@ -277,7 +283,7 @@ class NotBatchInvariant:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoLoRA:
     """The kernel has no place to add adapters."""
 

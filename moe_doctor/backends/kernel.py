@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from moe_doctor.backends.constraints import Constraint
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.record import record
 from moe_doctor.core.release import Release, Span, span
 
 
@@ -25,7 +25,7 @@ def row(constraint: Constraint, since: str = "", until: str = "") -> Row:
     return Row(constraint, span(since, until))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kernel:
     """One experts class over all releases that have it."""
 
@@ -35,9 +35,11 @@ class Kernel:
     """Where the engine states these conditions."""
     rows: tuple[Row, ...]
     """Conditions; those of one stage must not overlap in release ranges unless both hold."""
+    key: str = ""
+    """Its name in the tables where the engine has two classes of one name; empty = `name`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResolvedKernel:
     """A kernel as one release has it: its conditions in the order in which they are asked."""
 
@@ -65,9 +67,10 @@ def index(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
     """Kernels by name; a name given twice is a defect of the tables and raises ValueError."""
     table: dict[str, Kernel] = {}
     for kernel in kernels:
-        if kernel.name in table:
-            raise ValueError(f"kernel {kernel.name} is stated twice")
-        table[kernel.name] = kernel
+        key = kernel.key or kernel.name
+        if key in table:
+            raise ValueError(f"kernel {key} is stated twice")
+        table[key] = kernel
     return table
 
 

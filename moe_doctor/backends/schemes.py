@@ -6,11 +6,11 @@ parallel sizes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from moe_doctor.backends.constraints import Device
+from moe_doctor.backends.constraints import Constraint, Device
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.record import record
 
 Pair = tuple[str | None, str | None]
 """(weight_key, activation_key) in the engine's names."""
@@ -37,11 +37,11 @@ class Pairs(NamedTuple):
         return known and (self.device is None or self.device.rejects(situation) is None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuantSchemes:
     """All formats that a kernel takes."""
 
-    rows: tuple[Pairs, ...]
+    rows: tuple[Pairs | RefinedBlocks, ...]
     """A pair must hold in one of them."""
 
     stage: ClassVar[int] = 3
@@ -54,14 +54,73 @@ class QuantSchemes:
             if row.hold(pair, situation):
                 return None
         weight, activation = (key or "plain" for key in pair)
+        named = "" if situation.terse else f" {situation.scheme_text}"
         return Rejection(
-            f"kernel does not support quantization scheme {situation.scheme_text}",
+            f"kernel does not support quantization scheme{named}",
             f"takes other formats than {weight} weights with {activation} inputs "
             f"on {situation.facts.device}",
+            situation.scheme_error,
         )
 
 
-def schemes(*rows: Pairs) -> QuantSchemes:
+@record
+class OnlyFor:
+    """A condition that holds for quantized layers alone, or for plain ones alone.
+
+    Until 0.19.1 the unquantized oracle has conditions of its own and asks no class.
+    """
+
+    inner: Constraint
+    """The condition."""
+    quantized: bool
+    """Whose it is."""
+
+    @property
+    def stage(self) -> int:
+        """When the inner condition is asked."""
+        return self.inner.stage
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """The inner condition's reason, for the layers that it holds for."""
+        if (situation.query.quant is not None) is not self.quantized:
+            return None
+        return self.inner.rejects(situation)
+
+
+def quantized_only(inner: Constraint) -> OnlyFor:
+    """`inner` for quantized layers."""
+    return OnlyFor(inner, quantized=True)
+
+
+def plain_only(inner: Constraint) -> OnlyFor:
+    """`inner` for layers without quantization."""
+    return OnlyFor(inner, quantized=False)
+
+
+class RefinedBlocks(NamedTuple):
+    """Weights whose scale blocks were cut finer to fit a shard (oracle/fp8.py of 0.29.0)."""
+
+    device: Device
+    """What the device must be."""
+
+    def hold(self, pair: Pair, situation: Situation) -> bool:
+        """Whether `pair` is a weight with square FP8 blocks and inputs scaled per 128 values."""
+        weight, activation = pair
+        if activation != "kFp8Dynamic128Sym" or weight is None:
+            return False
+        return weight.startswith(REFINED_PREFIX) and self.device.rejects(situation) is None
+
+
+REFINED_PREFIX = "fp8_block_"
+"""How a query names such a weight: `fp8_block_64` for blocks of 64 x 64."""
+
+
+def refined_blocks(device: Device) -> RefinedBlocks:
+    """`RefinedBlocks` on a device."""
+    return RefinedBlocks(device)
+
+
+def schemes(*rows: Pairs | RefinedBlocks) -> QuantSchemes:
     """`QuantSchemes` of some rows."""
     return QuantSchemes(rows)
 

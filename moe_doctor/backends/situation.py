@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from moe_doctor.core.query import MoEQuery
+from moe_doctor.core.record import field, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Facts:
     """What an engine release would find out about a machine, asked once and cached."""
 
@@ -56,6 +56,10 @@ class Situation(NamedTuple):
     """Weight and activation format as the engine prints them in its reasons."""
     routing_text: str = ""
     """The routing method as the engine prints it in its reasons."""
+    scheme_error: str = ""
+    """What printing the formats raises as KeyError in this release; empty where they print."""
+    terse: bool = False
+    """Whether the engine's reasons leave out what they saw (0.16.0)."""
 
 
 class Rejection(NamedTuple):
@@ -65,3 +69,5 @@ class Rejection(NamedTuple):
     """In the engine's own words."""
     doctor: str
     """With what was seen and what is needed."""
+    raises: str = ""
+    """The KeyError that ends the engine's oracle while it words this reason."""

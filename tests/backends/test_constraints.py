@@ -146,12 +146,13 @@ def test_cpu_pads_the_shard_but_not_the_hidden_size() -> None:
 
 def test_conditions_of_a_kernel_never_overlap_by_accident() -> None:
     """At most one constraint of a kind per release, but for the platform-bound activation lists."""
+    from moe_doctor.backends.schemes import OnlyFor
     from moe_doctor.oracle.engines.vllm.releases import RELEASES
 
     for kernel in KERNELS.values():
         for release in RELEASES:
             kinds = [
-                type(one)
+                (type(one.inner), one.quantized) if isinstance(one, OnlyFor) else type(one)
                 for one in resolve(kernel, release.release).constraints
                 if not (isinstance(one, Activations) and one.platforms)
             ]

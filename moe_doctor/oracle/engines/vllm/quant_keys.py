@@ -1,6 +1,6 @@
 """How vLLM prints its QuantKey constants: they stand in its reasons.
 
-Source: quantization/utils/quant_utils.py, class QuantKey. Until 0.28.0 printing an integer key
+Source: quantization/utils/quant_utils.py, class QuantKey. Until 0.26.0 printing an integer key
 raises KeyError (the dtype has no abbreviation in torch), so a reason about one ends the oracle.
 """
 
@@ -78,7 +78,7 @@ def key_text(name: str | None) -> str:
 
 def unprintable(name: str | None, release: Release) -> str | None:
     """What `str()` of a key raises as KeyError in this release, or None where it prints."""
-    if name is None or release > (0, 28, 0):
+    if name is None or release >= (0, 27, 0):
         return None
     dtype = _UNPRINTABLE.get(name)
     return None if dtype is None else f"ScalarType.{dtype}"

@@ -18,7 +18,7 @@ from moe_doctor.oracle.engines.vllm.parallel import (
     active_all2all,
     parallel_text,
 )
-from moe_doctor.oracle.engines.vllm.quant_keys import key_text
+from moe_doctor.oracle.engines.vllm.quant_keys import key_text, unprintable
 from moe_doctor.oracle.engines.vllm.routing_numbers import routing_numbers
 from moe_doctor.oracle.walk import Refused, Walk, refused, selected
 
@@ -77,8 +77,10 @@ def _start(
         all2all,
         activation_format(all2all, release),
         parallel_text(query.parallel, release),
-        _scheme_text(query),
+        _scheme_text(query, facts),
         routing_numbers(release).get(query.routing_method, query.routing_method),
+        _scheme_error(query, release),
+        terse=release < (0, 17, 0),
     )
     if release >= (0, 27, 0) and query.moe_backend == "batched_triton":
         # 0.27.0: the explicit name alone switches the format
@@ -95,8 +97,20 @@ def _start(
     )
 
 
-def _scheme_text(query: MoEQuery) -> str:
+def _scheme_text(query: MoEQuery, facts: Facts) -> str:
     quant = query.quant
     if quant is None:
         return "NonexNone"
-    return f"{key_text(quant.weight_key)}x{key_text(quant.activation_key)}"
+    text = f"{key_text(quant.weight_key)}x{key_text(quant.activation_key)}"
+    if facts.arch.startswith("gfx94"):
+        # is_fp8_fnuz() of platforms/rocm.py: MI300 has its own FP8 type
+        text = text.replace("f8e4m3fn", "f8e4m3fnuz")
+    return text
+
+
+def _scheme_error(query: MoEQuery, release: Release) -> str:
+    quant = query.quant
+    if quant is None:
+        return ""
+    error = unprintable(quant.weight_key, release) or unprintable(quant.activation_key, release)
+    return error or ""
