@@ -104,3 +104,18 @@ AITER_FP8_EXPERTS = tuple(
         ("Channel", (CHANNEL,)),
     )
 )
+
+AITER_MXFP4_EXPERTS = Kernel(
+    # from 0.33.0
+    name="AiterMxfp4Experts",
+    source="fused_moe/experts/rocm_aiter_moe.py",
+    rows=(
+        *_ROWS,
+        row(
+            schemes(
+                pairs(("kInt4Static32", None), device=Device(("rocm",), archs=("gfx942",))),
+                pairs(_MXFP4, _MXFP4_BOTH, device=_MI350),
+            )
+        ),
+    ),
+)

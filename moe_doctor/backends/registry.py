@@ -7,6 +7,7 @@ from functools import lru_cache
 from moe_doctor.backends.aiter import (
     AITER_EXPERTS,
     AITER_FP8_EXPERTS,
+    AITER_MXFP4_EXPERTS,
     AITER_UNQUANTIZED_EXPERTS,
 )
 from moe_doctor.backends.aiter_mxfp4 import AITER_MXFP4_KERNELS
@@ -36,6 +37,7 @@ from moe_doctor.backends.xpu import (
     XPU_EXPERTS,
     XPU_EXPERTS_BLOCK_FP8,
     XPU_EXPERTS_FP8,
+    XPU_EXPERTS_MXFP4,
     XPU_EXPERTS_MXFP8,
 )
 from moe_doctor.core.release import Release
@@ -61,6 +63,8 @@ KERNELS = index(
         MARLIN_EXPERTS,
         BATCHED_MARLIN_EXPERTS,
         *CPU_KERNELS,
+        AITER_MXFP4_EXPERTS,
+        *XPU_EXPERTS_MXFP4,
         *TRTLLM_MXFP4_KERNELS,
         *OAI_TRITON_KERNELS,
         DEEP_GEMM_FP4_EXPERTS,

@@ -68,3 +68,19 @@ XPU_EXPERTS_BLOCK_FP8 = Kernel(
     source=_SOURCE,
     rows=(*XPU_ROWS, row(schemes(pairs(BLOCK)))),
 )
+
+_MXFP4 = ("kMxfp4Static", None)
+
+# 0.19.0 to 0.22.1 call it XPUExpertsMXFp4
+XPU_EXPERTS_MXFP4 = tuple(
+    Kernel(
+        name=name,
+        source=_SOURCE,
+        rows=(
+            *XPU_ROWS,
+            row(schemes(pairs(_MXFP4)), until="0.26.0"),
+            row(schemes(pairs(_MXFP4, ("kMxfp4Static", "kMxfp4Dynamic"))), since="0.27.0"),
+        ),
+    )
+    for name in ("XPUExpertsMXFp4", "XPUExpertsMxFp4")
+)

@@ -76,6 +76,12 @@ def key_text(name: str | None) -> str:
     return "None" if name is None else _TEXTS.get(name, name)
 
 
+def pair_text(weight: str | None, activation: str | None, arch: str) -> str:
+    """A pair as reasons print it; MI300 has its own FP8 type (is_fp8_fnuz of platforms/rocm.py)."""
+    text = f"{key_text(weight)}x{key_text(activation)}"
+    return text.replace("f8e4m3fn", "f8e4m3fnuz") if arch.startswith("gfx94") else text
+
+
 def unprintable(name: str | None, release: Release) -> str | None:
     """What `str()` of a key raises as KeyError in this release, or None where it prints."""
     if name is None or release >= (0, 27, 0):

@@ -18,12 +18,17 @@ from moe_doctor.oracle.engines.vllm.parallel import (
     active_all2all,
     parallel_text,
 )
-from moe_doctor.oracle.engines.vllm.quant_keys import key_text, unprintable
+from moe_doctor.oracle.engines.vllm.quant_keys import pair_text, unprintable
 from moe_doctor.oracle.engines.vllm.routing_numbers import routing_numbers
 from moe_doctor.oracle.walk import Refused, Walk, refused, selected
 
 # Oracle -> the module that states it as ORACLE (or as NAME); loaded when it is first asked.
-ORACLES = {"unquantized": "unquantized.steps:ORACLE"}
+ORACLES = {
+    "unquantized": "unquantized.steps:ORACLE",
+    "mxfp4": "mxfp4.steps:MXFP4",
+    "gpt_oss_mxfp4": "mxfp4.steps:GPT_OSS_MXFP4",
+    "deepseek_v4_mxfp4": "mxfp4.steps:DEEPSEEK_V4_MXFP4",
+}
 
 
 @lru_cache(maxsize=32)
@@ -101,11 +106,7 @@ def _scheme_text(query: MoEQuery, facts: Facts) -> str:
     quant = query.quant
     if quant is None:
         return "NonexNone"
-    text = f"{key_text(quant.weight_key)}x{key_text(quant.activation_key)}"
-    if facts.arch.startswith("gfx94"):
-        # is_fp8_fnuz() of platforms/rocm.py: MI300 has its own FP8 type
-        text = text.replace("f8e4m3fn", "f8e4m3fnuz")
-    return text
+    return pair_text(quant.weight_key, quant.activation_key, facts.arch)
 
 
 def _scheme_error(query: MoEQuery, release: Release) -> str:
