@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from moe_doctor.core.machine import Absent, Gpu, MachineSnapshot, Present, Toolkit
-from moe_doctor.core.query import MoEQuery, Parallel
+from moe_doctor.core.query import MoEQuery, Parallel, QuantQuery
 from moe_doctor.oracle.engines.vllm.releases import image_packages
 from moe_doctor.probes.gpus import as_gpu, gpu_for_capability
 
@@ -62,12 +62,14 @@ def emulated_machine(
 
 def query_of(q: dict[str, Any]) -> MoEQuery:
     """The recorder's random question in our words."""
-    flat = q["tp"] * q["dp"]
+    flat = q["tp"] * q["dp"] * q.get("pcp", 1)
     use_ep = q["use_ep"] and flat > 1
     parallel = Parallel(
         tp_size=1 if use_ep else flat,
         dp_size=q["dp"],
+        pcp_size=q.get("pcp", 1),
         ep_size=flat if use_ep else 1,
+        sp_size=q.get("sp_size", 1),
         use_ep=use_ep,
         all2all_backend=q.get("all2all_backend", "allgather_reducescatter"),
         enable_eplb=q.get("enable_eplb", False),
@@ -87,4 +89,33 @@ def query_of(q: dict[str, Any]) -> MoEQuery:
         has_bias=q.get("has_bias", False),
         moe_backend=q.get("moe_backend", "auto"),
         has_hash_routing=q.get("has_hash_routing", False),
+        require_decomposed_backend=q.get("require_decomposed_backend", False),
+        swiglu_limit=q.get("swiglu_limit"),
+        quant=quant_of(q),
+    )
+
+
+# What a select function takes for granted when the recorder names no formats.
+_DEFAULT_KEYS = {
+    "int8": ("kInt8StaticChannelSym", "kInt8DynamicTokenSym"),
+    "w4a8": ("kInt4Static", "kFp8DynamicTokenSym"),
+}
+
+
+def quant_of(q: dict[str, Any]) -> QuantQuery | None:
+    """The formats of a recorded question; None for the unquantized oracle."""
+    if q["oracle"] == "unquantized":
+        return None
+    weight, activation = _DEFAULT_KEYS.get(q["oracle"], (None, None))
+    integers = q.get("wna16") or {}
+    return QuantQuery(
+        weight_key=q.get("weight_key", weight),
+        activation_key=q.get("activation_key", activation),
+        allow_vllm_cutlass=q.get("allow_vllm_cutlass", False),
+        model_type=q.get("model_type"),
+        kind=integers.get("kind", "ct"),
+        bits=integers.get("bits", 4),
+        group_size=integers.get("group_size", 128),
+        symmetric=integers.get("sym", True),
+        desc_act=bool(integers.get("desc_act", False)),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from moe_doctor.backends.activation_sets import APPLIED_0_21, APPLIED_0_28
@@ -10,12 +9,13 @@ from moe_doctor.backends.constraints import Activations, Device, Format, NoLoRA,
 from moe_doctor.backends.kernel import Kernel, Row, row
 from moe_doctor.backends.schemes import Pair, pairs, schemes
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.record import record
 
 _SOURCE = "fused_moe/experts/fused_humming_moe.py"
 _INDEXED, _GROUPED, _MASKED = "indexed", "grouped_contiguous", "grouped_masked"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GemmType:
     """One class for each way to lay out the tokens; VLLM_HUMMING_MOE_GEMM_TYPE picks one."""
 
@@ -56,7 +56,7 @@ class GemmType:
 _VARIABLE = "VLLM_HUMMING_MOE_GEMM_TYPE"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TerseFormat:
     """The activation format as 0.21.0 to 0.24.0 word it."""
 

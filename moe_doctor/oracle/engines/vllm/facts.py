@@ -6,10 +6,16 @@ from moe_doctor.backends.situation import Facts
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.features import aiter as rocm_aiter
-from moe_doctor.oracle.engines.vllm.features import cpu, flashinfer, packages
+from moe_doctor.oracle.engines.vllm.features import cpu, flashinfer, integers, packages
 from moe_doctor.oracle.engines.vllm.features.environ import is_nonzero
 
-CHECKS = {**flashinfer.FEATURES, **rocm_aiter.FEATURES, **cpu.FEATURES, **packages.FEATURES}
+CHECKS = {
+    **flashinfer.FEATURES,
+    **rocm_aiter.FEATURES,
+    **cpu.FEATURES,
+    **packages.FEATURES,
+    **integers.FEATURES,
+}
 """Feature -> the release's check."""
 
 

@@ -28,6 +28,10 @@ ORACLES = {
     "mxfp4": "mxfp4.steps:MXFP4",
     "gpt_oss_mxfp4": "mxfp4.steps:GPT_OSS_MXFP4",
     "deepseek_v4_mxfp4": "mxfp4.steps:DEEPSEEK_V4_MXFP4",
+    "int8": "int8.steps:ORACLE",
+    "int_wna16": "int_wna16.steps:ORACLE",
+    "w4a8": "w4a8.steps:ORACLE",
+    "w4a8_int8": "w4a8.steps:INT8_ORACLE",
 }
 
 
@@ -87,8 +91,9 @@ def _start(
         _scheme_error(query, release),
         terse=release < (0, 17, 0),
     )
-    if release >= (0, 27, 0) and query.moe_backend == "batched_triton":
-        # 0.27.0: the explicit name alone switches the format
+    wants_batched = query.moe_backend == "batched_triton" and oracle.name == "unquantized"
+    if release >= (0, 27, 0) and wants_batched:
+        # 0.27.0: the explicit name alone switches the format, in this oracle alone
         situation = situation._replace(activation_format="batched")
     order = oracle.order(situation, release)
     return Walk(
