@@ -48,7 +48,15 @@ class Device:
     stage: ClassVar[int] = 0
 
     def rejects(self, situation: Situation) -> Rejection | None:
-        """Reason when the device or its software cannot run the kernel."""
+        """Reason when the device or its software cannot run the kernel; found once per machine."""
+        known = situation.facts.verdicts.get(id(self))
+        if known is None:
+            # keeping the condition keeps its id from being given to another one
+            known = self, self._rejection(situation)
+            situation.facts.verdicts[id(self)] = known
+        return known[1]
+
+    def _rejection(self, situation: Situation) -> Rejection | None:
         why = self._why(situation)
         if why is None:
             return None

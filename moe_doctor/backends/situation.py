@@ -30,6 +30,10 @@ class Facts:
     """Whether VLLM_BATCH_INVARIANT is on."""
     humming_gemm: str = ""
     """VLLM_HUMMING_MOE_GEMM_TYPE in lower case; empty = not set."""
+    verdicts: dict[int, tuple[object, Rejection | None]] = field(
+        default_factory=dict, hash=False, compare=False, repr=False
+    )
+    """What device conditions said before: they look at nothing but these facts."""
 
     @property
     def device(self) -> str:
