@@ -1,10 +1,15 @@
-"""Constraints on the types of hidden states and router logits, and on top_k."""
+"""Constraints on the types of hidden states and router logits, and on top_k.
+
+A layer that names no type for its router logits has them in the type of its hidden states
+(fused_moe/config.py, FusedMoEConfig).
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import record
 
 
@@ -62,12 +67,32 @@ class Float32Logits:
     def rejects(self, situation: Situation) -> Rejection | None:
         """Reason when the router hands over float32 for another method."""
         query = situation.query
-        if query.router_logits_dtype != "float32" or query.routing_method in self.methods:
+        if _logits_type(query) != "float32" or query.routing_method in self.methods:
             return None
         return Rejection(
             "kernel does not support router logits dtype torch.float32",
             f"takes float32 router logits for {' or '.join(sorted(self.methods))} alone; "
             f"this layer's method is {query.routing_method}",
+        )
+
+
+@record
+class LogitsTypes:
+    """The types of router logits that a monolithic kernel reads."""
+
+    names: tuple[str, ...]
+    """Accepted torch dtypes."""
+
+    stage: ClassVar[int] = 8
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when the router hands over another type."""
+        dtype = _logits_type(situation.query)
+        if dtype in self.names:
+            return None
+        return Rejection(
+            f"kernel does not support router logits dtype torch.{dtype}",
+            f"takes router logits in {' or '.join(self.names)}; this layer's are {dtype}",
         )
 
 
@@ -89,3 +114,7 @@ class TopKAtLeast:
             f"kernel requires experts_per_token >= {self.minimum}",
             f"top_k is {top_k}; needs at least {self.minimum}",
         )
+
+
+def _logits_type(query: MoEQuery) -> str:
+    return query.router_logits_dtype or query.in_dtype
