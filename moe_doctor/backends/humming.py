@@ -103,16 +103,9 @@ _PAIRS_0_25: tuple[Pair, ...] = (
     ("kNvfp4Static", "kNvfp4Dynamic"),
     ("kMxfp8Static", "kMxfp8Dynamic"),
 )
-# _is_supported_wna16_weight_key: unsigned integers of 2 to 8 bits, one scale per row or column;
-# MXFP4's uint8 passes too.
-_INTEGERS = (
-    "kInt4Static",
-    "kInt8Static",
-    "kInt4Static32",
-    "kInt4StaticAsym",
-    "kInt4Static32Asym",
-    "kMxfp4Static",
-)
+# _is_supported_wna16_weight_key: unsigned integers of 2 to 8 bits with a scale per group of known
+# size, which kInt4Static and its like do not name; MXFP4's uint8 passes too.
+_INTEGERS = ("kInt4Static32", "kInt4Static32Asym", "kMxfp4Static")
 _PAIRS_0_29: tuple[Pair, ...] = (
     *_PAIRS_0_25,
     ("kMxfp4Static", _FP8_GROUP),
