@@ -64,14 +64,16 @@ def other_judgements(
     """
     differ: list[tuple[Any, ...]] = []
     for record in recorded:
-        judged = {one.kernel: one for one in answer(record).trace}
+        # One class may stand behind several backends, each with its own inputs.
+        asked = [one for one in answer(record).trace if one.asked]
+        judged = {(one.kernel, one.accepted, one.engine_reason or None) for one in asked}
         for name, supported, reason, *_ in record.get("visited", ()):
-            ours = judged.get(name)
-            if ours is None or not ours.asked:
+            ours = [one for one in asked if one.kernel == name]
+            if not ours:
                 differ.append((name, "not asked", record["q"]))
-            elif supported and not ours.accepted and name in inner_call:
+            elif supported and name in inner_call:
                 continue
-            elif (ours.accepted, ours.engine_reason or None) != (supported, reason):
+            elif (name, supported, reason) not in judged:
                 differ.append((name, reason, ours, record["q"]))
     return differ
 
