@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
     """Some formats and the device that they need."""
 
     pairs: frozenset[Pair]
-    """Formats."""
+    """Formats; those of `any_activation` have None as their second half."""
     device: Device | None = None
     """What the device must be for them; None = any that the kernel runs on."""
     any_activation: bool = False
@@ -31,9 +31,7 @@ class Pairs(NamedTuple):
 
     def hold(self, pair: Pair, situation: Situation) -> bool:
         """Whether this row takes `pair` here."""
-        known = pair in self.pairs
-        if self.any_activation:
-            known = any(pair[0] == weight for weight, _ in self.pairs)
+        known = (pair[0], None) in self.pairs if self.any_activation else pair in self.pairs
         return known and (self.device is None or self.device.rejects(situation) is None)
 
 
@@ -127,4 +125,6 @@ def schemes(*rows: Pairs | RefinedBlocks) -> QuantSchemes:
 
 def pairs(*items: Pair, device: Device | None = None, any_activation: bool = False) -> Pairs:
     """`Pairs` of some formats."""
+    if any_activation:
+        items = tuple((weight, None) for weight, _ in items)
     return Pairs(frozenset(items), device, any_activation)
