@@ -36,6 +36,10 @@ class Refused(Exception):  # noqa: N818 - the engine refuses, nothing failed her
         self.error = EngineError(type_, message)
 
 
+_UNKNOWN = Rejection("", "")
+"""Stands for a verdict that was not found yet."""
+
+
 @dataclass(slots=True)
 class Walk:
     """One selection in progress: the situation, the candidates left, and every judgement."""
@@ -66,17 +70,18 @@ class Walk:
     """Classes asked by a step alone -> the member that they belong to."""
     overruled: dict[str, str] = field(default_factory=dict)
     """Classes that fit and were passed over by a step's own condition: why."""
-    _judged: dict[str, Rejection | None] = field(default_factory=dict)
+    _judged: dict[tuple[str, str], Rejection | None] = field(default_factory=dict)
     _asked_of: set[tuple[str, str]] = field(default_factory=set)
 
     def judge(self, kernel: str, member: str = "") -> Rejection | None:
         """Whether a class can take the situation (a member's own, where it has one)."""
         own = self.variants.get(member)
-        key = kernel if own is None else f"{kernel} of {member}"
-        if key not in self._judged:
-            situation = self.situation if own is None else own
-            self._judged[key] = self.kernels[kernel].judge(situation)
-        return self._judged[key]
+        key = (kernel, "" if own is None else member)
+        known = self._judged.get(key, _UNKNOWN)
+        if known is _UNKNOWN:
+            known = self.kernels[kernel].judge(self.situation if own is None else own)
+            self._judged[key] = known
+        return known
 
     def ask(self, member: str) -> tuple[str | None, Rejection | None]:
         """Ask a backend's classes in order as the engine does: (class, None) or (None, why)."""

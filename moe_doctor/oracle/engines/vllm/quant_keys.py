@@ -6,6 +6,8 @@ raises KeyError (the dtype has no abbreviation in torch), so a reason about one 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from moe_doctor.core.release import Release
 
 _FP8 = "f8e4m3fn"
@@ -76,6 +78,7 @@ def key_text(name: str | None) -> str:
     return "None" if name is None else _TEXTS.get(name, name)
 
 
+@lru_cache(maxsize=1024)
 def pair_text(weight: str | None, activation: str | None, arch: str) -> str:
     """A pair as reasons print it; MI300 has its own FP8 type (is_fp8_fnuz of platforms/rocm.py)."""
     text = f"{key_text(weight)}x{key_text(activation)}"
