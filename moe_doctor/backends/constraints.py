@@ -246,8 +246,9 @@ class RoutingMethods:
         method = situation.query.routing_method
         if method in self.names:
             return None
+        named = "" if situation.terse else f" {situation.routing_text}"
         return Rejection(
-            f"kernel does not support routing method {situation.routing_text}",
+            f"kernel does not support routing method{named}",
             f"routes inside the kernel by {', '.join(sorted(self.names))}; "
             f"this layer's method is {method}",
         )

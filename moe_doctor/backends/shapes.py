@@ -30,6 +30,26 @@ class MaxExperts:
 
 
 @record
+class HiddenMultiple:
+    """A tile size of the kernel along the hidden dimension: its _supports_shape()."""
+
+    multiple: int
+    """hidden_size must be a multiple of this."""
+
+    stage: ClassVar[int] = 9
+
+    def rejects(self, situation: Situation) -> Rejection | None:
+        """Reason when H does not divide."""
+        hidden = situation.query.hidden_size
+        if hidden % self.multiple == 0:
+            return None
+        return Rejection(
+            f"kernel does not support {hidden} hidden dim is not supported",
+            f"hidden_size is {hidden}; needs a multiple of {self.multiple}",
+        )
+
+
+@record
 class PaddedExpertsBelow:
     """moe_align_block_size keeps one counter per expert, padded to 32, in one block."""
 

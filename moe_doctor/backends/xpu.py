@@ -53,15 +53,14 @@ XPU_EXPERTS_FP8 = Kernel(
     ),
 )
 
-# from 0.23.0
-XPU_EXPERTS_MXFP8 = Kernel(
-    name="XPUExpertsMxFp8",
-    source=_SOURCE,
-    rows=(
-        *XPU_ROWS,
-        row(schemes(pairs(("kMxfp8Static", None), ("kMxfp8Static", "kMxfp8Dynamic")))),
-    ),
+_MXFP8_ROWS: tuple[Row, ...] = (
+    *XPU_ROWS,
+    row(schemes(pairs(("kMxfp8Static", None), ("kMxfp8Static", "kMxfp8Dynamic")))),
 )
+
+# 0.22.0 and 0.22.1 spell it this way
+XPU_EXPERTS_MXFP8_0_22 = Kernel(name="XPUExpertsMxfp8", source=_SOURCE, rows=_MXFP8_ROWS)
+XPU_EXPERTS_MXFP8 = Kernel(name="XPUExpertsMxFp8", source=_SOURCE, rows=_MXFP8_ROWS)
 
 XPU_EXPERTS_BLOCK_FP8 = Kernel(
     name="XPUExpertsBlockFp8",

@@ -122,7 +122,7 @@ class Walk:
         for member in members:
             backend = self.backends[member]
             if not backend.kernels:
-                out.append(Candidate(backend.value, None, True, "the only path on this platform"))
+                out.append(Candidate(backend.value, None, True, _without_class(backend)))
             out.extend(self._candidate(member, name, chosen, kernel) for name in backend.kernels)
         return tuple(out)
 
@@ -142,6 +142,13 @@ class Walk:
         if name in self.overruled:
             return Candidate(value, called, False, self.overruled[name], asked=asked)
         return Candidate(value, called, True, "fits too; comes later", asked=asked)
+
+
+def _without_class(backend: Backend) -> str:
+    """Why a backend that has no class is taken."""
+    if backend.value == "NONE":
+        return "no kernel fits; the engine goes on without one"
+    return "the only path on this platform"
 
 
 class Choice(NamedTuple):

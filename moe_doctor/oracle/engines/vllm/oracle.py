@@ -70,6 +70,8 @@ class Wording(NamedTuple):
     """In the refusal of an option: `FP8` in `moe_backend='x' is not supported for FP8 MoE.`"""
     quotes: bool = False
     """Whether the backend's value is quoted also where a reason follows."""
+    log_quotes: bool = False
+    """Whether the INFO line quotes the backend's value."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,9 @@ def unsupported(walk: Walk, wording: Wording, member: str, rejection: Rejection 
 def log_line(walk: Walk, wording: Wording, member: str) -> str:
     """The engine's INFO line about a choice."""
     values = [walk.backends[one].value for one in walk.order]
-    return (
-        f"Using {walk.backends[member].value} {wording.log_title} MoE backend out of potential "
-        f"backends: {values}."
-    )
+    value = walk.backends[member].value
+    shown = f"'{value}'" if wording.log_quotes else value
+    return f"Using {shown} {wording.log_title} MoE backend out of potential backends: {values}."
 
 
 def parse_flag(text: str) -> bool:

@@ -13,4 +13,11 @@ def no_amx(machine: MachineSnapshot, release: Release) -> str | None:
     return "needs a processor with AMX tiles (amx_tile); this one has none"
 
 
-FEATURES = {"amx_tile": no_amx}
+def no_amx_fp8(machine: MachineSnapshot, release: Release) -> str | None:
+    """Why cpu_has_amx_fp8() of vLLM's _custom_ops.py answers no, or None."""
+    if "amx_fp8" in machine.cpu_features:
+        return None
+    return "needs a processor with AMX-FP8 (amx_fp8); this one has none"
+
+
+FEATURES = {"amx_tile": no_amx, "amx_fp8": no_amx_fp8}

@@ -42,6 +42,7 @@ def no_deep_gemm(machine: MachineSnapshot, release: Release) -> str | None:
 FEATURES = {
     "b12x": needs("b12x"),
     "deep_gemm": no_deep_gemm,
+    "hpc": needs("hpc-ops"),
     "humming": needs("humming-kernels"),
     "quark": needs("amd-quark"),
     "triton_kernels": needs("triton-kernels"),

@@ -7,7 +7,7 @@ Source: fused_moe/oracle/unquantized.py, select_unquantized_moe_backend. Each st
 from __future__ import annotations
 
 from moe_doctor.core.release import span
-from moe_doctor.oracle.engines.vllm.features.environ import is_true
+from moe_doctor.oracle.engines.vllm.flashinfer_variable import flashinfer_choice
 from moe_doctor.oracle.engines.vllm.oracle import (
     MoEOracle,
     ProgramStep,
@@ -17,6 +17,7 @@ from moe_doctor.oracle.engines.vllm.oracle import (
     parse_flag,
     return_or_raise,
 )
+from moe_doctor.oracle.engines.vllm.rocm_variables import aiter_is_wanted
 from moe_doctor.oracle.engines.vllm.unquantized import legacy, tables
 from moe_doctor.oracle.walk import Choice, Refused, Walk
 
@@ -91,7 +92,10 @@ def read_flashinfer_variables(walk: Walk) -> Choice | None:
         walk.drop(tables.FLASHINFER, "VLLM_USE_FLASHINFER_MOE_FP16=0 takes it off the list")
         return None
     if "VLLM_FLASHINFER_MOE_BACKEND" in walk.environment:
-        member = _flashinfer_member(walk)
+        refusal = (
+            "FlashInfer MOE backend FlashinferMoeBackend.CUTEDSL does not support unquantized MoE."
+        )
+        member = flashinfer_choice(walk, tables.TRTLLM, tables.CUTLASS, refusal)
         walk.notes.append(
             "VLLM_USE_FLASHINFER_MOE_FP16=1 and VLLM_FLASHINFER_MOE_BACKEND name this backend"
         )
@@ -110,14 +114,9 @@ def read_flashinfer_variables(walk: Walk) -> Choice | None:
 
 def read_aiter_variables(walk: Walk) -> Choice | None:
     """VLLM_ROCM_USE_AITER and VLLM_ROCM_USE_AITER_MOE, when either is set, on any platform."""
-    environment = walk.environment
-    names = ("VLLM_ROCM_USE_AITER", "VLLM_ROCM_USE_AITER_MOE")
-    if not any(name in environment for name in names):
+    enabled = aiter_is_wanted(walk)
+    if enabled is None:
         return None
-    enabled = is_true(environment, names[0], default=False)
-    enabled = enabled and is_true(environment, names[1], default=True)
-    if walk.release >= (0, 28, 0) and "rdna_aiter" in walk.situation.facts.features:
-        enabled = False
     if not enabled:
         walk.drop(("AITER",), "the VLLM_ROCM_USE_AITER variables take it off the list")
         return None
@@ -170,23 +169,3 @@ ORACLE = MoEOracle(
     program=PROGRAM,
     order=tables.order,
 )
-
-
-def _flashinfer_member(walk: Walk) -> str:
-    """get_flashinfer_moe_backend(), then the unquantized oracle's reading of it."""
-    name = walk.environment["VLLM_FLASHINFER_MOE_BACKEND"]
-    capability = walk.situation.facts.capability
-    if name not in ("throughput", "latency", "masked_gemm"):
-        raise Refused(
-            "ValueError",
-            f"Invalid value '{name}' for VLLM_FLASHINFER_MOE_BACKEND. "
-            "Valid options: ['throughput', 'latency', 'masked_gemm'].",
-        )
-    if name == "masked_gemm":
-        raise Refused(
-            "ValueError",
-            "FlashInfer MOE backend FlashinferMoeBackend.CUTEDSL does not support unquantized MoE.",
-        )
-    if name == "latency" and capability is not None and capability[0] == 10:
-        return tables.TRTLLM
-    return tables.CUTLASS

@@ -1,0 +1,1 @@
+"""vLLM's FP8 oracle."""
