@@ -46,11 +46,13 @@ from moe_doctor.backends.flashinfer_trtllm_fp8 import (
     TRTLLM_FP8_MONOLITHIC,
 )
 from moe_doctor.backends.flashinfer_trtllm_mxfp4 import TRTLLM_MXFP4_KERNELS
+from moe_doctor.backends.flashinfer_trtllm_nvfp4 import TRTLLM_NVFP4_KERNELS
 from moe_doctor.backends.hpc import HPC_EXPERTS
 from moe_doctor.backends.humming import HUMMING_KERNELS
 from moe_doctor.backends.kernel import ResolvedKernel, index, resolve
 from moe_doctor.backends.marlin import BATCHED_MARLIN_EXPERTS, MARLIN_EXPERTS
 from moe_doctor.backends.moonep import MOONEP_EXPERTS
+from moe_doctor.backends.nvfp4 import NVFP4_KERNELS
 from moe_doctor.backends.oai_triton import OAI_TRITON_KERNELS
 from moe_doctor.backends.triton import BATCHED_TRITON_EXPERTS, TRITON_EXPERTS
 from moe_doctor.backends.wna16 import WNA16_KERNELS
@@ -60,6 +62,7 @@ from moe_doctor.backends.xpu import (
     XPU_EXPERTS_FP8,
     XPU_EXPERTS_MXFP4,
     XPU_EXPERTS_MXFP8,
+    XPU_EXPERTS_MXFP8_0_22,
 )
 from moe_doctor.core.release import Release
 
@@ -93,6 +96,7 @@ KERNELS = index(
         XPU_EXPERTS,
         XPU_EXPERTS_FP8,
         XPU_EXPERTS_MXFP8,
+        XPU_EXPERTS_MXFP8_0_22,
         XPU_EXPERTS_BLOCK_FP8,
         MARLIN_EXPERTS,
         BATCHED_MARLIN_EXPERTS,
@@ -102,6 +106,8 @@ KERNELS = index(
         CUTLASS_W4A8_FP8,
         AITER_MXFP4_EXPERTS,
         *XPU_EXPERTS_MXFP4,
+        *TRTLLM_NVFP4_KERNELS,
+        *NVFP4_KERNELS,
         *TRTLLM_MXFP4_KERNELS,
         *OAI_TRITON_KERNELS,
         DEEP_GEMM_FP4_EXPERTS,

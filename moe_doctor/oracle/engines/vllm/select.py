@@ -25,9 +25,11 @@ from moe_doctor.oracle.walk import Refused, Walk, refused, selected
 # Oracle -> the module that states it as ORACLE (or as NAME); loaded when it is first asked.
 ORACLES = {
     "unquantized": "unquantized.steps:ORACLE",
+    "fp8": "fp8.steps:ORACLE",
     "mxfp4": "mxfp4.steps:MXFP4",
     "gpt_oss_mxfp4": "mxfp4.steps:GPT_OSS_MXFP4",
     "deepseek_v4_mxfp4": "mxfp4.steps:DEEPSEEK_V4_MXFP4",
+    "nvfp4": "nvfp4.steps:ORACLE",
     "int8": "int8.steps:ORACLE",
     "int_wna16": "int_wna16.steps:ORACLE",
     "w4a8": "w4a8.steps:ORACLE",

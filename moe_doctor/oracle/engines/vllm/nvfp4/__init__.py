@@ -1,0 +1,1 @@
+"""The oracle for NVFP4 weights."""
