@@ -32,7 +32,12 @@ class Aftermath(NamedTuple):
 
 def foresee(selection: Selection, walk: Walk) -> Selection:
     """The selection with its crash or hazard, and with the class that really runs."""
-    if selection.lora and walk.release <= (0, 19, 1) and walk.situation.facts.platform != "cpu":
+    if (
+        selection.lora
+        and selection.oracle == "unquantized"
+        and walk.release <= (0, 19, 1)
+        and walk.situation.facts.platform != "cpu"
+    ):
         # The wrapper builds TritonExperts by itself, whatever the oracle said:
         # UnquantizedFusedMoEMethod keeps its kernel where supports_internal_mk does not look.
         selection = replace(selection, runs="TritonExperts")
