@@ -146,7 +146,7 @@ class Walk:
 
 def _without_class(backend: Backend) -> str:
     """Why a backend that has no class is taken."""
-    if backend.value == "NONE":
+    if backend.member == "NONE":
         return "no kernel fits; the engine goes on without one"
     return "the only path on this platform"
 
