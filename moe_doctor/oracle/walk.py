@@ -136,7 +136,8 @@ class Walk:
             return Candidate(value, called, True, reason, asked=True)
         rejection = self.judge(name, member)
         if rejection is not None:
-            return Candidate(value, called, False, rejection.doctor, asked, rejection.engine)
+            words = f"KeyError: {rejection.raises}" if rejection.raises else rejection.engine
+            return Candidate(value, called, False, rejection.doctor, asked, words)
         if member in self.left_out:
             return Candidate(value, called, False, self.left_out[member], asked=False)
         if name in self.overruled:

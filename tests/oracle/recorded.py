@@ -73,7 +73,8 @@ def other_judgements(
                 differ.append((name, "not asked", record["q"]))
             elif supported and name in inner_call:
                 continue
-            elif (name, supported, reason) not in judged:
+            # None instead of a verdict: the class raised
+            elif (name, bool(supported), reason) not in judged:
                 differ.append((name, reason, ours, record["q"]))
     return differ
 
