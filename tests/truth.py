@@ -91,12 +91,15 @@ def query_of(q: dict[str, Any]) -> MoEQuery:
         has_hash_routing=q.get("has_hash_routing", False),
         require_decomposed_backend=q.get("require_decomposed_backend", False),
         swiglu_limit=q.get("swiglu_limit"),
+        swiglu_alpha=q.get("swiglu_alpha"),
+        swiglu_beta=q.get("swiglu_beta"),
         quant=quant_of(q),
     )
 
 
 # What a select function takes for granted when the recorder names no formats.
 _DEFAULT_KEYS = {
+    "mxfp8": ("kMxfp8Static", "kMxfp8Dynamic"),
     "int8": ("kInt8StaticChannelSym", "kInt8DynamicTokenSym"),
     "w4a8": ("kInt4Static", "kFp8DynamicTokenSym"),
 }

@@ -52,6 +52,7 @@ from moe_doctor.backends.humming import HUMMING_KERNELS
 from moe_doctor.backends.kernel import ResolvedKernel, index, resolve
 from moe_doctor.backends.marlin import BATCHED_MARLIN_EXPERTS, MARLIN_EXPERTS
 from moe_doctor.backends.moonep import MOONEP_EXPERTS
+from moe_doctor.backends.mxfp8 import MXFP8_KERNELS
 from moe_doctor.backends.nvfp4 import NVFP4_KERNELS
 from moe_doctor.backends.oai_triton import OAI_TRITON_KERNELS
 from moe_doctor.backends.triton import BATCHED_TRITON_EXPERTS, TRITON_EXPERTS
@@ -108,6 +109,7 @@ KERNELS = index(
         *XPU_EXPERTS_MXFP4,
         *TRTLLM_NVFP4_KERNELS,
         *NVFP4_KERNELS,
+        *MXFP8_KERNELS,
         *TRTLLM_MXFP4_KERNELS,
         *OAI_TRITON_KERNELS,
         DEEP_GEMM_FP4_EXPERTS,

@@ -92,6 +92,10 @@ class MoEQuery(NamedTuple):
     """Quantization of the experts; None for the unquantized oracle."""
     situ_betas: tuple[float, float] | None = None
     """beta and linear beta of the SiTU activation, where the model has it."""
+    swiglu_alpha: float | None = None
+    """SwiGLU-OAI's alpha, where the model has one."""
+    swiglu_beta: float | None = None
+    """SwiGLU-OAI's beta, where the model has one."""
 
     @property
     def is_act_and_mul(self) -> bool:

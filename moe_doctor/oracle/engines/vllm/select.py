@@ -30,6 +30,7 @@ ORACLES = {
     "gpt_oss_mxfp4": "mxfp4.steps:GPT_OSS_MXFP4",
     "deepseek_v4_mxfp4": "mxfp4.steps:DEEPSEEK_V4_MXFP4",
     "nvfp4": "nvfp4.steps:ORACLE",
+    "mxfp8": "mxfp8.steps:ORACLE",
     "int8": "int8.steps:ORACLE",
     "int_wna16": "int_wna16.steps:ORACLE",
     "w4a8": "w4a8.steps:ORACLE",

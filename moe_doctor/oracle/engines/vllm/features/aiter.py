@@ -55,8 +55,20 @@ def no_rdna_aiter(machine: MachineSnapshot, release: Release) -> str | None:
     return "needs aiter and VLLM_ROCM_USE_AITER=1 on gfx1200 or gfx1201"
 
 
+def no_flydsl(machine: MachineSnapshot, release: Release) -> str | None:
+    """Why is_aiter_mxfp8_moe_available() answers no, or None (0.25.0 to 0.30.0).
+
+    It also looks for a tuning file inside aiter, which is taken to be there with flydsl.
+    """
+    for package in ("aiter", "flydsl"):
+        if not machine.has(package):
+            return f"needs {package}, which is not installed"
+    return None
+
+
 FEATURES = {
     "aiter": no_aiter,
     "aiter_fused_moe": no_aiter_fused_moe,
     "rdna_aiter": no_rdna_aiter,
+    "aiter_flydsl": no_flydsl,
 }

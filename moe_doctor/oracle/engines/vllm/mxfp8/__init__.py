@@ -1,0 +1,1 @@
+"""The oracle for MXFP8 weights."""
