@@ -1,0 +1,69 @@
+"""The declaration as ModelConfig sees it: the method's name and ModelOpt's algorithm.
+
+Source: transformers_utils/model_arch_config_convertor.py (_normalize_quantization_config),
+releases 0.16.0 to 0.33.0. hf_quant_config.json stands under the key `quantization` there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from moe_doctor.core.release import Release
+from moe_doctor.core.spec import QuantSpec
+from moe_doctor.oracle.engines.vllm.methods.outcome import refused_by_model_config
+
+
+class Declared(NamedTuple):
+    """What the checkpoint asks for, normalised."""
+
+    method: str
+    """`quant_method` in lower case; empty where nothing names one."""
+    algorithm: str
+    """ModelOpt's `quant_algo` in upper case; empty without one."""
+    nested: bool
+    """Whether the settings stand under `quantization`, as in hf_quant_config.json."""
+    settings: Mapping[str, Any]
+    """Where ModelOpt's settings stand."""
+
+
+NOTHING = Declared("", "", False, {})
+_FP8 = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
+
+
+def read_declared(quantization: QuantSpec | None, release: Release) -> Declared:
+    """Normalise a declaration; raises MethodRefused for a ModelOpt algorithm without a method."""
+    if quantization is None:
+        return NOTHING
+    details = quantization.details
+    if quantization.source == "hf_quant_config.json":
+        return _normalised("", True, details, details.get("producer"), release)
+    nested = details.get("quantization")
+    inside = nested if isinstance(nested, Mapping) else None
+    method = details.get("quant_method")
+    method = method.lower() if isinstance(method, str) else ""
+    method = method.replace("compressed_tensors", "compressed-tensors")
+    settings = details if inside is None else inside
+    return _normalised(method, inside is not None, settings, details.get("producer"), release)
+
+
+def _normalised(
+    method: str, nested: bool, settings: Mapping[str, Any], producer: object, release: Release
+) -> Declared:
+    algorithm = settings.get("quant_algo")
+    algorithm = str(algorithm).upper() if algorithm is not None else ""
+    name = producer.get("name") if isinstance(producer, Mapping) else None
+    legacy = release >= (0, 26, 0) and "modelopt_quant_config" in settings
+    if nested and algorithm and (name == "modelopt" or legacy):
+        if algorithm in _FP8:
+            method = "modelopt"
+        elif algorithm == "NVFP4":
+            method = "modelopt_fp4"
+        elif algorithm == "MIXED_PRECISION" and release >= (0, 33, 0):
+            method = "modelopt_mixed"
+        else:
+            raise refused_by_model_config(
+                f"Unknown ModelOpt quant algo: {settings['quant_algo']}",
+                "this release does not expect that algorithm in ModelOpt's own file",
+            )
+    return Declared(method, algorithm, nested, settings)

@@ -1,0 +1,89 @@
+"""Which integer checkpoints the Marlin-based configs and moe_wna16 can take.
+
+Sources: is_gptq_marlin_compatible, is_awq_marlin_compatible, is_moe_wna16_compatible,
+utils/marlin_utils.py (check_marlin_supported, check_moe_marlin_supports_layer), 0.16.0 to 0.33.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from moe_doctor.oracle.engines.vllm.methods.declared import Declared
+from moe_doctor.oracle.engines.vllm.methods.question import Question
+
+_GROUPS = (-1, 32, 64, 128)
+# Model classes that put the router's weight on the experts' input, which Marlin does not carry.
+_WEIGHTED_INPUT = ("Llama4ForConditionalGeneration", "Llama4ForCausalLM")
+
+
+def gptq_marlin_takes(question: Question, declared: Declared) -> bool:
+    """Whether the GPTQ-Marlin config of releases before 0.22.0 converts the checkpoint."""
+    if question.platform not in ("cuda", "cpu") or declared.method != "gptq":
+        return False
+    raw = declared.settings
+    if any(raw.get(key) is None for key in ("bits", "group_size", "sym", "desc_act")):
+        return False
+    if raw["bits"] not in (4, 8) or raw["sym"] is not True:
+        return False
+    return _marlin_type(question, raw["bits"], zeros=False) and raw["group_size"] in _GROUPS
+
+
+def awq_marlin_takes(question: Question, declared: Declared) -> bool:
+    """Whether the AWQ-Marlin config of releases before 0.24.0 converts the checkpoint."""
+    platforms = ["cuda"]
+    if question.release >= (0, 19, 0):
+        platforms.append("rocm")
+    if question.release >= (0, 23, 0):
+        platforms.append("cpu")
+    raw = declared.settings
+    if question.platform not in platforms or declared.method != "awq":
+        return False
+    if any(raw.get(key) is None for key in ("bits", "group_size", "zero_point")):
+        return False
+    # uint4 needs zero points in the kernel, uint8 has none with them.
+    supported = raw["bits"] == 4 and bool(raw["zero_point"])
+    return supported and _marlin_type(question, 4, zeros=True) and raw["group_size"] in _GROUPS
+
+
+def moe_wna16_takes(question: Question, declared: Declared) -> bool:
+    """Whether `--quantization moe_wna16` is possible."""
+    raw = declared.settings
+    bits = raw.get("bits")
+    if declared.method == "gptq":
+        if bits not in (4, 8):
+            return False
+        if question.release >= (0, 30, 0):
+            return not orders_groups(raw)
+        return not raw.get("desc_act")
+    if declared.method != "awq" or bits != 4:
+        return False
+    capability = question.capability
+    return question.platform == "rocm" or (capability is not None and capability >= (7, 5))
+
+
+def orders_groups(raw: Mapping[str, Any]) -> bool:
+    """Whether a GPTQ checkpoint reorders columns across groups, which 0.30.0 dropped."""
+    return bool(raw.get("desc_act")) and raw.get("group_size") != -1
+
+
+def marlin_fits(question: Question, group_size: int, *, padding: bool = False) -> bool:
+    """Whether the layer's shape suits the Marlin MoE kernel; `padding` = tiles may be padded."""
+    if question.platform == "rocm":
+        return False
+    width = question.query.intermediate_size_per_partition
+    if padding:
+        fits = group_size <= 0 or width % group_size == 0
+    else:
+        fits = width % max(64, group_size) == 0
+    if question.release < (0, 27, 0) and question.architecture in _WEIGHTED_INPUT:
+        return False
+    return fits and question.query.hidden_size % 128 == 0 and group_size in _GROUPS
+
+
+def _marlin_type(question: Question, bits: int, *, zeros: bool) -> bool:
+    if question.platform == "cpu":
+        return bits == 4
+    if question.platform == "rocm":
+        return True
+    return question.capability is not None and question.capability >= (7, 5)

@@ -1,0 +1,61 @@
+"""MXFP4 experts: gpt-oss, other MXFP4 checkpoints, and DeepSeek-V4's fp8 config around them.
+
+Sources: quantization/mxfp4.py, models/deepseek_v4*.py and its quant_config.py, 0.16.0 to 0.33.0.
+"""
+
+from __future__ import annotations
+
+from moe_doctor.core.release import Release
+from moe_doctor.oracle.engines.vllm.methods import fp8
+from moe_doctor.oracle.engines.vllm.methods.declared import Declared
+from moe_doctor.oracle.engines.vllm.methods.modelopt import ask_for_nvfp4
+from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall, refused_by_method
+from moe_doctor.oracle.engines.vllm.methods.question import Question
+
+_SPLIT: Release = (0, 20, 0)
+_RENAMED: Release = (0, 21, 0)
+_OWN_METHOD: Release = (0, 27, 0)
+_EXPERT_DTYPES = ("fp4", "fp8")
+
+
+def build(question: Question, name: str) -> OracleCall | NoOracle:
+    """Mxfp4Config (`mxfp4`) and GptOssMxfp4Config (`gpt_oss_mxfp4`)."""
+    release = question.release
+    if release < (0, 19, 0):
+        # The method asks get_mxfp4_backend() of its own module, without candidates.
+        method = "XpuMxfp4MoEMethod" if question.platform == "xpu" else "Mxfp4MoEMethod"
+        return question.ask("legacy_mxfp4", method)
+    if release < _SPLIT:
+        return question.ask("mxfp4", "Mxfp4MoEMethod")
+    if name == "mxfp4" and release >= _OWN_METHOD:
+        return ask_for_mxfp4(question)
+    oracle = "gpt_oss_mxfp4" if release < _RENAMED else "mxfp4"
+    return question.ask(oracle, "GptOssMxfp4MoEMethod")
+
+
+def ask_for_mxfp4(question: Question) -> OracleCall:
+    """Mxfp4MoEMethod as DeepSeek-V4 uses it, from 0.20.0 on."""
+    oracle = "mxfp4" if question.release < _RENAMED else "deepseek_v4_mxfp4"
+    return question.ask(oracle, "Mxfp4MoEMethod")
+
+
+def build_deepseek_v4(question: Question, declared: Declared) -> OracleCall | NoOracle:
+    """DeepseekV4FP8Config: the experts' format stands beside the fp8 declaration."""
+    fp8.check_config(declared)
+    release = question.release
+    experts = question.details.get("expert_dtype", "fp4")
+    if release > _SPLIT:
+        if experts not in _EXPERT_DTYPES:
+            raise refused_by_method(
+                "ValueError",
+                f"Unsupported DeepSeek V4 expert_dtype={experts!r}; expected one of "
+                f"{_EXPERT_DTYPES}.",
+                f"expert_dtype is {experts!r}",
+            )
+        if experts == "fp8":
+            return fp8.build(question, declared)
+    algorithm = question.details.get("moe_quant_algo")
+    nvfp4 = isinstance(algorithm, str) and algorithm.upper() == "NVFP4"
+    if nvfp4 and release >= (0, 22, 0):
+        return ask_for_nvfp4(question)
+    return ask_for_mxfp4(question)

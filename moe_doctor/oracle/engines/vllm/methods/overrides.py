@@ -1,0 +1,129 @@
+"""Each config's override_quantization_method, in the order in which ModelConfig asks them.
+
+The order is that of the `overrides` list of config/model.py; methods outside the list override
+nothing in any release. `--quantization humming` is asked first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from moe_doctor.oracle.engines.vllm.methods.declared import Declared
+from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
+    awq_marlin_takes,
+    gptq_marlin_takes,
+    moe_wna16_takes,
+)
+from moe_doctor.oracle.engines.vllm.methods.outcome import refused_by_model_config
+from moe_doctor.oracle.engines.vllm.methods.question import Question
+
+_DEEPSEEK_V4 = ("deepseek_v4", "deepseek_v4_text", "deepseek_v41", "deepseek_v41_text")
+
+
+def overriding(question: Question, declared: Declared, known: tuple[str, ...]) -> str | None:
+    """Name that a config claims the checkpoint under; None where none does."""
+    if question.deployment.quantization == "humming" and "humming" in known:
+        return _humming(question, declared)
+    for name, claims in _OVERRIDES.items():
+        if name in known and claims(question, declared):
+            return name
+    return None
+
+
+def _auto_gptq(question: Question, declared: Declared) -> bool:
+    users = (None, "gptq", "gptq_marlin", "auto_gptq", "marlin")
+    return declared.method == "gptq" and question.deployment.quantization in users
+
+
+def _gptq_marlin(question: Question, declared: Declared) -> bool:
+    if question.release >= (0, 22, 0):  # the same class as auto_gptq, which was asked before
+        return False
+    asked = question.deployment.quantization
+    return asked in (None, "marlin", "gptq_marlin") and gptq_marlin_takes(question, declared)
+
+
+def _auto_awq(question: Question, declared: Declared) -> bool:
+    users = (None, "awq", "awq_marlin", "auto_awq", "marlin")
+    asked = question.deployment.quantization
+    return question.platform != "cpu" and declared.method == "awq" and asked in users
+
+
+def _awq_marlin(question: Question, declared: Declared) -> bool:
+    if question.release >= (0, 24, 0):
+        return False
+    if question.batch_invariant and question.release >= (0, 20, 0):
+        return False
+    asked = question.deployment.quantization
+    return asked in (None, "marlin", "awq_marlin") and awq_marlin_takes(question, declared)
+
+
+def _inc(question: Question, declared: Declared) -> bool:
+    return declared.method == "auto-round"
+
+
+def _moe_wna16(question: Question, declared: Declared) -> bool:
+    asked = question.deployment.quantization
+    return asked == "moe_wna16" and moe_wna16_takes(question, declared)
+
+
+def _is_modelopt(question: Question, declared: Declared) -> bool:
+    if question.release >= (0, 22, 0):
+        return declared.method.startswith("modelopt")
+    return declared.method == "modelopt"
+
+
+def _modelopt(question: Question, declared: Declared) -> bool:
+    return _is_modelopt(question, declared) and declared.algorithm == "FP8"
+
+
+def _modelopt_fp4(question: Question, declared: Declared) -> bool:
+    return _is_modelopt(question, declared) and "FP4" in declared.algorithm
+
+
+def _modelopt_mxfp8(question: Question, declared: Declared) -> bool:
+    return _is_modelopt(question, declared) and "MXFP8" in declared.algorithm
+
+
+def _modelopt_mixed(question: Question, declared: Declared) -> bool:
+    return _is_modelopt(question, declared) and declared.algorithm == "MIXED_PRECISION"
+
+
+def _gpt_oss(question: Question, declared: Declared) -> bool:
+    named = declared.method in ("mxfp4", "gpt_oss_mxfp4")
+    return named and question.model_type == "gpt_oss"
+
+
+def _deepseek_v4(question: Question, declared: Declared) -> bool:
+    if declared.method not in ("fp8", "deepseek_v4_fp8"):
+        return False
+    # 0.30.0 registers DeepSeek-V4.1's config, which knows three more types, on CUDA and ROCm.
+    newer = question.release >= (0, 30, 0) and question.platform in ("cuda", "rocm")
+    types = _DEEPSEEK_V4 if newer else ("deepseek_v4",)
+    asked = question.deployment.quantization
+    return question.model_type in types or asked == "deepseek_v4_fp8"
+
+
+def _humming(question: Question, declared: Declared) -> str:
+    oss = question.model_type == "gpt_oss" and declared.method == "mxfp4"
+    if oss and question.release >= (0, 21, 0):
+        raise refused_by_model_config(
+            "For gpt-oss model, use '--moe-backend humming' instead of '--quantization humming'.",
+            "gpt-oss keeps its own quantization method",
+        )
+    return "humming"
+
+
+_OVERRIDES: dict[str, Callable[[Question, Declared], bool]] = {
+    "auto_gptq": _auto_gptq,
+    "gptq_marlin": _gptq_marlin,
+    "auto_awq": _auto_awq,
+    "awq_marlin": _awq_marlin,
+    "inc": _inc,
+    "moe_wna16": _moe_wna16,
+    "modelopt": _modelopt,
+    "modelopt_fp4": _modelopt_fp4,
+    "modelopt_mxfp8": _modelopt_mxfp8,
+    "modelopt_mixed": _modelopt_mixed,
+    "gpt_oss_mxfp4": _gpt_oss,
+    "deepseek_v4_fp8": _deepseek_v4,
+}

@@ -1,0 +1,82 @@
+"""Everything that decides about a quantization method, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.query import MoEQuery, QuantQuery
+from moe_doctor.core.release import Release
+from moe_doctor.core.spec import MoESpec, QuantSpec
+from moe_doctor.oracle.engines.vllm.methods.outcome import Afterwards, OracleCall
+
+
+class Question(NamedTuple):
+    """One layer of one checkpoint in one deployment, before any method is built."""
+
+    quantization: QuantSpec | None
+    """The checkpoint's declaration; None where it has none or leaves the experts out."""
+    deployment: Deployment
+    """Parallel sizes, `--quantization`, `--moe-backend`."""
+    release: Release
+    """vLLM."""
+    platform: str
+    """`cuda`, `rocm`, `xpu`, `cpu`."""
+    capability: tuple[int, int] | None
+    """CUDA compute capability, where there is one."""
+    lora: bool
+    """Whether adapters may be applied."""
+    spec: MoESpec
+    """Geometry before parallelism."""
+    query: MoEQuery
+    """The question as it stands without quantization."""
+    environment: Mapping[str, str]
+    """What the engine's process would see."""
+    model_type: str
+    """The model's outermost type."""
+    architecture: str
+    """The model's class."""
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The declaration as found; empty without one."""
+        return {} if self.quantization is None else self.quantization.details
+
+    @property
+    def batch_invariant(self) -> bool:
+        """VLLM_BATCH_INVARIANT, as vllm/envs.py reads it: an integer, off by default."""
+        value = self.environment.get("VLLM_BATCH_INVARIANT", "0")
+        return value.strip().lstrip("+-").isdigit() and int(value) != 0
+
+    def ask(
+        self,
+        oracle: str,
+        method: str,
+        weight_key: str | None = None,
+        activation_key: str | None = None,
+        *,
+        allow_vllm_cutlass: bool = False,
+        query: MoEQuery | None = None,
+        afterwards: tuple[Afterwards, ...] = (),
+    ) -> OracleCall:
+        """The call of a method that passes these keys."""
+        quant = QuantQuery(weight_key, activation_key, allow_vllm_cutlass, self.model_type or None)
+        return self.ask_with(oracle, method, quant, query=query, afterwards=afterwards)
+
+    def ask_with(
+        self,
+        oracle: str,
+        method: str,
+        quant: QuantQuery,
+        *,
+        query: MoEQuery | None = None,
+        afterwards: tuple[Afterwards, ...] = (),
+    ) -> OracleCall:
+        """The call with a QuantQuery made elsewhere."""
+        asked = (query or self.query)._replace(quant=quant)
+        return OracleCall(oracle, quant, asked, method, afterwards)
+
+    def unquantized(self) -> OracleCall:
+        """The layer stays as it is."""
+        return OracleCall("unquantized", None, self.query, "UnquantizedFusedMoEMethod")
