@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from moe_doctor.core.machine import Gpu, MachineSnapshot, Present
+from moe_doctor.core.machine import Gpu
 from moe_doctor.core.query import MoEQuery, Parallel, QuantQuery
-from moe_doctor.core.release import parse_release
-from moe_doctor.core.selection import Selection
-from moe_doctor.oracle.engines.vllm.facts import make_facts
-from moe_doctor.oracle.engines.vllm.releases import image_packages
-from moe_doctor.oracle.engines.vllm.select import select_moe
+from tests.oracle.asking import ask, reason_of
 
 GPT_OSS = MoEQuery(128, 4, 2880, 2880, 128, activation="swigluoai", has_bias=True)
 DEEPSEEK_V4 = MoEQuery(256, 6, 4096, 2048, 256, routing_method="DeepseekV4")
@@ -27,26 +21,6 @@ H100 = Gpu("NVIDIA H100", (9, 0))
 B200 = Gpu("NVIDIA B200", (10, 0))
 RTX_PRO = Gpu("NVIDIA RTX PRO 6000", (12, 0))
 MI355X = Gpu("AMD Instinct MI355X", None, "gfx950")
-
-
-def ask(oracle: str, version: str, gpu: Gpu, query: MoEQuery, **more: Any) -> Selection:
-    release = parse_release(version)
-    assert release is not None
-    environment = more.get("environment", {})
-    platform = "rocm" if gpu.arch else "cuda"
-    packages = dict(image_packages(version, platform)) | dict.fromkeys(more.get("with_", ()), "1")
-    machine = MachineSnapshot(
-        platform,
-        (gpu,),
-        simulated=True,
-        packages={name: Present(number) for name, number in packages.items()},
-        environment=environment,
-    )
-    return select_moe(oracle, query, make_facts(machine, release), release, environment)
-
-
-def reason_of(selection: Selection, kernel: str) -> str:
-    return next(one.reason for one in selection.trace if one.kernel == kernel)
 
 
 def test_gpt_oss_on_hopper_runs_openais_triton_kernels() -> None:
