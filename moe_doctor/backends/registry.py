@@ -1,130 +1,188 @@
-"""Every kernel that the tables know, by its engine's class name."""
+"""Every kernel that the tables know, by its engine's class name, and the file that states it.
+
+A file is loaded when a kernel of it is first asked for: a question to one oracle reads the tables
+of that oracle's kernels and no others.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from importlib import import_module
 
-from moe_doctor.backends.aiter import (
-    AITER_EXPERTS,
-    AITER_FP8_EXPERTS,
-    AITER_MXFP4_EXPERTS,
-    AITER_UNQUANTIZED_EXPERTS,
-)
-from moe_doctor.backends.aiter_mxfp4 import AITER_MXFP4_KERNELS
-from moe_doctor.backends.b12x import B12X_EXPERTS
-from moe_doctor.backends.cpu import CPU_KERNELS
-from moe_doctor.backends.cpu_fp8 import CPU_EXPERTS_FP8, CPU_EXPERTS_FP8_W8A8
-from moe_doctor.backends.cpu_int import CPU_INT_KERNELS
-from moe_doctor.backends.cpu_mxfp4 import CPU_MXFP4_EXPERTS
-from moe_doctor.backends.cutlass_fp8 import (
-    CUTLASS_BATCHED_EXPERTS_FP8,
-    CUTLASS_EXPERTS_FP8,
-    TRITON_OR_CUTLASS_EXPERTS,
-)
-from moe_doctor.backends.cutlass_mxfp4 import CUTLASS_MXFP4_EXPERTS
-from moe_doctor.backends.cutlass_w4a8 import CUTLASS_W4A8_FP8
-from moe_doctor.backends.deep_gemm import (
-    BATCHED_DEEP_GEMM_EXPERTS,
-    DEEP_GEMM_EXPERTS,
-    TRITON_OR_DEEP_GEMM_EXPERTS,
-)
-from moe_doctor.backends.deep_gemm_mxfp4 import DEEP_GEMM_FP4_EXPERTS
-from moe_doctor.backends.emulation import OCP_MX_EMULATION
-from moe_doctor.backends.flashinfer_cutlass import FLASHINFER_EXPERTS
-from moe_doctor.backends.flashinfer_moe_ep import FLASHINFER_MOE_EP_EXPERTS
-from moe_doctor.backends.flashinfer_trtllm import (
-    TRTLLM_BF16_EXPERTS,
-    TRTLLM_BF16_FUNCTION,
-    TRTLLM_BF16_LORA,
-    TRTLLM_BF16_MODULAR,
-    TRTLLM_BF16_MONOLITHIC,
-)
-from moe_doctor.backends.flashinfer_trtllm_fp8 import (
-    TRTLLM_FP8_EXPERTS,
-    TRTLLM_FP8_FUNCTION,
-    TRTLLM_FP8_MODULAR,
-    TRTLLM_FP8_MONOLITHIC,
-)
-from moe_doctor.backends.flashinfer_trtllm_mxfp4 import TRTLLM_MXFP4_KERNELS
-from moe_doctor.backends.flashinfer_trtllm_nvfp4 import TRTLLM_NVFP4_KERNELS
-from moe_doctor.backends.hpc import HPC_EXPERTS
-from moe_doctor.backends.humming import HUMMING_KERNELS
-from moe_doctor.backends.kernel import ResolvedKernel, index, resolve
-from moe_doctor.backends.marlin import BATCHED_MARLIN_EXPERTS, MARLIN_EXPERTS
-from moe_doctor.backends.moonep import MOONEP_EXPERTS
-from moe_doctor.backends.mxfp8 import MXFP8_KERNELS
-from moe_doctor.backends.nvfp4 import NVFP4_KERNELS
-from moe_doctor.backends.oai_triton import OAI_TRITON_KERNELS
-from moe_doctor.backends.triton import BATCHED_TRITON_EXPERTS, TRITON_EXPERTS
-from moe_doctor.backends.wna16 import WNA16_KERNELS
-from moe_doctor.backends.xpu import (
-    XPU_EXPERTS,
-    XPU_EXPERTS_BLOCK_FP8,
-    XPU_EXPERTS_FP8,
-    XPU_EXPERTS_MXFP4,
-    XPU_EXPERTS_MXFP8,
-    XPU_EXPERTS_MXFP8_0_22,
-)
+from moe_doctor.backends.kernel import Kernel, ResolvedKernel, index, resolve
 from moe_doctor.core.release import Release
 
-KERNELS = index(
-    (
-        TRITON_EXPERTS,
-        BATCHED_TRITON_EXPERTS,
-        FLASHINFER_EXPERTS,
-        TRTLLM_BF16_FUNCTION,
-        TRTLLM_BF16_EXPERTS,
-        TRTLLM_BF16_MONOLITHIC,
-        TRTLLM_BF16_MODULAR,
-        TRTLLM_BF16_LORA,
-        AITER_EXPERTS,
-        AITER_UNQUANTIZED_EXPERTS,
-        *AITER_FP8_EXPERTS,
-        TRTLLM_FP8_FUNCTION,
-        TRTLLM_FP8_EXPERTS,
-        TRTLLM_FP8_MONOLITHIC,
-        TRTLLM_FP8_MODULAR,
-        DEEP_GEMM_EXPERTS,
-        TRITON_OR_DEEP_GEMM_EXPERTS,
-        BATCHED_DEEP_GEMM_EXPERTS,
-        CUTLASS_EXPERTS_FP8,
-        TRITON_OR_CUTLASS_EXPERTS,
-        CUTLASS_BATCHED_EXPERTS_FP8,
-        CPU_EXPERTS_FP8,
-        CPU_EXPERTS_FP8_W8A8,
-        HPC_EXPERTS,
-        MOONEP_EXPERTS,
-        XPU_EXPERTS,
-        XPU_EXPERTS_FP8,
-        XPU_EXPERTS_MXFP8,
-        XPU_EXPERTS_MXFP8_0_22,
-        XPU_EXPERTS_BLOCK_FP8,
-        MARLIN_EXPERTS,
-        BATCHED_MARLIN_EXPERTS,
-        *CPU_KERNELS,
-        *CPU_INT_KERNELS,
-        *WNA16_KERNELS,
-        CUTLASS_W4A8_FP8,
-        AITER_MXFP4_EXPERTS,
-        *XPU_EXPERTS_MXFP4,
-        *TRTLLM_NVFP4_KERNELS,
-        *NVFP4_KERNELS,
-        *MXFP8_KERNELS,
-        *TRTLLM_MXFP4_KERNELS,
-        *OAI_TRITON_KERNELS,
-        DEEP_GEMM_FP4_EXPERTS,
-        CUTLASS_MXFP4_EXPERTS,
-        OCP_MX_EMULATION,
-        *AITER_MXFP4_KERNELS,
-        CPU_MXFP4_EXPERTS,
-        *HUMMING_KERNELS,
-        B12X_EXPERTS,
-        FLASHINFER_MOE_EP_EXPERTS,
-    )
-)
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "aiter": (
+        "AiterExperts",
+        "AiterUnquantizedExperts",
+        "AiterFp8BlockExperts",
+        "AiterFp8TensorExperts",
+        "AiterFp8ChannelExperts",
+        "AiterMxfp4Experts",
+    ),
+    "aiter_mxfp4": (
+        "AiterW4A8ExpertsMonolithic",
+        "AiterW4A16ExpertsMonolithic",
+        "AiterW4A4ExpertsMonolithic",
+    ),
+    "b12x": ("B12xExperts",),
+    "cpu": (
+        "X86CPUUnquantizedExperts",
+        "ArmCPUUnquantizedExperts",
+        "PowerCPUUnquantizedExperts",
+        "CPUUnquantizedExperts",
+    ),
+    "cpu_fp8": (
+        "CPUExpertsFp8",
+        "CPUExpertsFp8W8A8",
+    ),
+    "cpu_int": (
+        "CPUExpertsInt4",
+        "CPUExpertsInt4 with int8 inputs",
+        "CPUExpertsInt8",
+        "ArmCPUExpertsInt8",
+        "PowerCPUExpertsInt8",
+        "ZenCPUExpertsInt8",
+        "ZentorchExpertsInt4",
+    ),
+    "cpu_mxfp4": ("CPUExpertsMxfp4",),
+    "cutlass_fp8": (
+        "CutlassExpertsFp8",
+        "TritonOrCutlassExperts",
+        "CutlassBatchedExpertsFp8",
+    ),
+    "cutlass_mxfp4": ("CutlassExpertsMxfp4",),
+    "cutlass_w4a8": ("CutlassExpertsW4A8Fp8",),
+    "deep_gemm": (
+        "DeepGemmExperts",
+        "TritonOrDeepGemmExperts",
+        "BatchedDeepGemmExperts",
+    ),
+    "deep_gemm_mxfp4": ("DeepGemmFP4Experts",),
+    "emulation": ("OCP_MXQuantizationEmulationTritonExperts",),
+    "flashinfer_cutlass": ("FlashInferExperts",),
+    "flashinfer_moe_ep": ("FlashInferMoeEpExperts",),
+    "flashinfer_trtllm": (
+        "flashinfer_fused_moe_bf16",
+        "TrtLlmBf16Experts",
+        "TrtLlmBf16ExpertsMonolithic",
+        "TrtLlmBf16ExpertsModular",
+        "TrtLlmBf16LoRAExperts",
+    ),
+    "flashinfer_trtllm_fp8": (
+        "is_supported_config_trtllm_fp8",
+        "TrtLlmFp8Experts",
+        "TrtLlmFp8ExpertsMonolithic",
+        "TrtLlmFp8ExpertsModular",
+    ),
+    "flashinfer_trtllm_mxfp4": (
+        "TrtLlmMxfp4ExpertsMonolithic",
+        "TrtLlmMxfp4ExpertsModular",
+        "TrtLlmMxfp4LoRAExperts",
+    ),
+    "flashinfer_trtllm_nvfp4": (
+        "flashinfer_trtllm_fp4_moe",
+        "TrtLlmNvFp4ExpertsMonolithic",
+        "TrtLlmNvFp4ExpertsModular",
+    ),
+    "hpc": ("HPCExperts",),
+    "humming": (
+        "BatchedHummingGroupedExperts",
+        "HummingGroupedExperts",
+        "HummingIndexedExperts",
+    ),
+    "marlin": (
+        "MarlinExperts",
+        "BatchedMarlinExperts",
+    ),
+    "moonep": ("MoonEPExperts",),
+    "mxfp8": (
+        "Mxfp8NativeTritonExperts",
+        "Mxfp8EmulationTritonExperts",
+        "AiterMxfp8Experts",
+    ),
+    "nvfp4": (
+        "FlashInferCuteDSLExperts",
+        "FlashInferCuteDSLBatchedExperts",
+        "FlashInferB12xExperts",
+        "CutlassExpertsFp4",
+        "Nvfp4QuantizationEmulationTritonExperts",
+    ),
+    "oai_triton": (
+        "OAITritonMxfp4ExpertsMonolithic",
+        "OAITritonExperts",
+        "UnfusedOAITritonExperts",
+    ),
+    "triton": (
+        "TritonExperts",
+        "BatchedTritonExperts",
+    ),
+    "wna16": (
+        "TritonWNA16Experts",
+        "Int4EmulationTritonExperts",
+        "XPUExpertsWNA16",
+        "TrtLlmMxint4ExpertsMonolithic",
+        "Rdna3WNA16Experts",
+    ),
+    "xpu": (
+        "XPUExperts",
+        "XPUExpertsFp8",
+        "XPUExpertsMxFp8",
+        "XPUExpertsMxfp8",
+        "XPUExpertsBlockFp8",
+        "XPUExpertsMXFp4",
+        "XPUExpertsMxFp4",
+    ),
+}
+"""File in this room -> the kernels that it states (their key where two share a class name)."""
+
+_HOMES = {name: file for file, names in FAMILIES.items() for name in names}
+
+
+class Kernels(Mapping[str, ResolvedKernel]):
+    """Every kernel as one release states it, each resolved when it is first asked for."""
+
+    def __init__(self, release: Release) -> None:
+        self._release = release
+        self._resolved: dict[str, ResolvedKernel] = {}
+
+    def __getitem__(self, name: str) -> ResolvedKernel:
+        found = self._resolved.get(name)
+        if found is None:
+            found = self._resolved[name] = resolve(find_kernel(name), self._release)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_HOMES)
+
+    def __len__(self) -> int:
+        return len(_HOMES)
 
 
 @lru_cache(maxsize=64)
-def kernels_of(release: Release) -> dict[str, ResolvedKernel]:
+def kernels_of(release: Release) -> Kernels:
     """Every kernel as `release` states it."""
-    return {name: resolve(kernel, release) for name, kernel in KERNELS.items()}
+    return Kernels(release)
+
+
+def find_kernel(name: str) -> Kernel:
+    """A kernel's rows over all releases; raises KeyError for a name that no file states."""
+    return _stated(_HOMES[name])[name]
+
+
+def all_kernels() -> dict[str, Kernel]:
+    """Every kernel of every file."""
+    return {name: find_kernel(name) for name in _HOMES}
+
+
+@lru_cache(maxsize=64)
+def _stated(file: str) -> dict[str, Kernel]:
+    """The kernels of one file; those that it takes over from another are not its own."""
+    found: list[Kernel] = []
+    for value in vars(import_module(f"moe_doctor.backends.{file}")).values():
+        items = value if isinstance(value, tuple) else (value,)
+        found += [item for item in items if isinstance(item, Kernel)]
+    own = {id(kernel): kernel for kernel in found if (kernel.key or kernel.name) in FAMILIES[file]}
+    return index(own.values())

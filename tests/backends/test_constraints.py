@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
+import moe_doctor.backends
 from moe_doctor.backends.constraints import (
     Activations,
     Device,
@@ -11,8 +15,8 @@ from moe_doctor.backends.constraints import (
     NotBatchInvariant,
     ParallelSizes,
 )
-from moe_doctor.backends.kernel import resolve
-from moe_doctor.backends.registry import KERNELS, kernels_of
+from moe_doctor.backends.kernel import Kernel, resolve
+from moe_doctor.backends.registry import FAMILIES, all_kernels, kernels_of
 from moe_doctor.backends.shapes import CpuTiles, PaddedExpertsBelow
 from moe_doctor.backends.situation import Facts, Situation
 from moe_doctor.core.query import MoEQuery, Parallel
@@ -149,7 +153,7 @@ def test_conditions_of_a_kernel_never_overlap_by_accident() -> None:
     from moe_doctor.backends.schemes import OnlyFor
     from moe_doctor.oracle.engines.vllm.releases import RELEASES
 
-    for kernel in KERNELS.values():
+    for kernel in all_kernels().values():
         for release in RELEASES:
             kinds = [
                 (type(one.inner), one.quantized) if isinstance(one, OnlyFor) else type(one)
@@ -164,3 +168,16 @@ def test_every_kernel_asks_for_its_device_first() -> None:
         if kernel.constraints:
             own = [one for one in kernel.constraints if one.stage >= 0]  # below 0: asked before it
             assert isinstance(own[0], Device), name
+
+
+def test_the_registry_names_every_kernel_of_every_file() -> None:
+    stated = set()
+    for module in pkgutil.iter_modules(moe_doctor.backends.__path__):
+        values = vars(import_module(f"moe_doctor.backends.{module.name}")).values()
+        for value in values:
+            for item in value if isinstance(value, tuple) else (value,):
+                if isinstance(item, Kernel):
+                    stated.add(item.key or item.name)
+    named = [name for names in FAMILIES.values() for name in names]
+    assert len(named) == len(set(named))
+    assert stated == set(named) == set(all_kernels())
