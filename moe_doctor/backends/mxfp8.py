@@ -16,7 +16,8 @@ _ALPHA, _BETA = 1.702, 1.0
 _OAI = "swigluoai_uninterleave"
 # supports_mx() of platforms/rocm.py
 _MX = Device(("rocm",), archs=("gfx95",))
-_MX_0_27 = Device(("rocm",), archs=("gfx95", "gfx1250"))
+_ARCHS = ("gfx95", "gfx1250")
+_MX_0_27 = Device(("rocm",), archs=_ARCHS)
 _ANY = Device(("cuda", "rocm", "xpu", "cpu", "tpu", "oot"))
 
 
@@ -102,10 +103,8 @@ MXFP8_KERNELS = (
         (
             row(_MX, until="0.26.0"),
             row(_MX_0_27, "0.27.0", "0.30.0"),
-            row(
-                Device(("rocm",), archs=("gfx95", "gfx1250"), feature="aiter_fused_moe"),
-                "0.31.0",
-            ),
+            row(Device(("rocm",), archs=_ARCHS, feature="aiter_fused_moe"), "0.31.0", "0.32.0"),
+            row(Device(("rocm",), archs=_ARCHS, feature="aiter_gate_mode"), "0.33.0"),
             *_BASE,
             row(NotBatchInvariant(), "0.32.0"),
             row(NeedsFlyDsl(), until="0.30.0"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.features.environ import is_true
@@ -66,9 +68,25 @@ def no_flydsl(machine: MachineSnapshot, release: Release) -> str | None:
     return None
 
 
+def no_gate_mode(machine: MachineSnapshot, release: Release) -> str | None:
+    """Why AITER's fused MoE cannot take a gate mode, or None (from 0.33.0).
+
+    vLLM looks at the signature of aiter.fused_moe.fused_moe; AITER 0.1.14 added the argument.
+    """
+    why = no_aiter_fused_moe(machine, release)
+    if why is not None:
+        return why
+    version = machine.version("aiter") or ""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    if numbers >= (0, 1, 14):
+        return None
+    return f"needs aiter 0.1.14 or newer (gate_mode); the installed one is {version or 'unknown'}"
+
+
 FEATURES = {
     "aiter": no_aiter,
     "aiter_fused_moe": no_aiter_fused_moe,
     "rdna_aiter": no_rdna_aiter,
     "aiter_flydsl": no_flydsl,
+    "aiter_gate_mode": no_gate_mode,
 }
