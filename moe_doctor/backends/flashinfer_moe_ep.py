@@ -42,6 +42,8 @@ class MegakernelLimits:
             reasons.append(f"activation dtype torch.{query.in_dtype}")
         if query.has_bias:
             reasons.append("expert bias")
+        if query.swiglu_alpha is not None or query.swiglu_beta is not None:
+            reasons.append("custom SwiGLU alpha or beta")
         if deep_gemm and query.routing_method != "DeepseekV4":
             reasons.append(f"routing method {query.routing_method}")
         if deep_gemm and query.parallel.enable_eplb:

@@ -55,19 +55,25 @@ def _behind(*names: str, sequence_parallel: bool = True) -> ParallelSizes:
 
 @record
 class SwigluParameters:
-    """The kernels clamp the activation for some formats alone."""
+    """The kernels read SwiGLU's alpha, beta and clamp for some formats alone."""
 
     formats: frozenset[Pair]
-    """Formats whose kernels read the clamp."""
+    """Formats whose kernels read them."""
     activations: frozenset[str] = frozenset()
-    """Activations that it is read for; empty = all."""
+    """Activations that they are read for; empty = all."""
 
     stage: ClassVar[int] = 13
 
     def rejects(self, situation: Situation) -> Rejection | None:
-        """Reason when the model clamps and the kernel would not."""
+        """Reason when the model sets one and the kernel would not read it."""
         query, quant = situation.query, situation.query.quant
-        if query.swiglu_limit is None:
+        given = {
+            "swiglu_limit": query.swiglu_limit,
+            "swiglu_alpha": query.swiglu_alpha,
+            "swiglu_beta": query.swiglu_beta,
+        }
+        told = ", ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+        if not told:
             return None
         pair = PLAIN if quant is None else (quant.weight_key, quant.activation_key)
         fits = not self.activations or query.activation in self.activations
@@ -86,7 +92,7 @@ class SwigluParameters:
             )
         return Rejection(
             engine,
-            f"swiglu_limit is {query.swiglu_limit}; the kernel clamps only "
+            f"the model sets {told}; the kernel reads that only for "
             f"{' or '.join(sorted(str(weight) for weight, _ in self.formats))} weights",
         )
 
