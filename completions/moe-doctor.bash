@@ -16,7 +16,7 @@ _moe_doctor() {
     done
     COMPREPLY=()
     if [[ -z $command ]]; then
-        COMPREPLY=($(compgen -W 'check select prove env explain --help --version' -- "$current"))
+        COMPREPLY=($(compgen -W 'check select prove env diff matrix explain --help --version' -- "$current"))
         return
     fi
     case $command:$previous in
@@ -213,10 +213,115 @@ _moe_doctor() {
         env:--fail-on)
             COMPREPLY=($(compgen -W 'error warning never' -- "$current"))
             return ;;
+        diff:--from|diff:--engine)
+            return ;;
+        diff:--to)
+            return ;;
+        diff:--tensor-parallel-size|diff:-tp)
+            return ;;
+        diff:--data-parallel-size|diff:-dp)
+            return ;;
+        diff:--prefill-context-parallel-size|diff:-pcp)
+            return ;;
+        diff:--pipeline-parallel-size|diff:-pp)
+            return ;;
+        diff:--all2all-backend)
+            COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
+            return ;;
+        diff:--moe-backend)
+            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
+            return ;;
+        diff:--quantization|diff:-q)
+            return ;;
+        diff:--dtype)
+            COMPREPLY=($(compgen -W 'auto bfloat16 float16 float32' -- "$current"))
+            return ;;
+        diff:--max-num-batched-tokens)
+            return ;;
+        diff:--max-lora-rank)
+            return ;;
+        diff:--gpu)
+            COMPREPLY=($(compgen -W 'v100 t4 a10 a10g a40 a100-40gb a100 a100-pcie rtx-3090 orin l4 l20 l40 l40s rtx-4090 rtx-6000-ada h100 h100-pcie h100-nvl h200 h20 h20-3e gh200 b200 gb200 b300 gb300 thor rtx-5090 rtx-pro-6000 rtx-pro-6000-workstation gb10 mi210 mi250x mi300a mi300x mi308x mi325x mi350x mi355x rx-7900-xtx strix-halo rx-9060-xt rx-9070-xt r9700 max-1550 arc-b580 arc-pro-b60 cpu' -- "$current"))
+            return ;;
+        diff:--capability)
+            return ;;
+        diff:--platform)
+            COMPREPLY=($(compgen -W 'cuda rocm xpu cpu tpu oot' -- "$current"))
+            return ;;
+        diff:--arch)
+            return ;;
+        diff:--snapshot)
+            COMPREPLY=($(compgen -f -- "$current"))
+            return ;;
+        diff:--with)
+            return ;;
+        diff:--without)
+            COMPREPLY=($(compgen -W 'all' -- "$current"))
+            return ;;
+        diff:--env)
+            return ;;
+        diff:--revision)
+            return ;;
+        diff:--hf-overrides)
+            return ;;
+        diff:--format)
+            COMPREPLY=($(compgen -W 'text json github junit markdown' -- "$current"))
+            return ;;
+        diff:--output|diff:-o)
+            COMPREPLY=($(compgen -f -- "$current"))
+            return ;;
+        diff:--fail-on)
+            COMPREPLY=($(compgen -W 'error warning never' -- "$current"))
+            return ;;
+        matrix:--engine)
+            return ;;
+        matrix:--gpu)
+            COMPREPLY=($(compgen -W 'v100 t4 a10 a10g a40 a100-40gb a100 a100-pcie rtx-3090 orin l4 l20 l40 l40s rtx-4090 rtx-6000-ada h100 h100-pcie h100-nvl h200 h20 h20-3e gh200 b200 gb200 b300 gb300 thor rtx-5090 rtx-pro-6000 rtx-pro-6000-workstation gb10 mi210 mi250x mi300a mi300x mi308x mi325x mi350x mi355x rx-7900-xtx strix-halo rx-9060-xt rx-9070-xt r9700 max-1550 arc-b580 arc-pro-b60 cpu' -- "$current"))
+            return ;;
+        matrix:--tensor-parallel-size|matrix:-tp)
+            return ;;
+        matrix:--data-parallel-size|matrix:-dp)
+            return ;;
+        matrix:--prefill-context-parallel-size|matrix:-pcp)
+            return ;;
+        matrix:--pipeline-parallel-size|matrix:-pp)
+            return ;;
+        matrix:--all2all-backend)
+            COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
+            return ;;
+        matrix:--moe-backend)
+            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
+            return ;;
+        matrix:--quantization|matrix:-q)
+            return ;;
+        matrix:--dtype)
+            COMPREPLY=($(compgen -W 'auto bfloat16 float16 float32' -- "$current"))
+            return ;;
+        matrix:--max-num-batched-tokens)
+            return ;;
+        matrix:--max-lora-rank)
+            return ;;
+        matrix:--with)
+            return ;;
+        matrix:--without)
+            COMPREPLY=($(compgen -W 'all' -- "$current"))
+            return ;;
+        matrix:--env)
+            return ;;
+        matrix:--revision)
+            return ;;
+        matrix:--hf-overrides)
+            return ;;
+        matrix:--format)
+            COMPREPLY=($(compgen -W 'text json markdown' -- "$current"))
+            return ;;
+        matrix:--output|matrix:-o)
+            COMPREPLY=($(compgen -f -- "$current"))
+            return ;;
     esac
     if [[ $current != -* ]]; then
         if [[ $command == explain ]]; then
-            COMPREPLY=($(compgen -W 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE501 MOE502 MOE503 MOE504 MOE505 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE701 MOE702 MOE703 MOE803' -- "$current"))
+            COMPREPLY=($(compgen -W 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE421 MOE422 MOE423 MOE424 MOE425 MOE426 MOE427 MOE501 MOE502 MOE503 MOE504 MOE505 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE701 MOE702 MOE703 MOE803' -- "$current"))
         else
             COMPREPLY=($(compgen -f -- "$current"))
         fi
@@ -227,6 +332,8 @@ _moe_doctor() {
         select) COMPREPLY=($(compgen -W '-h --help --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         prove) COMPREPLY=($(compgen -W '-h --help --backend --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         env) COMPREPLY=($(compgen -W '-h --help --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        diff) COMPREPLY=($(compgen -W '-h --help --from --engine --to --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        matrix) COMPREPLY=($(compgen -W '-h --help --engine --gpu --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --with --without --env --revision --hf-overrides --offline --format --output -o --quiet --verbose -v' -- "$current")) ;;
         explain) COMPREPLY=($(compgen -W '-h --help' -- "$current")) ;;
     esac
 }

@@ -35,12 +35,12 @@ def run(request: Request, progress: Progress | None = None) -> Report:
     """
     started = time.monotonic()
     say = progress or _silent
-    model = _load(request, say)
+    model = load(request, say)
     if request.command == "env":
         from moe_doctor.probes.snapshot import probe_machine
 
         return Report("env", probe_machine(), fail_on=request.fail_on)
-    engine, machine, here = _engine_and_machine(request)
+    engine, machine, here = engine_and_machine(request)
     case = _select(request, model, engine, machine, here)
     case = replace(case, proofs=_prove(case, say))
     from moe_doctor.checks.judge import judge
@@ -104,7 +104,8 @@ def _silent(_: str) -> None:
     return None
 
 
-def _load(request: Request, say: Progress) -> ModelSpec | None:
+def load(request: Request, say: Progress) -> ModelSpec | None:
+    """The request's model, or None without one; raises DoctorError."""
     if request.model is None:
         if request.command == "check":
             raise UsageError("check needs a model", "moe-doctor check MODEL")
@@ -122,7 +123,7 @@ def _load(request: Request, say: Progress) -> ModelSpec | None:
     return require_moe(model)
 
 
-def _engine_and_machine(request: Request) -> tuple[Engine, MachineSnapshot, MachineSnapshot | None]:
+def engine_and_machine(request: Request) -> tuple[Engine, MachineSnapshot, MachineSnapshot | None]:
     """The engine, the machine asked about, and this machine where it was probed."""
     from moe_doctor.oracle.engines.registry import resolve_engine
     from moe_doctor.oracle.engines.vllm.releases import image_packages
@@ -130,7 +131,7 @@ def _engine_and_machine(request: Request) -> tuple[Engine, MachineSnapshot, Mach
 
     if request.machine.simulates:
         named = "@" in (request.engine or "")
-        engine = resolve_engine(request.engine, None if named else _installed_vllm())
+        engine = resolve_engine(request.engine, None if named else installed_vllm())
         machine = simulate_machine(
             request.machine, packages=image_packages(engine.version, _platform(request.machine))
         )
@@ -159,7 +160,8 @@ def _platform(machine: MachineRequest) -> str:
     return "cuda"
 
 
-def _installed_vllm() -> str | None:
+def installed_vllm() -> str | None:
+    """Version of the vLLM in this environment, or None."""
     from moe_doctor.probes.packages import is_plainly_absent, probe_package
 
     if is_plainly_absent("vllm"):

@@ -21,7 +21,9 @@ COMMANDS = {
     "select": "Which backend the engine would choose, and why not the others.",
     "prove": "Run a tiny fused-MoE forward on one backend, or on all.",
     "env": "What this machine is, as a report to share.",
-    "explain": "What a finding's code means and what to do about it.",
+    "diff": "What an upgrade of the engine changes for a model.",
+    "matrix": "Releases x GPUs x LoRA at one glance.",
+    "explain": "What a finding's code means, or what a backend supports per release.",
 }
 """Every command with its one-line summary, in the order of the help."""
 

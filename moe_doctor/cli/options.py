@@ -6,12 +6,34 @@ docstring of a group is the heading that the help shows above it.
 
 from __future__ import annotations
 
-from moe_doctor.cli.binding import OneOf, OptionGroup, Suffixed, Within, argument, option
+from typing import Any
+
+from moe_doctor.cli.binding import (
+    OneOf,
+    OptionGroup,
+    Suffixed,
+    Within,
+    argument,
+    option,
+)
 
 FORMATS = ("text", "json", "github", "junit", "markdown")
+PAGE_FORMATS = ("text", "json", "markdown")
 PLATFORMS = ("cuda", "rocm", "xpu", "cpu", "tpu", "oot")
 FAIL_ON = ("error", "warning", "never")
 SIZES = Within(1, 65536)
+
+
+def _with_packages() -> Any:
+    return option("--with", metavar="PKG[==VER]", help="Count a package as installed; repeatable.")
+
+
+def _without_packages() -> Any:
+    return option("--without", metavar="PKG|all", help="Count a package as absent; repeatable.")
+
+
+def _variables() -> Any:
+    return option("--env", metavar="NAME=VALUE", help="Set an engine variable; repeatable.")
 
 
 class Target(OptionGroup):
@@ -23,7 +45,15 @@ class Target(OptionGroup):
     )
 
 
-class ServerOptions(OptionGroup):
+class ManyTargets(OptionGroup):
+    """Arguments"""
+
+    models: tuple[str, ...] = argument(
+        "MODEL", help="As for check, any number; without one a plain layer."
+    )
+
+
+class EngineOptions(OptionGroup):
     """Server, spelled as for vllm serve"""
 
     engine: str | None = option(
@@ -31,6 +61,50 @@ class ServerOptions(OptionGroup):
         metavar="vllm[@VERSION]",
         help="Default: the installed vLLM, else the newest release in the tables.",
     )
+
+
+class ReleaseOptions(OptionGroup):
+    """Releases"""
+
+    from_engine: str | None = option(
+        "--from",
+        "--engine",
+        metavar="vllm@VERSION",
+        help="The release that you have; default: the installed vLLM.",
+    )
+    to_engine: str | None = option(
+        "--to",
+        metavar="vllm@VERSION",
+        help="The release that you want; default: the newest in the tables.",
+    )
+
+
+class GridOptions(OptionGroup):
+    """Rows and columns"""
+
+    engine: tuple[str, ...] = option(
+        "--engine",
+        metavar="vllm@VERSION",
+        help="A release; repeatable. Default: every release in the tables.",
+    )
+    gpu: tuple[str, ...] = option(
+        "--gpu",
+        metavar="NAME",
+        help="A product, simulated: h100, b200, mi300x, ...; repeatable. Default: the common ones.",
+    )
+
+
+class PackageOptions(OptionGroup):
+    """Packages and variables of every machine"""
+
+    with_packages: tuple[str, ...] = _with_packages()
+    without_packages: tuple[str, ...] = _without_packages()
+    env: tuple[str, ...] = _variables()
+
+
+class ServerOptions(OptionGroup):
+    """Server, spelled as for vllm serve"""
+
     tensor_parallel_size: int = option(
         "--tensor-parallel-size",
         "-tp",
@@ -125,15 +199,9 @@ class MachineOptions(OptionGroup):
     snapshot: str | None = option(
         "--snapshot", metavar="FILE", help="A machine saved by moe-doctor env --format json."
     )
-    with_packages: tuple[str, ...] = option(
-        "--with", metavar="PKG[==VER]", help="Count a package as installed; repeatable."
-    )
-    without_packages: tuple[str, ...] = option(
-        "--without", metavar="PKG|all", help="Count a package as absent; repeatable."
-    )
-    env: tuple[str, ...] = option(
-        "--env", metavar="NAME=VALUE", help="Set an engine variable; repeatable."
-    )
+    with_packages: tuple[str, ...] = _with_packages()
+    without_packages: tuple[str, ...] = _without_packages()
+    env: tuple[str, ...] = _variables()
 
 
 class ModelOptions(OptionGroup):
@@ -220,15 +288,38 @@ class ReportOptions(OptionGroup):
     )
 
 
+class PageOptions(OptionGroup):
+    """Report"""
+
+    format: str = option(
+        "--format",
+        default="text",
+        metavar="|".join(PAGE_FORMATS),
+        help="How the answer is written.",
+        limit=OneOf(PAGE_FORMATS),
+    )
+    output: str | None = option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the answer here, whole or not at all; - is stdout.",
+    )
+    quiet: bool = option("--quiet", default=False, help="No progress, and only the answer in text.")
+    verbose: bool = option("--verbose", "-v", default=False, help="Every class, every traceback.")
+
+
 class RuleTarget(OptionGroup):
     """Arguments"""
 
     code: str | None = argument(
-        "CODE", help="A code such as MOE412, or a rule's name; without it, every rule."
+        "CODE",
+        help="A code such as MOE412, a rule's name, a --moe-backend value or a kernel's class; "
+        "without it, all of them.",
     )
 
 
 CONFIGURABLE: tuple[type[OptionGroup], ...] = (
+    EngineOptions,
     ServerOptions,
     MachineOptions,
     ModelOptions,

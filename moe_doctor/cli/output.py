@@ -7,16 +7,25 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from moe_doctor.cli.console import PIPE_WIDTH, Progress, look_at, write_stdout
 from moe_doctor.cli.exits import exit_for
-from moe_doctor.cli.options import ReportOptions
-from moe_doctor.core.errors import OutputError
+from moe_doctor.cli.options import PageOptions, ReportOptions
+from moe_doctor.core.errors import OutputError, UsageError
 from moe_doctor.core.request import Request
 
 if TYPE_CHECKING:
-    from moe_doctor.core.report import Report
+    from moe_doctor.render import Layout
+
+
+class Answered(NamedTuple):
+    """What a command found out, ready to be written."""
+
+    text: Callable[[Layout], str]
+    """The whole answer at a layout."""
+    exit_code: int
+    """What the process returns."""
 
 
 def answer(request: Callable[[], Request], options: ReportOptions) -> None:
@@ -24,35 +33,48 @@ def answer(request: Callable[[], Request], options: ReportOptions) -> None:
 
     The request is built in here, so that a bad value is told in the format that was asked for.
     """
-    import typer
+
+    def ask(progress: Progress) -> Answered:
+        from moe_doctor import doctor
+        from moe_doctor.render import render
+
+        report = doctor.run(asked, progress)
+        return Answered(lambda layout: render(report, options.format, layout), report.exit_code)
 
     with exit_for(options.format):
         asked = request()
-        from moe_doctor import doctor
+    deliver(ask, options)
 
+
+def deliver(ask: Callable[[Progress], Answered], options: ReportOptions | PageOptions) -> NoReturn:
+    """Ask with progress on stderr, write what was answered, and exit with its code."""
+    import typer
+
+    with exit_for(options.format):
+        if options.quiet and options.verbose:
+            raise UsageError("--quiet and --verbose exclude each other", "give one of them")
         target = _target(options)
         if target is not None:
             with _writing(target):
                 check_target(target)
         terminal = look_at(sys.stderr, os.environ)
         with Progress(terminal, quiet=options.quiet) as progress:
-            report = doctor.run(asked, progress)
-        emit(report, options)
-    raise typer.Exit(report.exit_code)
+            answered = ask(progress)
+        emit(answered.text, options)
+    raise typer.Exit(answered.exit_code)
 
 
-def emit(report: Report, options: ReportOptions) -> None:
-    """Render a report and write it to `--output` or stdout. Raises `OutputError`."""
-    from moe_doctor.render import Layout, render
+def emit(text: Callable[[Layout], str], options: ReportOptions | PageOptions) -> None:
+    """Render and write to `--output` or stdout. Raises `OutputError`."""
+    from moe_doctor.render import Layout
 
     target = _target(options)
     if target is None:
         terminal = look_at(sys.stdout, os.environ)
         layout = Layout(terminal.width, terminal.color, options.quiet, options.verbose)
-        write_stdout(render(report, options.format, layout))
+        write_stdout(text(layout))
         return
-    layout = Layout(PIPE_WIDTH, False, options.quiet, options.verbose)
-    write_file(target, render(report, options.format, layout))
+    write_file(target, text(Layout(PIPE_WIDTH, False, options.quiet, options.verbose)))
 
 
 def check_target(path: Path) -> None:
@@ -80,7 +102,7 @@ def write_file(path: Path, text: str) -> None:
         _replace(path.resolve(), content)
 
 
-def _target(options: ReportOptions) -> Path | None:
+def _target(options: ReportOptions | PageOptions) -> Path | None:
     """The file to write; None for stdout, which `-` names as well."""
     return None if options.output in (None, "-") else Path(str(options.output))
 

@@ -9,6 +9,7 @@ from typing import Any
 from moe_doctor.cli.options import (
     MachineOptions,
     ModelOptions,
+    PageOptions,
     ProofOptions,
     ReportOptions,
     ServerOptions,
@@ -34,8 +35,9 @@ def build_request(
     command: str,
     *,
     machine: MachineOptions,
-    report: ReportOptions,
+    report: ReportOptions | PageOptions,
     model: str | None = None,
+    engine: str | None = None,
     model_options: ModelOptions | None = None,
     server: ServerOptions | None = None,
     proof: ProofOptions | None = None,
@@ -43,17 +45,15 @@ def build_request(
     backends: tuple[str, ...] = (),
 ) -> Request:
     """One Request out of the groups that a command takes. Raises `UsageError`."""
-    if report.quiet and report.verbose:
-        raise UsageError("--quiet and --verbose exclude each other", "give one of them")
     source = model_options or ModelOptions()
-    engine = server or ServerOptions()
+    asked = server or ServerOptions()
     limits = proof or ProofOptions()
     return Request(
         command=command,
         model=model,
-        engine=engine.engine,
-        lora=engine.lora,
-        deployment=_deployment(engine),
+        engine=engine,
+        lora=asked.lora,
+        deployment=_deployment(asked),
         machine=_machine(machine),
         revision=source.revision,
         hf_overrides=_overrides(source.hf_overrides),
@@ -62,7 +62,7 @@ def build_request(
         offline=source.offline,
         timeout_s=limits.timeout,
         require_proof=limits.require_proof,
-        fail_on=report.fail_on,
+        fail_on=report.fail_on if isinstance(report, ReportOptions) else "never",
     )
 
 

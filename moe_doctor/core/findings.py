@@ -54,3 +54,19 @@ class Finding:
     """Public threads and pages that show the same thing."""
     status: str = "stable"
     """`stable` or `preview`: whether the rule may still change."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, as in the contract."""
+        remedy = self.remediation
+        return {
+            "code": self.code,
+            "name": self.name,
+            "severity": self.severity.value,
+            "status": self.status,
+            "message": self.message,
+            "remediation": None
+            if remedy is None
+            else {"text": remedy.text, "commands": list(remedy.commands)},
+            "evidence": dict(self.evidence),
+            "links": list(self.links),
+        }

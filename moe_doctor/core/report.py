@@ -87,24 +87,8 @@ class Report:
             "deployment": self.deployment.to_dict(),
             "selections": [selection.to_dict() for selection in self.selections],
             "proofs": [proof.to_dict() for proof in self.proofs],
-            "findings": [_finding(finding) for finding in self.findings],
+            "findings": [finding.to_dict() for finding in self.findings],
             "verdict": self.verdict,
             "inconclusive": self.inconclusive or None,
             "exit_code": self.exit_code,
         }
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    remedy = finding.remediation
-    return {
-        "code": finding.code,
-        "name": finding.name,
-        "severity": finding.severity.value,
-        "status": finding.status,
-        "message": finding.message,
-        "remediation": None
-        if remedy is None
-        else {"text": remedy.text, "commands": list(remedy.commands)},
-        "evidence": dict(finding.evidence),
-        "links": list(finding.links),
-    }

@@ -52,6 +52,11 @@ class EngineError(NamedTuple):
     message: str
     """Its message."""
 
+    @property
+    def text(self) -> str:
+        """`ValueError: message`, or the class alone where there is no message."""
+        return f"{self.type}: {self.message}" if self.message else self.type
+
     def to_dict(self) -> dict[str, str]:
         """JSON form."""
         return {"type": self.type, "message": self.message}

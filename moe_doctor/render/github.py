@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from moe_doctor.core.findings import Finding, Severity
 from moe_doctor.core.report import Report
 from moe_doctor.render.escape import github_message, github_property
@@ -22,15 +24,19 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: 
 
 def render_github(report: Report) -> str:
     """One command per line; nothing else, so that no text of others can start a command."""
-    lines = [_command("notice", title, message) for title, message in _answers(report)]
-    findings = sorted(report.findings, key=lambda finding: finding.severity.rank)
-    lines += [
-        _command(_LEVELS[each.severity], f"{each.code} {each.name}", _message(each))
-        for each in findings
-    ]
+    lines = [command("notice", title, message) for title, message in _answers(report)]
+    lines += finding_commands(report.findings)
     level = "error" if report.exit_code else "notice"
-    lines.append(_command(level, "moe-doctor", verdict_phrase(report)))
+    lines.append(command(level, "moe-doctor", verdict_phrase(report)))
     return "\n".join(lines) + "\n"
+
+
+def finding_commands(findings: Sequence[Finding]) -> list[str]:
+    """An annotation per finding, worst first."""
+    return [
+        command(_LEVELS[each.severity], f"{each.code} {each.name}", _message(each))
+        for each in sorted(findings, key=lambda finding: finding.severity.rank)
+    ]
 
 
 def _answers(report: Report) -> list[tuple[str, str]]:
@@ -63,5 +69,6 @@ def _message(finding: Finding) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _command(level: str, title: str, message: str) -> str:
+def command(level: str, title: str, message: str) -> str:
+    """One workflow command: `level` is `error`, `warning` or `notice`."""
     return f"::{level} title={github_property(title)}::{github_message(message)}"

@@ -33,16 +33,21 @@ def render_junit(report: Report) -> str:
     for proof in report.proofs:
         _proof(suite, proof)
     for finding in report.findings:
-        _finding(suite, report, finding)
+        add_finding(suite, report.fail_on, finding)
     if report.inconclusive:
-        case = _case(suite, "verdict", "conclusive")
-        _child(case, "error", report.inconclusive, "inconclusive")
-    _child(suite, "system-out", verdict_phrase(report))
+        case = add_case(suite, "verdict", "conclusive")
+        add_child(case, "error", report.inconclusive, "inconclusive")
+    return finish_suite(suite, verdict_phrase(report), report.elapsed_s)
+
+
+def finish_suite(suite: ElementTree.Element, verdict: str, elapsed_s: float = 0.0) -> str:
+    """The document of a suite whose cases are all there."""
+    add_child(suite, "system-out", verdict)
     cases = suite.findall("testcase")
     suite.set("tests", str(len(cases)))
     for tag, total in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(total, str(sum(case.find(tag) is not None for case in cases)))
-    suite.set("time", f"{report.elapsed_s:.3f}")
+    suite.set("time", f"{elapsed_s:.3f}")
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
@@ -58,50 +63,53 @@ def _suite_name(report: Report) -> str:
 def _selection(suite: ElementTree.Element, report: Report, selection: Selection) -> None:
     label = selection_label(report, selection)
     name = lora_label(selection.lora) + (f", {label}" if label else "")
-    case = _case(suite, "selection", name)
+    case = add_case(suite, "selection", name)
     if selection.outcome is Outcome.NOT_APPLICABLE:
-        _child(case, "skipped", selection.note or "not judged")
+        add_child(case, "skipped", selection.note or "not judged")
     # A refusal or a later crash counts by its finding; here it is only told.
     told = [f"{backend_phrase(selection)} {kernel_phrase(selection)}".strip()]
     told += [error_phrase(each) for each in (selection.error, selection.crash) if each is not None]
-    _child(case, "system-out", "\n".join(told))
+    add_child(case, "system-out", "\n".join(told))
 
 
 def _proof(suite: ElementTree.Element, proof: Proof) -> None:
     name = f"{proof.backend_option}, {lora_label(proof.lora)}, layers {proof.moe_layers}"
-    case = _case(suite, "proof", name)
+    case = add_case(suite, "proof", name)
     case.set("time", f"{sum(each.elapsed_ms for each in proof.cases) / 1000:.3f}")
     text = "; ".join(proof_remarks(proof))
     match proof.outcome:
         case ProofOutcome.SKIPPED | ProofOutcome.NOT_RUN:
-            _child(case, "skipped", proof.reason or proof_result(proof))
+            add_child(case, "skipped", proof.reason or proof_result(proof))
         case ProofOutcome.FAILED:
-            _child(case, "failure", text, proof.reason or "failed")
+            add_child(case, "failure", text, proof.reason or "failed")
         case ProofOutcome.CRASHED | ProofOutcome.TIMED_OUT:
-            _child(case, "error", text, proof.reason or proof_result(proof))
+            add_child(case, "error", text, proof.reason or proof_result(proof))
         case ProofOutcome.PASSED:
-            _child(case, "system-out", text)
+            add_child(case, "system-out", text)
 
 
-def _finding(suite: ElementTree.Element, report: Report, finding: Finding) -> None:
-    case = _case(suite, "finding", f"{finding.code} {finding.name}")
+def add_finding(suite: ElementTree.Element, fail_on: str, finding: Finding) -> None:
+    """A case per finding, failed where it makes the exit code 1."""
+    case = add_case(suite, "finding", f"{finding.code} {finding.name}")
     parts = [f"{finding.severity.value}: {finding.message}"]
     if finding.remediation is not None:
         parts += [finding.remediation.text, *finding.remediation.commands]
     text = "\n".join(part for part in parts if part)
-    if finding.severity.rank <= _LIMITS[report.fail_on]:
-        _child(case, "failure", text, finding.message)
+    if finding.severity.rank <= _LIMITS[fail_on]:
+        add_child(case, "failure", text, finding.message)
     else:
-        _child(case, "system-out", text)
+        add_child(case, "system-out", text)
 
 
-def _case(suite: ElementTree.Element, group: str, name: str) -> ElementTree.Element:
+def add_case(suite: ElementTree.Element, group: str, name: str) -> ElementTree.Element:
+    """One more case of a group such as `finding`."""
     return ElementTree.SubElement(
         suite, "testcase", classname=f"moe-doctor.{group}", name=one_line(name)
     )
 
 
-def _child(parent: ElementTree.Element, tag: str, text: str, message: str = "") -> None:
+def add_child(parent: ElementTree.Element, tag: str, text: str, message: str = "") -> None:
+    """`failure`, `error`, `skipped` or `system-out` with a text."""
     attributes = {"message": one_line(message)} if message else {}
     child = ElementTree.SubElement(parent, tag, attributes)
     child.text = "\n".join(visible(line) for line in text.splitlines())

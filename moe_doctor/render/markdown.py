@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from moe_doctor.core.findings import Finding
 from moe_doctor.core.report import Report
 from moe_doctor.core.units import count
 from moe_doctor.render.escape import markdown_cell, markdown_code, visible
@@ -34,7 +35,13 @@ def render_markdown(report: Report) -> str:
         f"## moe-doctor: {markdown_cell(title)}",
         f"**{markdown_cell(verdict_phrase(report))}**",
     ]
-    parts += [_facts(report), _answer(report), _why(report), _proofs(report), *_findings(report)]
+    parts += [
+        _facts(report),
+        _answer(report),
+        _why(report),
+        _proofs(report),
+        *finding_parts(report.findings),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -68,7 +75,7 @@ def _answer(report: Report) -> str:
                 ),
             )
         )
-    return _table(("", "layers", "backend", "kernel", "remark"), rows)
+    return table(("", "layers", "backend", "kernel", "remark"), rows)
 
 
 def _why(report: Report) -> str:
@@ -86,10 +93,10 @@ def _why(report: Report) -> str:
                     markdown_cell(candidate.reason),
                 )
             )
-    table = _table(("", "layers", "candidate", "accepted", "reason"), rows)
-    if not table:
+    rendered = table(("", "layers", "candidate", "accepted", "reason"), rows)
+    if not rendered:
         return ""
-    return f"<details><summary>Why</summary>\n\n{table}\n\n</details>"
+    return f"<details><summary>Why</summary>\n\n{rendered}\n\n</details>"
 
 
 def _proofs(report: Report) -> str:
@@ -102,14 +109,15 @@ def _proofs(report: Report) -> str:
         )
         for proof in report.proofs
     ]
-    return _table(("proof", "", "outcome", "remark"), rows)
+    return table(("proof", "", "outcome", "remark"), rows)
 
 
-def _findings(report: Report) -> list[str]:
-    if not report.findings:
+def finding_parts(findings: Sequence[Finding]) -> list[str]:
+    """A heading and every finding, worst first; empty without findings."""
+    if not findings:
         return []
-    parts = [f"### {count(len(report.findings), 'finding')}"]
-    for finding in sorted(report.findings, key=lambda each: each.severity.rank):
+    parts = [f"### {count(len(findings), 'finding')}"]
+    for finding in sorted(findings, key=lambda each: each.severity.rank):
         head = f"**{finding.severity.value} {markdown_cell(f'{finding.code} {finding.name}')}**"
         parts.append(f"{head}: {markdown_cell(finding.message)}")
         remedy = finding.remediation
@@ -128,10 +136,10 @@ def _fenced(commands: Sequence[str]) -> str:
     return "\n".join((f"{fence}sh", *lines, fence))
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table without the columns that are empty in every row; empty without rows."""
     if not rows:
         return ""
     used = [index for index in range(len(heads)) if any(row[index] for row in rows)]
-    table = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(row[index] for index in used) + " |" for row in table)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(row[index] for index in used) + " |" for row in lines)

@@ -1,4 +1,4 @@
-"""The JSON Schema of the report, shipped as package data."""
+"""The JSON Schemas, shipped as package data."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from importlib.resources import files
 from typing import Any
 
 
-def load_schema() -> dict[str, Any]:
-    """`moe_doctor/report.schema.json`, draft 2020-12."""
-    text = files("moe_doctor").joinpath("report.schema.json").read_text(encoding="utf-8")
+def load_schema(name: str = "report") -> dict[str, Any]:
+    """`moe_doctor/NAME.schema.json`, draft 2020-12: report, diff, matrix or explain."""
+    text = files("moe_doctor").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema

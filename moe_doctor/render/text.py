@@ -45,7 +45,7 @@ def render_text(report: Report, layout: Layout) -> str:
             blocks.append(env_lines(report.machine, layout))
         blocks.append(why_lines(report, layout))
         blocks.append(proof_lines(report, layout))
-    blocks.append(findings_lines(report, layout))
+    blocks.append(findings_lines(report.findings, layout))
     blocks.append(_verdict(report, layout))
     lines: list[Line] = []
     for block in blocks:

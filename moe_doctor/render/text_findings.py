@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from moe_doctor.core.findings import Finding, Severity
-from moe_doctor.core.report import Report
 from moe_doctor.core.units import count
 from moe_doctor.render import Layout
 from moe_doctor.render.escape import one_line, visible
@@ -13,9 +14,9 @@ _STYLES = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.INFO: "dim"
 _INDENT = 8
 
 
-def findings_lines(report: Report, layout: Layout) -> list[Line]:
+def findings_lines(found: Sequence[Finding], layout: Layout) -> list[Line]:
     """A heading and every finding; empty when there is none."""
-    findings = sorted(report.findings, key=lambda finding: finding.severity.rank)
+    findings = sorted(found, key=lambda finding: finding.severity.rank)
     if layout.quiet:
         findings = [each for each in findings if each.severity is not Severity.INFO]
     if not findings:

@@ -166,7 +166,7 @@ def kernel_phrase(selection: Selection) -> str:
 
 def error_phrase(error: EngineError) -> str:
     """`ValueError: message`."""
-    return one_line(f"{error.type}: {error.message}" if error.message else error.type)
+    return one_line(error.text)
 
 
 def find_proof(report: Report, selection: Selection) -> Proof | None:

@@ -75,6 +75,69 @@ LORA_CHANGES_BACKEND = Rule(
     "Start LoRA servers only where adapters are served; measure both on your own GPU.",
 )
 
+UPGRADE_BREAKS = Rule(
+    "MOE421",
+    "upgrade-breaks",
+    Severity.ERROR,
+    "What works on the first release fails on the second.",
+    "A release may drop an option value, refuse a deployment, or choose a kernel whose constructor "
+    "raises later. The old answer was an answer; the new one is an exception or wrong numbers.",
+    "Change what the message names before you move, or stay on the first release.",
+)
+UPGRADE_CHANGES_BACKEND = Rule(
+    "MOE422",
+    "upgrade-changes-backend",
+    Severity.WARNING,
+    "The two releases run the layers on different backends.",
+    "Priorities and conditions of backends change from release to release, without a line in the "
+    "log. Another kernel has another speed, other rounding and other defects.",
+    "Measure both on your own GPU, or name the backend with --moe-backend.",
+    links=("https://github.com/vllm-project/vllm/pull/44220",),
+)
+UPGRADE_DROPS_VARIABLE = Rule(
+    "MOE423",
+    "upgrade-drops-variable",
+    Severity.WARNING,
+    "A variable that is set is read by the first release and not by the second.",
+    "The variables that chose MoE backends went in 0.24.0. A release that does not know one goes "
+    "on with its default.",
+    "Use --moe-backend, which names the backend in every release from 0.17.0 on.",
+    links=("https://github.com/vllm-project/vllm/pull/43148",),
+)
+UPGRADE_REPAIRS = Rule(
+    "MOE424",
+    "upgrade-repairs",
+    Severity.INFO,
+    "What fails on the first release works on the second.",
+    "The second release chooses a backend where the first raises.",
+    "",
+)
+BOTH_FAIL = Rule(
+    "MOE425",
+    "both-releases-fail",
+    Severity.INFO,
+    "Neither release can serve this model like this.",
+    "There is no working deployment to compare with, so nothing can break.",
+    "moe-doctor check says what each release needs.",
+)
+UPGRADE_NOT_JUDGED = Rule(
+    "MOE426",
+    "upgrade-not-judged",
+    Severity.INFO,
+    "The tables do not answer for these layers in one release or in both.",
+    "A comparison with an answer that nobody has would be a guess.",
+    "",
+)
+UPGRADE_CHANGES_CLASS = Rule(
+    "MOE427",
+    "upgrade-changes-class",
+    Severity.INFO,
+    "The backend stays; the class behind it is another one.",
+    "Classes are renamed, split and replaced. The conditions may differ while the backend that the "
+    "engine logs has the same name.",
+    "",
+)
+
 RULES = (
     ENGINE_REFUSES,
     NOT_COVERED,
@@ -83,4 +146,11 @@ RULES = (
     REFUSED_EARLY,
     ASSUMED_LAYER,
     LORA_CHANGES_BACKEND,
+    UPGRADE_BREAKS,
+    UPGRADE_CHANGES_BACKEND,
+    UPGRADE_DROPS_VARIABLE,
+    UPGRADE_REPAIRS,
+    BOTH_FAIL,
+    UPGRADE_NOT_JUDGED,
+    UPGRADE_CHANGES_CLASS,
 )

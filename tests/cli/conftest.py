@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import moe_doctor
-from tests.cli.fake_doctor import FakeDoctor
+from tests.cli.fake_doctor import FakeDoctor, FakeSurvey
 
 
 @pytest.fixture(autouse=True)
@@ -28,4 +28,15 @@ def doctor(monkeypatch: pytest.MonkeyPatch) -> FakeDoctor:
     fake = FakeDoctor()
     monkeypatch.setitem(sys.modules, "moe_doctor.doctor", fake)
     monkeypatch.setattr(moe_doctor, "doctor", fake, raising=False)
+    survey = FakeSurvey(fake)
+    monkeypatch.setitem(sys.modules, "moe_doctor.survey", survey)
+    monkeypatch.setattr(moe_doctor, "survey", survey, raising=False)
+    return fake
+
+
+@pytest.fixture
+def survey(doctor: FakeDoctor) -> FakeSurvey:
+    """The fake survey that stands beside the fake doctor."""
+    fake = sys.modules["moe_doctor.survey"]
+    assert isinstance(fake, FakeSurvey)
     return fake

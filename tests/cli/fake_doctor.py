@@ -7,9 +7,11 @@ import sys
 import types
 from collections.abc import Callable
 
+from moe_doctor.core.comparison import Comparison, Matrix
 from moe_doctor.core.errors import FetchError
 from moe_doctor.core.report import Report
 from moe_doctor.core.request import Request
+from tests.render.comparisons import DIFF, MATRIX
 from tests.render.reports import CHECK, CRASH, ENV
 
 
@@ -32,11 +34,35 @@ class FakeDoctor(types.ModuleType):
         return self.report
 
 
+class FakeSurvey(types.ModuleType):
+    """Stands in for `moe_doctor.survey` and notes in the same list."""
+
+    def __init__(self, doctor: FakeDoctor) -> None:
+        super().__init__("moe_doctor.survey")
+        self.doctor = doctor
+        self.named: list[tuple[object, ...]] = []
+
+    def run_diff(
+        self, request: Request, before: str | None, after: str | None, progress: object
+    ) -> Comparison:
+        """Note the request and both releases; answer."""
+        self.doctor.requests.append(request)
+        self.named.append((before, after))
+        return DIFF
+
+    def run_matrix(self, request: Request, *named: object) -> Matrix:
+        """Note the request, models, releases and GPUs; answer."""
+        self.doctor.requests.append(request)
+        self.named.append(named[:3])
+        return MATRIX
+
+
 def install() -> FakeDoctor:
     """Put the fake where the commands look for the doctor."""
     import moe_doctor
 
     fake = FakeDoctor()
+    sys.modules["moe_doctor.survey"] = FakeSurvey(fake)
     sys.modules["moe_doctor.doctor"] = fake
     moe_doctor.doctor = fake  # type: ignore[attr-defined]
     return fake

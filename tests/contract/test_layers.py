@@ -22,6 +22,7 @@ LAYERS = {
     "checks": 5,
     "doctor": 6,
     "render": 7,
+    "survey": 7,
     "cli": 8,
 }
 HEAVY = frozenset(

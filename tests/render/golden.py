@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from moe_doctor.render import Layout, render
+from moe_doctor.render.diff import render_diff
+from moe_doctor.render.matrix import render_matrix
+from tests.render.comparisons import COMPARISONS, DIFF, MATRIX
 from tests.render.reports import REPORTS
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -27,6 +30,17 @@ def golden_texts() -> dict[str, str]:
     for form in ("github", "junit", "markdown"):
         for name in ("check", "mixed", "bad-proofs", "hostile"):
             texts[f"{name}.{form}.txt"] = render(REPORTS[name], form)
+    for name, comparison in COMPARISONS.items():
+        texts[f"diff-{name}.txt"] = render_diff(comparison, "text")
+    texts["diff-narrow.txt"] = render_diff(DIFF, "text", NARROW)
+    texts["diff-quiet.txt"] = render_diff(DIFF, "text", QUIET)
+    for form in ("github", "junit", "markdown"):
+        for name in ("diff", "breaks"):
+            texts[f"diff-{name}.{form}.txt"] = render_diff(COMPARISONS[name], form)
+    texts["matrix.txt"] = render_matrix(MATRIX, "text")
+    texts["matrix-narrow.txt"] = render_matrix(MATRIX, "text", NARROW)
+    texts["matrix-verbose.txt"] = render_matrix(MATRIX, "text", VERBOSE)
+    texts["matrix.markdown.txt"] = render_matrix(MATRIX, "markdown")
     return texts
 
 

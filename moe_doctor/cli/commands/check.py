@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moe_doctor.cli.options import (
+    EngineOptions,
     LevelOptions,
     MachineOptions,
     ModelOptions,
@@ -17,6 +18,7 @@ from moe_doctor.cli.request import build_request, require_model
 
 def check(
     target: Target,
+    engine: EngineOptions,
     server: ServerOptions,
     machine: MachineOptions,
     source: ModelOptions,
@@ -33,6 +35,7 @@ def check(
             "check",
             model=require_model("check", target.model),
             model_options=source,
+            engine=engine.engine,
             server=server,
             machine=machine,
             proof=proof,

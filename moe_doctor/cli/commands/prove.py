@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moe_doctor.cli.options import (
     BackendOptions,
+    EngineOptions,
     MachineOptions,
     ModelOptions,
     ProofOptions,
@@ -20,6 +21,7 @@ from moe_doctor.core.request import Request
 def prove(
     target: Target,
     what: BackendOptions,
+    engine: EngineOptions,
     server: ServerOptions,
     machine: MachineOptions,
     source: ModelOptions,
@@ -38,6 +40,7 @@ def prove(
             "prove",
             model=target.model,
             model_options=source,
+            engine=engine.engine,
             server=server,
             machine=machine,
             proof=proof,

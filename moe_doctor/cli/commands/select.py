@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moe_doctor.cli.options import (
+    EngineOptions,
     MachineOptions,
     ModelOptions,
     ReportOptions,
@@ -15,6 +16,7 @@ from moe_doctor.cli.request import build_request
 
 def select(
     target: Target,
+    engine: EngineOptions,
     server: ServerOptions,
     machine: MachineOptions,
     source: ModelOptions,
@@ -29,6 +31,7 @@ def select(
             "select",
             model=target.model,
             model_options=source,
+            engine=engine.engine,
             server=server,
             machine=machine,
             report=report,
