@@ -56,6 +56,10 @@ def _lora_standard_kernel_batched(selection: Selection, walk: Walk) -> bool:
     )
 
 
+def _fp8_lora_batched(selection: Selection, walk: Walk) -> bool:
+    return selection.oracle == "fp8" and _lora_standard_kernel_batched(selection, walk)
+
+
 def _lora_kernel_on_wrong_device(selection: Selection, walk: Walk) -> bool:
     return (
         selection.lora
@@ -108,6 +112,15 @@ ROWS: tuple[Aftermath, ...] = (
     Aftermath(
         _lora_standard_kernel_batched,
         span("0.20.0"),
+        _error(
+            "TypeError",
+            "TritonExperts.__init__() got an unexpected keyword argument 'max_num_tokens'",
+        ),
+    ),
+    # The FP8 oracle answers TritonExperts for LoRA whatever the dispatch (oracle/fp8.py).
+    Aftermath(
+        _fp8_lora_batched,
+        span(until="0.19.1"),
         _error(
             "TypeError",
             "TritonExperts.__init__() got an unexpected keyword argument 'max_num_tokens'",

@@ -44,6 +44,8 @@ def take_explicit_name(walk: Walk) -> Choice | None:
         raise Refused(
             "ValueError", "vLLM CUTLASS FP8 MoE backend is disabled for this configuration."
         )
+    if member in tables.DEEP_GEMM and _reads_deep_gemm_flag(walk):
+        parse_flag(walk.environment.get("VLLM_USE_DEEP_GEMM", "1"))
     return _plain(return_or_raise(walk, tables.WORDING, member))
 
 
@@ -153,6 +155,17 @@ ORACLE = MoEOracle(
 def _allows_vllm_cutlass(walk: Walk) -> bool:
     quant = walk.situation.query.quant
     return quant is not None and quant.allow_vllm_cutlass
+
+
+def _reads_deep_gemm_flag(walk: Walk) -> bool:
+    """is_deep_gemm_supported() reads the variable first; from 0.31.0 only where the GPU fits."""
+    facts = walk.situation.facts
+    if walk.release < (0, 31, 0):
+        return True
+    fits = facts.capability is not None and (
+        facts.capability == (9, 0) or facts.capability[0] in (10, 12)
+    )
+    return facts.platform == "cuda" and fits
 
 
 def _plain(choice: Choice) -> Choice:
