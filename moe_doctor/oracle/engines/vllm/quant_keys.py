@@ -80,8 +80,13 @@ def key_text(name: str | None) -> str:
 
 @lru_cache(maxsize=1024)
 def pair_text(weight: str | None, activation: str | None, arch: str) -> str:
-    """A pair as reasons print it; MI300 has its own FP8 type (is_fp8_fnuz of platforms/rocm.py)."""
-    text = f"{key_text(weight)}x{key_text(activation)}"
+    """A pair as reasons print it on a device."""
+    return f"{key_text_on(weight, arch)}x{key_text_on(activation, arch)}"
+
+
+def key_text_on(name: str | None, arch: str) -> str:
+    """A key as a device prints it; MI300 has its own FP8 type (is_fp8_fnuz of platforms/rocm.py)."""
+    text = key_text(name)
     return text.replace("f8e4m3fn", "f8e4m3fnuz") if arch.startswith("gfx94") else text
 
 

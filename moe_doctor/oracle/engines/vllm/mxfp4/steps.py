@@ -18,7 +18,7 @@ from moe_doctor.oracle.engines.vllm.oracle import (
     ProgramStep,
     parse_flag,
 )
-from moe_doctor.oracle.engines.vllm.quant_keys import key_text
+from moe_doctor.oracle.engines.vllm.quant_keys import key_text_on
 from moe_doctor.oracle.walk import Choice, Refused, Walk
 
 _UNSUPPORTED = "No MXFP4 MoE backend supports the deployment configuration."
@@ -60,10 +60,11 @@ def take_explicit_name(walk: Walk) -> Choice | None:
         named = members
         members = _in_format(walk, _requested(walk, members, wanted))
         if not members:
+            shown = key_text_on(wanted, walk.situation.facts.arch)
             variants = f"; supported variants: {list(named)}" if release < (0, 29, 0) else ""
             raise Refused(
                 "ValueError",
-                f"moe_backend='{option}' does not support activation={key_text(wanted)}{variants}",
+                f"moe_backend='{option}' does not support activation={shown}{variants}",
             )
     else:
         members = _in_format(walk, members)
@@ -159,9 +160,7 @@ def _refusal(walk: Walk) -> str:
     """The sentence of the release."""
     if walk.release < (0, 22, 0):
         return _UNSUPPORTED
-    wanted = key_text(order.requested(walk.situation))
-    if walk.situation.facts.arch.startswith("gfx94"):
-        wanted = wanted.replace("f8e4m3fn", "f8e4m3fnuz")
+    wanted = key_text_on(order.requested(walk.situation), walk.situation.facts.arch)
     text = f"{_UNSUPPORTED} weight_key=kMxfp4Static, activation_key={wanted}. "
     if walk.release < (0, 27, 0):
         text += (
