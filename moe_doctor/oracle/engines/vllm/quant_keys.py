@@ -85,7 +85,7 @@ def pair_text(weight: str | None, activation: str | None, arch: str) -> str:
 
 
 def key_text_on(name: str | None, arch: str) -> str:
-    """A key as a device prints it; MI300 has its own FP8 type (is_fp8_fnuz of platforms/rocm.py)."""
+    """A key as a device prints it; MI300 has an FP8 type of its own (platforms/rocm.py)."""
     text = key_text(name)
     return text.replace("f8e4m3fn", "f8e4m3fnuz") if arch.startswith("gfx94") else text
 
