@@ -102,15 +102,18 @@ class RefinedBlocks(NamedTuple):
     """What the device must be."""
 
     def hold(self, pair: Pair, situation: Situation) -> bool:
-        """Whether `pair` is a weight with square FP8 blocks and inputs scaled per 128 values."""
+        """Whether `pair` is a weight with FP8 blocks and inputs scaled per 128 values."""
         weight, activation = pair
         if activation != "kFp8Dynamic128Sym" or weight is None:
             return False
-        return weight.startswith(REFINED_PREFIX) and self.device.rejects(situation) is None
+        if not weight.startswith(REFINED_PREFIX):
+            return False
+        flat = weight.startswith(f"{REFINED_PREFIX}1,") or ", col=1)" in weight
+        return not flat and self.device.rejects(situation) is None
 
 
-REFINED_PREFIX = "fp8_block_"
-"""How a query names such a weight: `fp8_block_64` for blocks of 64 x 64."""
+REFINED_PREFIX = "QuantKey(f8e4m3fn,scale(f32,static,GroupShape(row="
+"""How a query names such a weight: as vLLM prints a key that it has no constant for."""
 
 
 def refined_blocks(device: Device) -> RefinedBlocks:

@@ -61,16 +61,21 @@ def check_not_covered(case: Case) -> Iterator[Finding]:
     """MOE402."""
     if case.model is None:
         return
-    indices = {one.moe_layers for one in case.selections if one.outcome is Outcome.NOT_APPLICABLE}
-    for index in sorted(indices):
+    notes = {
+        one.moe_layers: one.note for one in case.selections if one.outcome is Outcome.NOT_APPLICABLE
+    }
+    for index, note in sorted(notes.items()):
         quantization = case.model.moe_layers[index].spec.quantization
-        if quantization is None:
+        asked = case.request.deployment.quantization
+        if quantization is None and asked is None:
             continue
-        scheme = " ".join(filter(None, (quantization.method, quantization.algorithm)))
+        method = asked or (quantization.method if quantization is not None else "")
+        algorithm = None if quantization is None else quantization.algorithm
+        scheme = " ".join(filter(None, (method, algorithm)))
         yield rules.NOT_COVERED.finding(
-            f"{case.layers_text(index)} are quantized ({scheme}); these tables hold the "
-            "unquantized oracle only, so no backend is named for them",
-            evidence={"method": quantization.method, "algorithm": quantization.algorithm},
+            f"{case.layers_text(index)} are quantized ({scheme}) and no backend is named for them: "
+            f"{note or 'the tables hold no oracle for that scheme'}",
+            evidence={"method": method, "algorithm": algorithm},
         )
 
 

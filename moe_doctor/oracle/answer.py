@@ -17,9 +17,10 @@ from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
-from moe_doctor.oracle.engines.vllm.quantization import is_quantized
+from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle
+from moe_doctor.oracle.engines.vllm.methods.select import method_of
 from moe_doctor.oracle.engines.vllm.releases import NEWEST
-from moe_doctor.oracle.engines.vllm.select import select_moe
+from moe_doctor.oracle.engines.vllm.select import ORACLES, select_moe
 
 PLAIN_MODEL = ModelSpec(
     id="",
@@ -125,8 +126,6 @@ def _answer(
     release: Release,
     lora: bool,
 ) -> Answer:
-    if is_quantized(model.moe_layers[index].spec.quantization, deployment):
-        return Answer(Selection(index, lora, None, Outcome.NOT_APPLICABLE))
     built = build_query(
         model,
         index,
@@ -138,16 +137,65 @@ def _answer(
         capability=machine.capability,
     )
     if isinstance(built, EngineRefusal):
-        refused = Selection(index, lora, None, Outcome.ERROR, error=built.error, note=built.reason)
-        return Answer(refused, refusal=built)
+        return _refused(index, lora, built)
     if built.unasked:
-        unasked = Selection(index, lora, None, Outcome.NOT_APPLICABLE, note=built.unasked)
-        return Answer(unasked, built.query, assumed=built.assumed)
-    selection = select_moe(
-        "unquantized", built.query, facts, release, machine.environment, moe_layers=index
+        return _unanswered(index, lora, built.unasked, built.query, built.assumed)
+    call = method_of(
+        model.moe_layers[index].spec.quantization,
+        _as_loaded(model, index, deployment),
+        release=release,
+        platform=machine.platform,
+        capability=machine.capability,
+        lora=lora,
+        spec=model.moe_layers[index].spec,
+        query=built.query,
+        environment=machine.environment,
+        model_type=model.model_type,
+        architecture=model.architecture,
     )
+    if isinstance(call, EngineRefusal):
+        return _refused(index, lora, call)
+    if isinstance(call, NoOracle):
+        note = f"{call.method}: {call.why}" if call.method else call.why
+        return _unanswered(index, lora, note, built.query, built.assumed)
+    if call.oracle not in ORACLES:
+        note = f"{call.method} chooses by rules that these tables do not hold ({call.oracle})"
+        return _unanswered(index, lora, note, call.query, built.assumed)
+    selection = select_moe(
+        call.oracle, call.query, facts, release, machine.environment, moe_layers=index
+    )
+    if selection.outcome is Outcome.SELECTED:
+        late = call.refused_with(selection.backend)
+        if late is not None:
+            # Still with the trace: the oracle answered, its method then refuses the shapes.
+            refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)
+            return Answer(refused, call.query, assumed=built.assumed)
     # The LoRA manager asks the model class before it wraps a layer, but after the weights are
     # loaded, where a kernel's constructor has its say.
     if built.crash is not None and (selection.crash is None or selection.crash.type != "TypeError"):
         selection = replace(selection, crash=built.crash, hazard="")
-    return Answer(selection, built.query, assumed=built.assumed)
+    return Answer(selection, call.query, assumed=built.assumed)
+
+
+def _as_loaded(model: ModelSpec, index: int, deployment: Deployment) -> Deployment:
+    """The deployment as this layer sees it: experts that a declaration leaves out stay plain.
+
+    `--quantization` quantizes a layer without a declaration only where no other layer has one.
+    """
+    if deployment.quantization is None or model.moe_layers[index].spec.quantization is not None:
+        return deployment
+    if all(kind.spec.quantization is None for kind in model.moe_layers):
+        return deployment
+    return replace(deployment, quantization=None)
+
+
+def _refused(index: int, lora: bool, refusal: EngineRefusal) -> Answer:
+    refused = Selection(index, lora, None, Outcome.ERROR, error=refusal.error, note=refusal.reason)
+    return Answer(refused, refusal=refusal)
+
+
+def _unanswered(
+    index: int, lora: bool, note: str, query: MoEQuery, assumed: tuple[str, ...]
+) -> Answer:
+    selection = Selection(index, lora, None, Outcome.NOT_APPLICABLE, note=note)
+    return Answer(selection, query, assumed=assumed)

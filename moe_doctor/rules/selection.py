@@ -19,9 +19,9 @@ NOT_COVERED = Rule(
     "MOE402",
     "scheme-not-covered",
     Severity.INFO,
-    "The experts are quantized; these tables hold the unquantized oracle only.",
-    "Each quantization scheme has an oracle of its own. An answer for one that is not in the "
-    "tables "
+    "The release asks no oracle for these quantized experts, or the tables do not know how.",
+    "Each quantization scheme has a method and, in most releases, an oracle of its own. Some "
+    "methods fix their kernel by themselves; an answer for a scheme that is not in the tables "
     "would be a guess, so none is given.",
     "",
 )

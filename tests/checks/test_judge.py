@@ -84,13 +84,16 @@ def test_a_refusal_of_the_oracle_is_an_error_with_every_reason() -> None:
     )
 
 
-def test_a_quantized_model_gets_no_guess() -> None:
+def test_a_scheme_that_the_tables_do_not_know_gets_no_guess() -> None:
     quantized = replace(
         QWEN,
         moe_layers=(
             replace(
                 QWEN.moe_layers[0],
-                spec=replace(QWEN.moe_layers[0].spec, quantization=QuantSpec("fp8")),
+                spec=replace(
+                    QWEN.moe_layers[0].spec,
+                    quantization=QuantSpec("inc", details={"quant_method": "auto-round"}),
+                ),
             ),
         ),
     )

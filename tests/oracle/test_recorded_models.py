@@ -1,9 +1,9 @@
-"""Every recorded unquantized layer of real model classes, from config.json to the answer."""
+"""Every recorded layer of real model classes, from config.json to the answer."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -35,8 +35,7 @@ def deployment(record: dict[str, Any]) -> Deployment:
 def recorded_layers(record: dict[str, Any]) -> Counter[tuple[str, str | None, str | None]]:
     layers: Counter[tuple[str, str | None, str | None]] = Counter()
     for group in record["groups"]:
-        if group["oracle"] == "unquantized":
-            layers[group["oracle"], group["backend"], group["kernel"]] += group["count"]
+        layers[group["oracle"], group["backend"], group["kernel"]] += group["count"]
     return layers
 
 
@@ -59,46 +58,44 @@ def our_layers(
     return layers
 
 
-@needs_truth
-@pytest.mark.parametrize("release", releases("model"))
-def test_layers_and_their_backends_are_the_recorded_ones(release: str) -> None:
-    differ, compared = [], 0
+def judged(release: str) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Records with an outcome, each with the capability and the packages that it was made for."""
     capability = packages = ""
     for record in records("model", release):
         if "header" in record:
             capability, packages = record["capability"], record["packages"]
-            continue
-        if record.get("outcome") != "ok":
+        elif "outcome" in record:
+            yield record, capability, packages
+
+
+@needs_truth
+@pytest.mark.parametrize("release", releases("model"))
+def test_layers_and_their_backends_are_the_recorded_ones(release: str) -> None:
+    """Oracle, backend and kernel of every layer, whatever its quantization."""
+    differ, compared = [], 0
+    for record, capability, packages in judged(release):
+        if record["outcome"] != "ok":
             continue
         wanted = recorded_layers(record)
-        if not wanted:
-            continue
         compared += 1
         ours = our_layers(record, release, capability, packages)
         if ours != wanted:
             differ.append((record["model"], deployment(record), record.get("lora"), wanted, ours))
-    assert compared > 600
+    assert compared > 1900
     assert differ == []
 
 
 @needs_truth
 @pytest.mark.parametrize("release", releases("model"))
-def test_what_the_release_refuses_before_its_oracle_is_refused(release: str) -> None:
-    """Errors of kind config, moe and model, for models that are not quantized."""
-    differ = []
-    capability = packages = ""
-    for record in records("model", release):
-        if "header" in record:
-            capability, packages = record["capability"], record["packages"]
+def test_what_the_release_refuses_is_refused(release: str) -> None:
+    """Errors of kind config, moe and model, in the release's own words."""
+    differ, compared = [], 0
+    for record, capability, packages in judged(release):
+        if record.get("kind") not in ("config", "moe", "model"):
             continue
-        if record.get("kind") not in ("config", "moe", "model") or record.get("quant"):
-            continue
-        path = CONFIGS / record["model"] / "config.json"
-        if "quantization_config" in json.loads(path.read_text("utf-8")):
+        if record.get("generic_config"):  # refused by the recorder's stand-in for remote code
             continue
         spec = model(record["model"])
-        if any(kind.spec.quantization is not None for kind in spec.moe_layers):
-            continue
         answers = select_layers(
             spec,
             deployment(record),
@@ -106,6 +103,20 @@ def test_what_the_release_refuses_before_its_oracle_is_refused(release: str) -> 
             Engine("vllm", release),
             lora=record.get("lora", False),
         )
-        if any(one.selection.outcome is not Outcome.ERROR for one in answers):
-            differ.append((record["model"], record.get("lora"), record["error"][:200]))
+        compared += 1
+        errors = [one.selection.error for one in answers]
+        texts = {
+            # The recorder calls its copy models/NAME.
+            f"{error.type}: {error.message}".replace(spec.id, f"models/{record['model']}")
+            for error in errors
+            if error is not None
+        }
+        if not any(said(record["error"], text) for text in texts):
+            differ.append((record["model"], record.get("lora"), record["error"][:300], texts))
+    assert compared > 100
     assert differ == []
+
+
+def said(recorded: str, ours: str) -> bool:
+    """Whether our text is the recorded one, up to where pydantic and the recorder go on or cut."""
+    return recorded.startswith(ours) or ours.startswith(recorded)

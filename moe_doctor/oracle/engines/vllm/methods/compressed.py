@@ -59,7 +59,7 @@ def _build(
             return question.ask("deepseek_v4_mxfp4", "CompressedTensorsW4A8Mxfp4MoEMethod")
         return _mxfp4(question)
     if release >= (0, 20, 0) and _is_group32(weights, 8) and weights.scale_dtype == "uint8":
-        return question.ask("mxfp8", "CompressedTensorsW8A8Mxfp8MoEMethod")
+        return question.ask_for_mxfp8("CompressedTensorsW8A8Mxfp8MoEMethod")
     if inputs is None and weights.strategy in ("channel", "group") and not weights.dynamic:
         return build_wna16(question, weights, layout)
     if _is_nvfp4(weights):
@@ -209,7 +209,7 @@ def _w4a8_fp8(question: Question, weights: Arguments) -> OracleCall | NoOracle:
         for name, size in sizes.items()
         if size % 256
     )
-    return question.ask("w4a8", method, afterwards=late)
+    return question.ask("w4a8", method, "kInt4Static", "kFp8DynamicTokenSym", afterwards=late)
 
 
 def _w4a8_int8(question: Question, weights: Arguments) -> OracleCall | NoOracle:

@@ -25,8 +25,18 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 BLOCK = "kFp8Static128BlockSym"
 _REFINED = (0, 29, 0)
 _PADDED = (0, 31, 0)
-# Options whose kernels take scales finer than 128 x 128 (_supports_quant_scheme of each class).
-_TAKES_FINE_BLOCKS = ("triton", "batched_triton")
+# Options whose shards are padded to whole blocks (map_fp8_backend knows no others and raises in
+# the oracle's words). Triton is not among them: it takes finer scales instead.
+_PADS = (
+    "deep_gemm",
+    "cutlass",
+    "flashinfer_trtllm",
+    "flashinfer_cutlass",
+    "marlin",
+    "humming",
+    "aiter",
+    "hpc",
+)
 
 
 def build(question: Question, declared: Declared) -> OracleCall | NoOracle:
@@ -87,9 +97,8 @@ def ask_for_blocks(question: Question, block: tuple[int, int]) -> OracleCall:
     fine = _refined(query, block)
     explicit = normalize_moe_backend(question.deployment.moe_backend)
     padded = None
-    if release >= _PADDED and explicit != "auto":
-        can_refine = fine is not None and explicit in _TAKES_FINE_BLOCKS
-        padded = None if can_refine else _padded(question, block)
+    if release >= _PADDED and (explicit in _PADS or (explicit == "triton" and fine is None)):
+        padded = _padded(question, block)
     if padded is not None:
         return question.ask(
             "fp8", "Fp8MoEMethod", block_key(block), "kFp8Dynamic128Sym", query=padded

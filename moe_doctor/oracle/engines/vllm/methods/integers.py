@@ -15,6 +15,7 @@ from moe_doctor.oracle.engines.vllm.methods.declared import Declared
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import marlin_fits, orders_groups
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     Afterwards,
+    MethodRefused,
     NoOracle,
     OracleCall,
     refused_by_vllm_config,
@@ -85,8 +86,6 @@ def build_awq(question: Question, declared: Declared, name: str) -> OracleCall |
     if not marlin_fits(question, group, padding=release >= _PADDED):
         return _wna16(question, "awq", bits, group, zeros=zeros)
     method = "AutoAWQMoEMethod" if merged else "AWQMarlinMoEMethod"
-    if release < (0, 22, 0):
-        return NoOracle(method, "it fixes Marlin by itself in this release", "MARLIN")
     late: tuple[Afterwards, ...] = ()
     if group == -1:
         width = question.query.intermediate_size_per_partition
@@ -94,6 +93,10 @@ def build_awq(question: Question, declared: Declared, name: str) -> OracleCall |
         text = f"Trying to create tensor with negative dimension -{hidden}: "
         text += f"[{experts}, -{hidden}, {2 * width}]"
         late = (refused_later("RuntimeError", text, "the method divides by group_size -1"),)
+    if release < (0, 22, 0):
+        if late:
+            raise MethodRefused(late[0].refusal)
+        return NoOracle(method, "it fixes Marlin by itself in this release", "MARLIN")
     quant = QuantQuery(
         weight_key="kInt4Static",
         model_type=question.model_type or None,

@@ -124,7 +124,7 @@ def _ask_for_mxfp8(question: Question) -> OracleCall | NoOracle:
     if question.release < (0, 18, 0):
         why = "this release has no MXFP8 method for experts and fails while it builds the layer"
         return NoOracle("", why)
-    return question.ask("mxfp8", "ModelOptMxFp8FusedMoE", afterwards=_mxfp8_sizes(question))
+    return question.ask_for_mxfp8("ModelOptMxFp8FusedMoE", afterwards=_mxfp8_sizes(question))
 
 
 def _mxfp8_sizes(question: Question) -> tuple[Afterwards, ...]:

@@ -99,7 +99,7 @@ def _mxfp8(question: Question) -> OracleCall:
         sizes = f"{query.hidden_size} and {query.intermediate_size_per_partition}"
         text = "Online MXFP8 MoE requires hidden/intermediate sizes divisible by 32."
         late = (refused_later("ValueError", text, f"the sizes on a rank are {sizes}"),)
-    return question.ask("mxfp8", "Mxfp8OnlineMoEMethod", afterwards=late)
+    return question.ask_for_mxfp8("Mxfp8OnlineMoEMethod", afterwards=late)
 
 
 def _nvfp4(question: Question) -> OracleCall:

@@ -84,6 +84,18 @@ def _modelopt_mxfp8(question: Question, declared: Declared) -> bool:
     return _is_modelopt(question, declared) and "MXFP8" in declared.algorithm
 
 
+def _mxfp8(question: Question, declared: Declared) -> bool:
+    # 0.24.0 registers ModelOpt's class under this name and forgets the list of overrides.
+    if question.release[:2] != (0, 24) or not _modelopt_mxfp8(question, declared):
+        return False
+    raise refused_by_model_config(
+        "Quantization method mxfp8 is an override but is has not been added to the `overrides` "
+        "list above. This is necessary to ensure that the overrides are checked in order of "
+        "preference.",
+        "a defect of 0.24.0 that stops every MXFP8 checkpoint of ModelOpt; 0.25.0 mends it",
+    )
+
+
 def _modelopt_mixed(question: Question, declared: Declared) -> bool:
     return _is_modelopt(question, declared) and declared.algorithm == "MIXED_PRECISION"
 
@@ -114,6 +126,7 @@ def _humming(question: Question, declared: Declared) -> str:
 
 
 _OVERRIDES: dict[str, Callable[[Question, Declared], bool]] = {
+    "mxfp8": _mxfp8,
     "auto_gptq": _auto_gptq,
     "gptq_marlin": _gptq_marlin,
     "auto_awq": _auto_awq,

@@ -77,6 +77,11 @@ class Question(NamedTuple):
         asked = (query or self.query)._replace(quant=quant)
         return OracleCall(oracle, quant, asked, method, afterwards)
 
+    def ask_for_mxfp8(self, method: str, *, afterwards: tuple[Afterwards, ...] = ()) -> OracleCall:
+        """The MXFP8 oracle's call, whose formats are fixed."""
+        keys = ("kMxfp8Static", "kMxfp8Dynamic")
+        return self.ask("mxfp8", method, *keys, afterwards=afterwards)
+
     def unquantized(self) -> OracleCall:
         """The layer stays as it is."""
         return OracleCall("unquantized", None, self.query, "UnquantizedFusedMoEMethod")
