@@ -192,9 +192,10 @@ def _int8(question: Question, weights: Arguments) -> OracleCall | NoOracle:
 def _w4a8_fp8(question: Question, weights: Arguments) -> OracleCall | NoOracle:
     method = "CompressedTensorsW4A8Fp8MoEMethod"
     if weights.group_size != 128:
-        text = "Only group size 128 supported for W4A8 MoE"
+        # From the linear layers, which are stored alike and are built before the experts.
+        text = "W4A8 kernels require group quantization with group size 128"
         reason = f"group_size is {weights.group_size}; expected 128"
-        raise refused_by_method("AssertionError", text, reason)
+        raise refused_by_method("ValueError", text, reason)
     if question.release < (0, 22, 0):
         why = "it calls vLLM's CUTLASS kernel itself in this release"
         return NoOracle(method, why, "CUTLASS", "CutlassExpertsW4A8Fp8")

@@ -138,7 +138,7 @@ def _late(question: Question, weights: Arguments, method: str) -> tuple[Afterwar
         text = f"CompressedTensors {name} requires hidden_size ({hidden}) to be divisible by "
         reason = f"hidden_size {hidden} is no multiple of {group}"
         late.append(refused_later("ValueError", f"{text}group_size ({group}).", reason))
-    whole_w2 = release < (0, 30, 0) and weights.actorder is not None and group != -1
+    whole_w2 = release < (0, 30, 0) and weights.actorder == "group" and group != -1
     if width % group and not whole_w2:
         text = (
             f"CompressedTensors {name} with static group scales requires the MoE intermediate size "
@@ -167,6 +167,9 @@ def _late_constructor(question: Question, weights: Arguments) -> list[Afterwards
         late.append(refused_later("AssertionError", "", reason, only=_MARLIN))
     if weights.strategy != "group":
         reason = f"scales are per {weights.strategy}; only Marlin takes them"
+        late.append(refused_later("AssertionError", "", reason, unless=_MARLIN))
+    elif release < (0, 30, 0) and weights.actorder == "group":
+        reason = "columns are reordered across groups; only Marlin takes that"
         late.append(refused_later("AssertionError", "", reason, unless=_MARLIN))
     elif release < (0, 29, 0) and not weights.symmetric:
         text = "Only symmetric quantization is supported for MoE"

@@ -76,6 +76,14 @@ def _per_tensor(question: Question, method: str) -> OracleCall:
 
 def _per_channel(question: Question) -> OracleCall:
     keys = ("kFp8StaticChannelSym", "kFp8DynamicTokenSym")
+    capability = question.capability
+    if question.platform == "cuda" and capability is not None and capability < (8, 9):
+        # The linear layers are quantized alike and are built first.
+        text = "FP8 PTPC online quant requires a kernel that honors per-token activation "
+        text += "quantization; MarlinFP8 is W8A16 weight-only. Requires SM89+ for Cutlass FP8 or "
+        text += "ROCm MI3xx for rowwise scaled_mm."
+        reason = f"it needs compute capability 8.9; this GPU has {capability[0]}.{capability[1]}"
+        raise refused_by_method("ValueError", text, reason)
     late = tuple(
         refused_later(
             "ValueError",

@@ -84,6 +84,13 @@ def _fp8(question: Question, weights: _Side, inputs: _Side) -> OracleCall | NoOr
             f"supported. Found {pair[0]}, {pair[1]}",
             f"weights are {pair[0]} and inputs {pair[1]}",
         )
+    capability = question.capability
+    if question.platform == "cuda" and capability is not None and capability < (8, 9):
+        # The linear layers are stored alike and are built first.
+        found = capability[0] * 10 + capability[1]
+        text = "Quantization scheme is not supported for the current GPU. Min capability: 89. "
+        reason = f"Quark's FP8 needs compute capability 8.9; this GPU has {found / 10}"
+        raise refused_by_method("RuntimeError", f"{text}Current capability: {found}.", reason)
     if release < (0, 24, 0):
         return NoOracle(method, "it chooses between AITER, Marlin and Triton by itself")
     return question.ask("fp8", method, *keys[pair])
