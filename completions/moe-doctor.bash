@@ -21,6 +21,7 @@ _moe_doctor() {
     fi
     case $command:$previous in
         check:--engine)
+            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         check:--tensor-parallel-size|check:-tp)
             return ;;
@@ -84,6 +85,7 @@ _moe_doctor() {
             COMPREPLY=($(compgen -W 'error warning never' -- "$current"))
             return ;;
         select:--engine)
+            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         select:--tensor-parallel-size|select:-tp)
             return ;;
@@ -145,6 +147,7 @@ _moe_doctor() {
             COMPREPLY=($(compgen -W 'all triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
             return ;;
         prove:--engine)
+            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         prove:--tensor-parallel-size|prove:-tp)
             return ;;
@@ -214,8 +217,10 @@ _moe_doctor() {
             COMPREPLY=($(compgen -W 'error warning never' -- "$current"))
             return ;;
         diff:--from|diff:--engine)
+            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         diff:--to)
+            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         diff:--tensor-parallel-size|diff:-tp)
             return ;;
@@ -274,6 +279,7 @@ _moe_doctor() {
             COMPREPLY=($(compgen -W 'error warning never' -- "$current"))
             return ;;
         matrix:--engine)
+            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         matrix:--gpu)
             COMPREPLY=($(compgen -W 'v100 t4 a10 a10g a40 a100-40gb a100 a100-pcie rtx-3090 orin l4 l20 l40 l40s rtx-4090 rtx-6000-ada h100 h100-pcie h100-nvl h200 h20 h20-3e gh200 b200 gb200 b300 gb300 thor rtx-5090 rtx-pro-6000 rtx-pro-6000-workstation gb10 mi210 mi250x mi300a mi300x mi308x mi325x mi350x mi355x rx-7900-xtx strix-halo rx-9060-xt rx-9070-xt r9700 max-1550 arc-b580 arc-pro-b60 cpu' -- "$current"))
@@ -318,10 +324,16 @@ _moe_doctor() {
         matrix:--output|matrix:-o)
             COMPREPLY=($(compgen -f -- "$current"))
             return ;;
+        explain:--format)
+            COMPREPLY=($(compgen -W 'text json markdown' -- "$current"))
+            return ;;
+        explain:--output|explain:-o)
+            COMPREPLY=($(compgen -f -- "$current"))
+            return ;;
     esac
     if [[ $current != -* ]]; then
         if [[ $command == explain ]]; then
-            COMPREPLY=($(compgen -W 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE421 MOE422 MOE423 MOE424 MOE425 MOE426 MOE427 MOE501 MOE502 MOE503 MOE504 MOE505 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE701 MOE702 MOE703 MOE803' -- "$current"))
+            COMPREPLY=($(compgen -W 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE421 MOE422 MOE423 MOE424 MOE425 MOE426 MOE427 MOE501 MOE502 MOE503 MOE504 MOE505 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE701 MOE702 MOE703 MOE803 triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter deep_gemm_mega_moe emulation humming triton_unfused flashinfer_b12x flydsl hpc batched_triton b12x flashinfer_moe_ep_mega_deep_gemm flashinfer_moe_ep_mega_cutedsl aiter_triton_mxfp4_bf16 rdna3 flashinfer_moe_ep_cutedsl aiter_mega_moe aiter_triton_mxfp4_mxfp4' -- "$current"))
         else
             COMPREPLY=($(compgen -f -- "$current"))
         fi
@@ -334,7 +346,7 @@ _moe_doctor() {
         env) COMPREPLY=($(compgen -W '-h --help --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         diff) COMPREPLY=($(compgen -W '-h --help --from --engine --to --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         matrix) COMPREPLY=($(compgen -W '-h --help --engine --gpu --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --with --without --env --revision --hf-overrides --offline --format --output -o --quiet --verbose -v' -- "$current")) ;;
-        explain) COMPREPLY=($(compgen -W '-h --help' -- "$current")) ;;
+        explain) COMPREPLY=($(compgen -W '-h --help --format --output -o --quiet --verbose -v' -- "$current")) ;;
     esac
 }
 

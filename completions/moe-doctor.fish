@@ -10,7 +10,7 @@ complete -c moe-doctor -n __fish_use_subcommand -f -a explain -d 'What a finding
 complete -c moe-doctor -n __fish_use_subcommand -s V -l version -d 'Print the version.'
 
 complete -c moe-doctor -n '__fish_seen_subcommand_from check' -s h -l help -d 'Show the help and exit.'
-complete -c moe-doctor -n '__fish_seen_subcommand_from check' -l engine -x -d 'Default: the installed vLLM, else the newest release in the tables.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from check' -l engine -x -a 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -d 'Default: the installed vLLM, else the newest release in the tables.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from check' -l tensor-parallel-size -o tp -x -d 'Ranks that share each weight.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from check' -l data-parallel-size -o dp -x -d 'Replicas of attention.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from check' -l prefill-context-parallel-size -o pcp -x -d 'Ranks that share a prompt.'
@@ -45,7 +45,7 @@ complete -c moe-doctor -n '__fish_seen_subcommand_from check' -l quiet -d 'No pr
 complete -c moe-doctor -n '__fish_seen_subcommand_from check' -l verbose -s v -d 'Every candidate, every case, every traceback.'
 
 complete -c moe-doctor -n '__fish_seen_subcommand_from select' -s h -l help -d 'Show the help and exit.'
-complete -c moe-doctor -n '__fish_seen_subcommand_from select' -l engine -x -d 'Default: the installed vLLM, else the newest release in the tables.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from select' -l engine -x -a 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -d 'Default: the installed vLLM, else the newest release in the tables.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from select' -l tensor-parallel-size -o tp -x -d 'Ranks that share each weight.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from select' -l data-parallel-size -o dp -x -d 'Replicas of attention.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from select' -l prefill-context-parallel-size -o pcp -x -d 'Ranks that share a prompt.'
@@ -78,7 +78,7 @@ complete -c moe-doctor -n '__fish_seen_subcommand_from select' -l verbose -s v -
 
 complete -c moe-doctor -n '__fish_seen_subcommand_from prove' -s h -l help -d 'Show the help and exit.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from prove' -l backend -x -a 'all triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -d 'Backend to prove, as --moe-backend spells it; repeatable.'
-complete -c moe-doctor -n '__fish_seen_subcommand_from prove' -l engine -x -d 'Default: the installed vLLM, else the newest release in the tables.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from prove' -l engine -x -a 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -d 'Default: the installed vLLM, else the newest release in the tables.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from prove' -l tensor-parallel-size -o tp -x -d 'Ranks that share each weight.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from prove' -l data-parallel-size -o dp -x -d 'Replicas of attention.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from prove' -l prefill-context-parallel-size -o pcp -x -d 'Ranks that share a prompt.'
@@ -119,8 +119,8 @@ complete -c moe-doctor -n '__fish_seen_subcommand_from env' -l quiet -d 'No prog
 complete -c moe-doctor -n '__fish_seen_subcommand_from env' -l verbose -s v -d 'Every candidate, every case, every traceback.'
 
 complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -s h -l help -d 'Show the help and exit.'
-complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -l from -l engine -x -d 'The release that you have; default: the installed vLLM.'
-complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -l to -x -d 'The release that you want; default: the newest in the tables.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -l from -l engine -x -a 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -d 'The release that you have; default: the installed vLLM.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -l to -x -a 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -d 'The release that you want; default: the newest in the tables.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -l tensor-parallel-size -o tp -x -d 'Ranks that share each weight.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -l data-parallel-size -o dp -x -d 'Replicas of attention.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -l prefill-context-parallel-size -o pcp -x -d 'Ranks that share a prompt.'
@@ -152,7 +152,7 @@ complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -l quiet -d 'No pro
 complete -c moe-doctor -n '__fish_seen_subcommand_from diff' -l verbose -s v -d 'Every candidate, every case, every traceback.'
 
 complete -c moe-doctor -n '__fish_seen_subcommand_from matrix' -s h -l help -d 'Show the help and exit.'
-complete -c moe-doctor -n '__fish_seen_subcommand_from matrix' -l engine -x -d 'A release; repeatable. Default: every release in the tables.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from matrix' -l engine -x -a 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -d 'A release; repeatable. Default: every release in the tables.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from matrix' -l gpu -x -a 'v100 t4 a10 a10g a40 a100-40gb a100 a100-pcie rtx-3090 orin l4 l20 l40 l40s rtx-4090 rtx-6000-ada h100 h100-pcie h100-nvl h200 h20 h20-3e gh200 b200 gb200 b300 gb300 thor rtx-5090 rtx-pro-6000 rtx-pro-6000-workstation gb10 mi210 mi250x mi300a mi300x mi308x mi325x mi350x mi355x rx-7900-xtx strix-halo rx-9060-xt rx-9070-xt r9700 max-1550 arc-b580 arc-pro-b60 cpu' -d 'A product, simulated: h100, b200, mi300x, ...; repeatable. Default: the common ones.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from matrix' -l tensor-parallel-size -o tp -x -d 'Ranks that share each weight.'
 complete -c moe-doctor -n '__fish_seen_subcommand_from matrix' -l data-parallel-size -o dp -x -d 'Replicas of attention.'
@@ -179,5 +179,9 @@ complete -c moe-doctor -n '__fish_seen_subcommand_from matrix' -l quiet -d 'No p
 complete -c moe-doctor -n '__fish_seen_subcommand_from matrix' -l verbose -s v -d 'Every class, every traceback.'
 
 complete -c moe-doctor -n '__fish_seen_subcommand_from explain' -s h -l help -d 'Show the help and exit.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from explain' -l format -x -a 'text json markdown' -d 'How the answer is written.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from explain' -l output -s o -r -d 'Write the answer here, whole or not at all; - is stdout.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from explain' -l quiet -d 'No progress, and only the answer in text.'
+complete -c moe-doctor -n '__fish_seen_subcommand_from explain' -l verbose -s v -d 'Every class, every traceback.'
 
-complete -c moe-doctor -n '__fish_seen_subcommand_from explain' -f -a 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE421 MOE422 MOE423 MOE424 MOE425 MOE426 MOE427 MOE501 MOE502 MOE503 MOE504 MOE505 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE701 MOE702 MOE703 MOE803'
+complete -c moe-doctor -n '__fish_seen_subcommand_from explain' -f -a 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE421 MOE422 MOE423 MOE424 MOE425 MOE426 MOE427 MOE501 MOE502 MOE503 MOE504 MOE505 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE701 MOE702 MOE703 MOE803 triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter deep_gemm_mega_moe emulation humming triton_unfused flashinfer_b12x flydsl hpc batched_triton b12x flashinfer_moe_ep_mega_deep_gemm flashinfer_moe_ep_mega_cutedsl aiter_triton_mxfp4_bf16 rdna3 flashinfer_moe_ep_cutedsl aiter_mega_moe aiter_triton_mxfp4_mxfp4'

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from moe_doctor.cli.app import COMMANDS, load_command
 from moe_doctor.cli.binding import Kind, OneOf, Within
+from moe_doctor.oracle.engines.vllm.releases import RELEASES
+from moe_doctor.oracle.support import option_names
 from moe_doctor.probes.gpus import KNOWN_GPUS
 from moe_doctor.rules.catalog import RULES
 
@@ -29,10 +31,15 @@ MOE_BACKENDS = (
     "emulation",
 )
 """Common values of `--moe-backend` (vLLM 0.33 config/kernel.py, `MoEBackend`)."""
+EXPLAINED = (*RULES, *option_names())
+"""What `explain` has a page for; classes are left out, they would drown the rest."""
 _FILES = frozenset({"snapshot", "output"})
 _VALUES = {
     "moe_backend": MOE_BACKENDS,
     "backend": ("all", *MOE_BACKENDS[1:]),
+    "engine": tuple(f"vllm@{release.version}" for release in RELEASES),
+    "from_engine": tuple(f"vllm@{release.version}" for release in RELEASES),
+    "to_engine": tuple(f"vllm@{release.version}" for release in RELEASES),
     "gpu": tuple(gpu.key for gpu in KNOWN_GPUS),
     "without_packages": ("all",),
     "dtype": ("auto", "bfloat16", "float16", "float32"),
@@ -146,7 +153,7 @@ def _bash(table: dict[str, list[Flag]]) -> str:
         "    esac",
         "    if [[ $current != -* ]]; then",
         "        if [[ $command == explain ]]; then",
-        f"            COMPREPLY=($(compgen -W '{' '.join(RULES)}' -- \"$current\"))",
+        f"            COMPREPLY=($(compgen -W '{' '.join(EXPLAINED)}' -- \"$current\"))",
         "        else",
         '            COMPREPLY=($(compgen -f -- "$current"))',
         "        fi",
@@ -194,7 +201,7 @@ def _zsh(table: dict[str, list[Flag]]) -> str:
                 equals = "=" if flag.takes_value and spelling.startswith("--") else ""
                 option = f"*{spelling}{equals}[{text}]{action}"
                 lines.append(f"                {_quoted(option)} \\")
-        rest = f"'*:code:({' '.join(RULES)})'" if command == "explain" else "'*:model:_files'"
+        rest = f"'*:code:({' '.join(EXPLAINED)})'" if command == "explain" else "'*:model:_files'"
         lines.append(f"                {rest}")
         lines.append("            ;;")
     lines += ["    esac", "}", "", '_moe_doctor "$@"', ""]
@@ -219,7 +226,7 @@ def _fish(table: dict[str, list[Flag]]) -> str:
             names = " ".join(_fish_name(each) for each in flag.spellings)
             lines.append(f"{start} {names}{value} -d {_quoted(flag.help)}")
     seen = "'__fish_seen_subcommand_from explain'"
-    lines += ["", f"complete -c moe-doctor -n {seen} -f -a '{' '.join(RULES)}'", ""]
+    lines += ["", f"complete -c moe-doctor -n {seen} -f -a '{' '.join(EXPLAINED)}'", ""]
     return "\n".join(lines)
 
 

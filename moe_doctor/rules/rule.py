@@ -50,6 +50,20 @@ class Rule:
             status=self.status,
         )
 
+    def to_dict(self) -> dict[str, object]:
+        """JSON form."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "severity": self.severity.value,
+            "summary": self.summary,
+            "why": self.why,
+            "remediation": self.remediation,
+            "since": self.since,
+            "status": self.status,
+            "links": list(self.links),
+        }
+
     def page(self) -> str:
         """The rule as a markdown page."""
         lines = [

@@ -262,7 +262,7 @@ def test_help_lists_every_command(
 ) -> None:
     assert main(words) == 0
     out = capsys.readouterr().out
-    for command in ("check", "select", "prove", "env", "explain"):
+    for command in ("check", "select", "prove", "env", "diff", "matrix", "explain"):
         assert re.search(rf"^  {command} ", out, re.MULTILINE)
 
 

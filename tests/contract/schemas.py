@@ -168,6 +168,7 @@ def explain() -> tuple[str, dict[str, Any], dict[str, Any]]:
         "command": {"const": "explain"},
         "rules": list_of(ref("rule")),
         "backends": list_of(ref("backend")),
+        "names": list_of(TEXT),
     }
     rule = {
         "code": TEXT,
@@ -182,6 +183,7 @@ def explain() -> tuple[str, dict[str, Any], dict[str, Any]]:
     }
     backend = {
         "name": TEXT,
+        "accepted": or_null(object_of({"since": TEXT, "until": TEXT})),
         "asked_by": list_of(ref("asked_by")),
         "kernels": list_of(ref("kernel")),
     }

@@ -6,9 +6,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from moe_doctor.core.comparison import Comparison
+from moe_doctor.render.explain import Explanation
 from moe_doctor.render.schema import load_schema
 from tests.contract.schemas import PACKAGE, generate
 from tests.render.comparisons import COMPARISONS, MATRIX
+from tests.render.pages import INDEX, PAGE
 
 
 def problems(name: str, document: dict[str, Any]) -> list[str]:
@@ -39,6 +41,18 @@ def test_a_matrix_is_valid_and_wholly_described() -> None:
     cell = document["cells"][0]
     assert set(cell) == set(schema["$defs"]["cell"]["properties"])
     assert set(cell["answers"][0]) == set(schema["$defs"]["cell_answer"]["properties"])
+
+
+@pytest.mark.parametrize("found", [PAGE, INDEX], ids=["page", "index"])
+def test_an_explanation_is_valid_and_wholly_described(found: Explanation) -> None:
+    document = found.to_dict()
+    assert problems("explain", document) == []
+    schema = load_schema("explain")
+    assert set(document) == set(schema["properties"])
+    for page in found.backends:
+        assert set(page.to_dict()) == set(schema["$defs"]["backend"]["properties"])
+    for rule in found.rules:
+        assert set(rule.to_dict()) == set(schema["$defs"]["rule"]["properties"])
 
 
 def test_a_wrong_document_is_not_valid() -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from moe_doctor.render import Layout, render
 from moe_doctor.render.diff import render_diff
+from moe_doctor.render.explain import render_explanation
 from moe_doctor.render.matrix import render_matrix
 from tests.render.comparisons import COMPARISONS, DIFF, MATRIX
+from tests.render.pages import INDEX, PAGE
 from tests.render.reports import REPORTS
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -41,6 +43,12 @@ def golden_texts() -> dict[str, str]:
     texts["matrix-narrow.txt"] = render_matrix(MATRIX, "text", NARROW)
     texts["matrix-verbose.txt"] = render_matrix(MATRIX, "text", VERBOSE)
     texts["matrix.markdown.txt"] = render_matrix(MATRIX, "markdown")
+    texts["explain.txt"] = render_explanation(PAGE, "text")
+    texts["explain-narrow.txt"] = render_explanation(PAGE, "text", NARROW)
+    texts["explain-verbose.txt"] = render_explanation(PAGE, "text", VERBOSE)
+    texts["explain.markdown.txt"] = render_explanation(PAGE, "markdown")
+    texts["explain-index.txt"] = render_explanation(INDEX, "text")
+    texts["explain-index.markdown.txt"] = render_explanation(INDEX, "markdown")
     return texts
 
 
