@@ -6,7 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from moe_doctor.core.comparison import Change
+from moe_doctor.core.comparison import Cell, CellAnswer, Change
+from moe_doctor.core.record import replace
+from moe_doctor.core.selection import Outcome
 from moe_doctor.render import Layout
 from moe_doctor.render.diff import render_diff
 from moe_doctor.render.diff_words import change_phrase, surrounding_groups
@@ -103,6 +105,22 @@ def test_gpus_and_releases_that_agree_share_a_row() -> None:
         ("h100, h200", "0.19.0 - 0.19.1"),
         ("", "0.20.0"),
         ("a100", "0.19.0 - 0.20.0"),
+    ]
+
+
+def test_another_oracle_or_class_alone_starts_no_row() -> None:
+    triton = CellAnswer(0, Outcome.SELECTED, "mxfp4", "TRITON", "A")
+    renamed = triton._replace(oracle="gpt_oss_mxfp4")
+    moved = renamed._replace(kernel="B")
+    cells = tuple(
+        Cell(0, 0, False, (release,), (answer,))
+        for release, answer in zip(MATRIX.releases, (triton, renamed, moved), strict=True)
+    )
+    matrix = replace(MATRIX, models=(None,), gpus=("h100",), cells=cells)
+    assert [row.releases for row in matrix_rows(matrix, 0, kernels=False)] == ["0.19.0 - 0.20.0"]
+    assert [row.releases for row in matrix_rows(matrix, 0, kernels=True)] == [
+        "0.19.0 - 0.19.1",
+        "0.20.0",
     ]
 
 
