@@ -105,7 +105,13 @@ _PAIRS_0_25: tuple[Pair, ...] = (
 )
 # _is_supported_wna16_weight_key: unsigned integers of 2 to 8 bits with a scale per group of known
 # size, which kInt4Static and its like do not name; MXFP4's uint8 passes too.
-_INTEGERS = ("kInt4Static32", "kInt4Static32Asym", "kMxfp4Static")
+_SHAPES = ("per_channel", *(f"GroupShape(row=1, col={size})" for size in (16, 32, 64, 128, 256)))
+_NARROW = tuple(
+    f"QuantKey(uint{bits}b{1 << (bits - 1)},scale(f16,static,{shape}),symmetric)"
+    for bits in (2, 3, 5, 6, 7)
+    for shape in _SHAPES
+)
+_INTEGERS = ("kInt4Static32", "kInt4Static32Asym", "kMxfp4Static", *_NARROW)
 _PAIRS_0_29: tuple[Pair, ...] = (
     *_PAIRS_0_25,
     ("kMxfp4Static", _FP8_GROUP),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments, read_arguments
 from moe_doctor.oracle.engines.vllm.methods.compressed_integers import build_wna16
+from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear
 from moe_doctor.oracle.engines.vllm.methods.fp8 import late_block_refusal
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     NoOracle,
@@ -47,6 +48,9 @@ def build(question: Question) -> OracleCall | NoOracle:
             "columns reordered across groups have no kernel from 0.30.0 on",
         )
     layout = found[0].get("format") or question.details.get("format")
+    refused = refuse_linear(question, weights, inputs, str(layout))
+    if refused is not None:
+        raise refused
     return _build(question, weights, inputs, str(layout))
 
 
@@ -145,7 +149,7 @@ def _nvfp4(question: Question, inputs: Arguments | None) -> OracleCall:
         raise refused_by_method(
             "ValueError",
             "For NVFP4 weights, input quantization must also be NVFP4 format or None for "
-            f"NVFP4A16, found {inputs}",
+            "NVFP4A16, found ",
             "inputs of NVFP4 weights are NVFP4 or not quantized",
         )
     key = None if inputs is None else "kNvfp4Dynamic"
@@ -192,10 +196,9 @@ def _int8(question: Question, weights: Arguments) -> OracleCall | NoOracle:
 def _w4a8_fp8(question: Question, weights: Arguments) -> OracleCall | NoOracle:
     method = "CompressedTensorsW4A8Fp8MoEMethod"
     if weights.group_size != 128:
-        # From the linear layers, which are stored alike and are built before the experts.
-        text = "W4A8 kernels require group quantization with group size 128"
+        text = "Only group size 128 supported for W4A8 MoE"
         reason = f"group_size is {weights.group_size}; expected 128"
-        raise refused_by_method("ValueError", text, reason)
+        raise refused_by_method("AssertionError", text, reason)
     if question.release < (0, 22, 0):
         why = "it calls vLLM's CUTLASS kernel itself in this release"
         return NoOracle(method, why, "CUTLASS", "CutlassExpertsW4A8Fp8")

@@ -27,15 +27,10 @@ _MERGED: Release = (0, 27, 0)
 def build_wna16(question: Question, weights: Arguments, layout: str) -> OracleCall | NoOracle:
     """The branch of get_moe_method for weights of N bits and 16-bit inputs."""
     release = question.release
-    bits = (2, 3, 4, 5, 6, 7, 8) if release >= (0, 28, 0) else (4, 8)
+    bits = (2, 3, 4, 5, 6, 7, 8) if release >= (0, 25, 0) else (4, 8)
     if layout != "pack-quantized" or weights.num_bits not in bits:
-        raise refused_by_method(
-            "ValueError",
-            "For Fused MoE layers, only format: pack-quantized and bits: "
-            f"{list(bits)} is supported but got format: pack-quantized and bits: "
-            f"{weights.num_bits}",
-            f"the experts are {weights.num_bits}-bit integers in format {layout}",
-        )
+        reason = f"the experts are {weights.num_bits}-bit integers in format {layout}"
+        raise refused_by_method("ValueError", _unsupported(release, bits, weights), reason)
     if question.platform == "rocm":
         return NoOracle(
             "",
@@ -49,6 +44,17 @@ def build_wna16(question: Question, weights: Arguments, layout: str) -> OracleCa
     if marlin_fits(question, group, padding=padding):
         return _marlin(question, weights)
     return _triton(question, weights)
+
+
+def _unsupported(release: Release, bits: tuple[int, ...], weights: Arguments) -> str:
+    found = f"pack-quantized {{}} and bits: {weights.num_bits}"
+    if release >= (0, 29, 0):
+        text = f"For Fused MoE layers, only format: pack-quantized and bits: {list(bits)} is "
+        return f"{text}supported but got format: {found.replace('{} ', '')}"
+    # A tuple in the source: the pieces are printed one by one.
+    pieces = ("For Fused MoE layers, only format: ", "pack-quantized ")
+    rest = (f" and bits: {list(bits)} is supported ", f"but got format: {found.replace('{}', '')}")
+    return str(pieces + rest)
 
 
 def _marlin(question: Question, weights: Arguments) -> OracleCall | NoOracle:

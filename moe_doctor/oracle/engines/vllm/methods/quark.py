@@ -88,8 +88,11 @@ def _fp8(question: Question, weights: _Side, inputs: _Side) -> OracleCall | NoOr
     if question.platform == "cuda" and capability is not None and capability < (8, 9):
         # The linear layers are stored alike and are built first.
         found = capability[0] * 10 + capability[1]
-        text = "Quantization scheme is not supported for the current GPU. Min capability: 89. "
         reason = f"Quark's FP8 needs compute capability 8.9; this GPU has {found / 10}"
+        if release < (0, 30, 0):
+            text = "No quark compatible scheme was found"
+            raise refused_by_method("NotImplementedError", text, reason)
+        text = "Quantization scheme is not supported for the current GPU. Min capability: 89. "
         raise refused_by_method("RuntimeError", f"{text}Current capability: {found}.", reason)
     if release < (0, 24, 0):
         return NoOracle(method, "it chooses between AITER, Marlin and Triton by itself")

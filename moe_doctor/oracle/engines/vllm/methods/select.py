@@ -83,6 +83,10 @@ def method_of(
         return _method_of(question)
     except MethodRefused as refused:
         return refused.refusal
+    except (TypeError, ValueError, KeyError) as error:
+        # A declaration of the wrong shape: a checkpoint's own words, so not a defect of the rules.
+        seen = f"{type(error).__name__}: {error}"
+        return NoOracle("", f"the quantization declaration cannot be read ({seen})")
 
 
 def _method_of(question: Question) -> OracleCall | NoOracle:

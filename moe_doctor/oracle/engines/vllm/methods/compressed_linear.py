@@ -1,0 +1,69 @@
+"""compressed-tensors: what the linear layers of the same group raise before the experts are built.
+
+Attention comes first in every decoder layer; where the checkpoint's ignore list names it, it is
+not quantized and refuses nothing. Source: CompressedTensorsConfig._get_scheme_from_parts, 0.16.0
+to 0.33.0.
+"""
+
+from __future__ import annotations
+
+from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments
+from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, refused_by_method
+from moe_doctor.oracle.engines.vllm.methods.question import Question
+
+# The release goes on with the layer's name and both arguments from 0.24.0 on.
+_NO_SCHEME = "No compressed-tensors compatible scheme was found"
+
+
+def refuse_linear(
+    question: Question, weights: Arguments, inputs: Arguments | None, layout: str
+) -> MethodRefused | None:
+    """The refusal of attention's linear layers, or None."""
+    spec = question.quantization
+    if spec is None or any("attn" in pattern or "attention" in pattern for pattern in spec.ignore):
+        return None
+    release = question.release
+    if weights.strategy == "tensor_group" and inputs is not None:
+        return _refuse_nvfp4(question, weights, inputs)
+    if inputs is None:
+        narrow = weights.type == "int" and weights.num_bits not in (4, 8)
+        return _no_scheme(weights, inputs) if narrow and release < (0, 23, 0) else None
+    if weights.type == "float" and weights.num_bits == 8 and weights.strategy == "group":
+        return _no_scheme(weights, inputs) if release < (0, 20, 0) else None
+    if weights.num_bits == 4 and weights.type == "int" and inputs.strategy == "token":
+        hopper = question.platform == "cuda" and question.capability == (9, 0)
+        if weights.strategy == "group" and hopper and inputs.type == "float":
+            return _refuse_group(weights)
+        if inputs.type == "float" and question.platform == "cuda":
+            return _no_scheme(weights, inputs)
+        packed = layout == "pack-quantized" and release < (0, 25, 0)
+        taken = hopper and weights.strategy == "group"
+        return _no_scheme(weights, inputs) if packed and not taken else None
+    return None
+
+
+def _refuse_group(weights: Arguments) -> MethodRefused | None:
+    if weights.group_size == 128:
+        return None
+    text = "W4A8 kernels require group quantization with group size 128"
+    return refused_by_method("ValueError", text, f"group_size is {weights.group_size}")
+
+
+def _refuse_nvfp4(
+    question: Question, weights: Arguments, inputs: Arguments
+) -> MethodRefused | None:
+    if inputs.strategy == "tensor_group" and inputs.num_bits == 4:
+        return None
+    if question.release < (0, 23, 0):
+        return _no_scheme(weights, inputs)
+    text = "For NVFP4 weights, input quantization must also be NVFP4 format, None for NVFP4A16"
+    if question.release < (0, 29, 0):
+        head, _, tail = text.partition(", None")
+        text = str((f"{head}, ", f"None{tail}"))
+    return refused_by_method("ValueError", text, "inputs are quantized in another format")
+
+
+def _no_scheme(weights: Arguments, inputs: Arguments | None) -> MethodRefused:
+    given = "plain" if inputs is None else f"{inputs.num_bits}-bit {inputs.type}"
+    reason = f"no linear method takes {weights.num_bits}-bit {weights.type} weights with {given} "
+    return refused_by_method("NotImplementedError", _NO_SCHEME, f"{reason}inputs here")
