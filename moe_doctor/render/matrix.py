@@ -71,10 +71,12 @@ def matrix_loras(matrix: Matrix) -> tuple[bool, ...]:
 def _ranges(matrix: Matrix, cells: list[Cell], kernels: bool) -> Iterator[Range]:
     """Consecutive releases in which every LoRA setting keeps its answer."""
     # An oracle's name is in no cell of the table, so it parts no rows.
-    unseen: dict[str, None] = {"oracle": None} if kernels else {"oracle": None, "kernel": None}
     of_release = {
         release: tuple(
-            tuple(one._replace(**unseen) for one in cell.answers)
+            tuple(
+                one._replace(oracle=None, kernel=one.kernel if kernels else None)
+                for one in cell.answers
+            )
             for cell in cells
             if release in cell.releases
         )
