@@ -129,9 +129,15 @@ def held(rows: tuple[tuple[str, Span], ...], release: Release) -> tuple[str, ...
     return tuple(name for name, range_ in rows if range_.holds(release))
 
 
+@lru_cache(maxsize=64)
+def base_order(release: Release) -> tuple[str, ...]:
+    """The candidates that `release` has; hashing the release alone is quicker than the rows."""
+    return held(ORDER, release)
+
+
 def order(situation: Situation, release: Release) -> list[str]:
     """The release's list of candidates, before the environment and the clamp shorten it."""
-    members = list(held(ORDER, release))
+    members = list(base_order(release))
     # 0.32.0 (quantization/utils/humming/priority.py): Humming measured faster on Hopper
     if release >= (0, 32, 0) and situation.facts.capability == (9, 0):
         members.remove("HUMMING")
