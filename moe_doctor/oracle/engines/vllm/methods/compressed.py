@@ -13,6 +13,7 @@ from moe_doctor.oracle.engines.vllm.methods.compressed_integers import build_wna
 from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear
 from moe_doctor.oracle.engines.vllm.methods.fp8 import late_block_refusal
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
+    MethodRefused,
     NoOracle,
     OracleCall,
     refused_by_method,
@@ -199,9 +200,6 @@ def _w4a8_fp8(question: Question, weights: Arguments) -> OracleCall | NoOracle:
         text = "Only group size 128 supported for W4A8 MoE"
         reason = f"group_size is {weights.group_size}; expected 128"
         raise refused_by_method("AssertionError", text, reason)
-    if question.release < (0, 22, 0):
-        why = "it calls vLLM's CUTLASS kernel itself in this release"
-        return NoOracle(method, why, "CUTLASS", "CutlassExpertsW4A8Fp8")
     sizes = {
         "hidden_size": question.query.hidden_size,
         "intermediate_size_per_partition": question.query.intermediate_size_per_partition,
@@ -213,6 +211,11 @@ def _w4a8_fp8(question: Question, weights: Arguments) -> OracleCall | NoOracle:
         for name, size in sizes.items()
         if size % 256
     )
+    if question.release < (0, 22, 0):
+        if late:
+            raise MethodRefused(late[0].refusal)
+        why = "it calls vLLM's CUTLASS kernel itself in this release"
+        return NoOracle(method, why, "CUTLASS", "CutlassExpertsW4A8Fp8")
     return question.ask("w4a8", method, "kInt4Static", "kFp8DynamicTokenSym", afterwards=late)
 
 

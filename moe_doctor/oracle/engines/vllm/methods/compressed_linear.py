@@ -36,7 +36,7 @@ def refuse_linear(
             return _refuse_group(weights)
         if inputs.type == "float" and question.platform == "cuda":
             return _no_scheme(weights, inputs)
-        packed = layout == "pack-quantized" and release < (0, 25, 0)
+        packed = layout == "pack-quantized" and release < (0, 26, 0)
         taken = hopper and weights.strategy == "group"
         return _no_scheme(weights, inputs) if packed and not taken else None
     return None
