@@ -35,29 +35,31 @@ def record(cls: type[T]) -> type[T]:
     compared = tuple(one.name for one in known if one.compare)
     plain = {one.name: one.default for one in known if one.default is not MISSING}
     made = {one.name: one.default_factory for one in known if one.default_factory is not MISSING}
-    optional = plain.keys() | made.keys()
-    required = tuple(name for name in names if name not in optional)
+    known_names = frozenset(names)
     after = getattr(cls, "__post_init__", None)
     title = cls.__qualname__
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         values = self.__dict__
         values.update(plain)
-        if len(args) > len(names):
-            raise TypeError(f"{title}() takes {len(names)} values, {len(args)} were given")
-        values.update(zip(names, args))  # noqa: B905 - fewer values than names is the rule
-        for name, value in kwargs.items():
-            if name not in names:
-                raise TypeError(f"{title}() has no field {name!r}")
-            if name in names[: len(args)]:
-                raise TypeError(f"{title}() got {name!r} twice")
-            values[name] = value
-        for name in required:
-            if name not in values:
-                raise TypeError(f"{title}() needs {name!r}")
+        if args:
+            if len(args) > len(names):
+                raise TypeError(f"{title}() takes {len(names)} values, {len(args)} were given")
+            for name in names[: len(args)]:
+                if name in kwargs:
+                    raise TypeError(f"{title}() got {name!r} twice")
+            values.update(zip(names, args))  # noqa: B905 - fewer values than names is the rule
+        values.update(kwargs)
         for name, factory in made.items():
             if name not in values:
                 values[name] = factory()
+        if values.keys() != known_names:
+            for name in kwargs:
+                if name not in known_names:
+                    raise TypeError(f"{title}() has no field {name!r}")
+            for name in names:
+                if name not in values:
+                    raise TypeError(f"{title}() needs {name!r}")
         if after is not None:
             after(self)
 

@@ -40,16 +40,18 @@ def read_bytes(path: Path) -> bytes:
         raise ModelNotFoundError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {_reason(error)}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            status = os.fstat(descriptor)
-            if stat.S_ISDIR(status.st_mode):
-                raise ModelError(f"{path} is a directory; expected a JSON file")
-            if not stat.S_ISREG(status.st_mode):
-                raise ModelError(f"{path} is not a regular file; expected a JSON file")
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise ModelError(f"{path} is a directory; expected a JSON file")
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"{path} is not a regular file; expected a JSON file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read: {_reason(error)}") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {_reason(error)}") from error
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_BYTES:
         raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB; expected a config file")
     return content

@@ -35,6 +35,12 @@ def read_local(name: str) -> ConfigFiles | None:
         path = Path(name).expanduser()
         is_directory = path.is_dir()
         exists = is_directory or os.path.lexists(path)
+        if not exists:
+            path.lstat()
+    except FileNotFoundError:
+        exists = False
+    except NotADirectoryError:
+        exists = False
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelNotFoundError(f"{name!a} is not a path or a model id: {error}") from error
     if not exists:
@@ -52,6 +58,8 @@ def read_local(name: str) -> ConfigFiles | None:
 
 def _read_directory(path: Path) -> ConfigFiles:
     config = path / CONFIG_FILE
+    if not os.access(path, os.X_OK):
+        raise ModelError(f"{path} may not be entered", "check the folder's permissions")
     if not os.path.lexists(config):
         raise ModelError(
             f"{path} has no {CONFIG_FILE}",

@@ -9,10 +9,11 @@ meets first.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from moe_doctor.core.record import replace
-from moe_doctor.core.release import Span, span
+from moe_doctor.core.release import Release, Span, span
 from moe_doctor.core.selection import EngineError, Selection
 from moe_doctor.oracle.walk import Walk
 
@@ -41,8 +42,8 @@ def foresee(selection: Selection, walk: Walk) -> Selection:
         # The wrapper builds TritonExperts by itself, whatever the oracle said:
         # UnquantizedFusedMoEMethod keeps its kernel where supports_internal_mk does not look.
         selection = replace(selection, runs="TritonExperts")
-    for row in ROWS:
-        if row.span.holds(walk.release) and row.when(selection, walk):
+    for row in _rows(walk.release):
+        if row.when(selection, walk):
             crash = row.crash(walk) if row.crash is not None else None
             return replace(selection, crash=crash, hazard=row.hazard)
     return selection
@@ -154,3 +155,8 @@ ROWS: tuple[Aftermath, ...] = (
         hazard="vLLM answers TRITON for LoRA on a CPU, where TritonExperts does not run",
     ),
 )
+
+
+@lru_cache(maxsize=64)
+def _rows(release: Release) -> tuple[Aftermath, ...]:
+    return tuple(row for row in ROWS if row.span.holds(release))

@@ -19,8 +19,27 @@ CHECKS = {
 """Feature -> the release's check."""
 
 
+_MADE: dict[tuple[int, Release], tuple[MachineSnapshot, Facts]] = {}
+_KEPT = 512
+
+
 def make_facts(machine: MachineSnapshot, release: Release) -> Facts:
-    """Everything that constraints may ask of `machine` under `release`."""
+    """Everything that constraints may ask of `machine` under `release`; made once for a machine.
+
+    A snapshot never changes, so it is known again by its identity; it cannot be hashed.
+    """
+    key = (id(machine), release)
+    known = _MADE.get(key)
+    if known is not None and known[0] is machine:
+        return known[1]
+    if len(_MADE) >= _KEPT:
+        _MADE.clear()
+    facts = _make_facts(machine, release)
+    _MADE[key] = (machine, facts)
+    return facts
+
+
+def _make_facts(machine: MachineSnapshot, release: Release) -> Facts:
     gpu = machine.gpu
     answers = {name: check(machine, release) for name, check in CHECKS.items()}
     return Facts(
