@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moe_doctor.core.deployment import Deployment
-from moe_doctor.core.errors import UsageError
+from moe_doctor.core.errors import UnknownNameError, UsageError
 from moe_doctor.core.machine import MachineSnapshot, Present
 from moe_doctor.core.proof import Proof, ProofOutcome
 from moe_doctor.core.query import MoEQuery
@@ -181,7 +181,7 @@ def _select(
     from moe_doctor.oracle.answer import Answer, schemes, select_layers, select_scheme
 
     answers: list[Answer] = []
-    if request.level >= 2:
+    if request.level >= 2 and request.command != "prove":
         for lora in (False, True) if request.lora is None else (request.lora,):
             if model is not None:
                 answers += select_layers(model, request.deployment, machine, engine, lora=lora)
@@ -229,6 +229,7 @@ def _prove(case: Case, say: Progress) -> tuple[Proof, ...]:
     if request.command == "prove":
         from moe_doctor.proof.prove import PROVABLE
 
+        _refuse_unknown(request.backends)
         named = PROVABLE if "all" in request.backends or not request.backends else request.backends
         jobs = plan_named(named, loras, layers)
     else:
@@ -241,6 +242,22 @@ def _prove(case: Case, say: Progress) -> tuple[Proof, ...]:
         fall_back=request.command == "check",
         progress=say,
     )
+
+
+def _refuse_unknown(backends: tuple[str, ...]) -> None:
+    """Raise UnknownNameError for a backend that neither a proof nor any release knows."""
+    import difflib
+
+    from moe_doctor.oracle.support import option_names
+    from moe_doctor.proof.prove import PROVABLE
+
+    known = sorted({*PROVABLE, *option_names(), "all", "cpu"})
+    for name in backends:
+        if name not in known:
+            near = tuple(difflib.get_close_matches(name, known, 3, 0.4))
+            raise UnknownNameError(
+                "backend", name, near, "" if near else f"known: {', '.join(known)}"
+            )
 
 
 def _runs_proofs(request: Request) -> bool:
@@ -274,6 +291,10 @@ def _inconclusive(
     proofs: tuple[Proof, ...],
 ) -> str:
     """Why exit code 3 is due, or nothing."""
+    if request.command == "prove" and "all" not in request.backends:
+        for proof in proofs:
+            if proof.outcome in (ProofOutcome.SKIPPED, ProofOutcome.NOT_RUN):
+                return f"{proof.backend_option} was asked for and not run: {proof.reason}"
     if not request.require_proof:
         return ""
     if not proofs:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import moe_doctor
 from moe_doctor.core.errors import (
+    ModelError,
     ModelNotFoundError,
     NotMoEError,
     UnknownNameError,
@@ -169,3 +171,22 @@ def test_a_required_proof_that_is_no_gpus_is_inconclusive(
     report = moe_doctor.check(NEMOTRON, offline=True, gpu="h100", require_proof=True)
     assert report.exit_code == 3
     assert report.verdict == "inconclusive"
+
+
+def test_an_unknown_backend_to_prove_is_a_usage_error() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        moe_doctor.prove(NEMOTRON, backend="tritn", offline=True)
+    assert caught.value.nearest[0] == "triton"
+
+
+def test_a_backend_that_was_asked_for_and_cannot_run_is_inconclusive() -> None:
+    report = moe_doctor.prove(NEMOTRON, backend="deep_gemm", offline=True)
+    assert report.exit_code == 3
+    assert "deep_gemm was asked for and not run" in report.inconclusive
+    assert report.selections == ()
+
+
+def test_a_folder_named_config_json_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(ModelError, match="is a directory; expected a JSON file"):
+        select(str(tmp_path))

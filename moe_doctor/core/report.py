@@ -66,11 +66,11 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 clean, 1 findings at or above `fail_on`, 3 inconclusive."""
+        """3 inconclusive, else 1 for findings at or above `fail_on`, else 0."""
+        if self.inconclusive:
+            return 3
         limit = {"error": 0, "warning": 1, "never": -1}[self.fail_on]
-        if any(finding.severity.rank <= limit for finding in self.findings):
-            return 1
-        return 3 if self.inconclusive else 0
+        return int(any(finding.severity.rank <= limit for finding in self.findings))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values; keys are only ever added within one schema number."""

@@ -53,7 +53,7 @@ MODEL_LACKS_LORA = Rule(
 WRONG_DEVICE = Rule(
     "MOE505",
     "lora-kernel-on-wrong-device",
-    Severity.ERROR,
+    Severity.WARNING,
     "With LoRA the release picks TRITON on a platform where that kernel does not run.",
     "The early return for LoRA does not look at the platform.",
     "Serve adapters on a GPU, or merge the adapter into the weights.",
