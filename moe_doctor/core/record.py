@@ -83,8 +83,23 @@ def record(cls: type[T]) -> type[T]:
 
 
 def replace(value: T, /, **changes: Any) -> T:
-    """A copy of a record (or dataclass) with some fields changed."""
-    return dataclasses.replace(value, **changes)  # type: ignore[type-var]
+    """A copy of a record (or dataclass) with some fields changed.
+
+    Raises TypeError for a field that it does not have; `__post_init__` is called as usual.
+    """
+    values: dict[str, Any] | None = getattr(value, "__dict__", None)
+    if values is None or values.keys() != getattr(type(value), "__dataclass_fields__", {}).keys():
+        return dataclasses.replace(value, **changes)  # type: ignore[type-var]
+    if not changes.keys() <= values.keys():
+        unknown = next(name for name in changes if name not in values)
+        raise TypeError(f"{type(value).__qualname__}() has no field {unknown!r}")
+    copy = object.__new__(type(value))
+    copy.__dict__.update(values)
+    copy.__dict__.update(changes)
+    after = getattr(copy, "__post_init__", None)
+    if after is not None:
+        after()
+    return copy
 
 
 def _refuse_set(self: Any, name: str, value: Any) -> NoReturn:

@@ -79,3 +79,5 @@ def test_repr_pattern_and_replace() -> None:
     assert replace(Other(1), y=9) == Other(1, 9)
     with pytest.raises(ValueError, match="negative"):
         replace(Point(1), x=-1)
+    with pytest.raises(TypeError, match="has no field 'z'"):
+        replace(Other(1), z=1)
