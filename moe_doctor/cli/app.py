@@ -29,7 +29,7 @@ COMMANDS = {
 
 EPILOG = (
     "Exit codes: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 inconclusive, "
-    "4 internal error, 130 interrupted."
+    "4 internal error, 130 interrupted, 143 terminated."
 )
 COMMAND_EPILOG = (
     "An option comes from its flag, then from MOE_DOCTOR_<FLAG> in the environment, then from "

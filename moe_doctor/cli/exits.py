@@ -1,7 +1,8 @@
 """Failures to exit codes and one line on stderr; with `--format json` also an object on stdout.
 
 0 clean, 1 findings at or above --fail-on, 2 usage, 3 inconclusive, 4 internal error,
-130 interrupted. 0 and 1 (and 3 for what could not be proved) come with a report.
+130 interrupted, 129 and 143 ended by SIGHUP and SIGTERM. 0 and 1 (and 3 for what could not be
+proved) come with a report.
 """
 
 from __future__ import annotations

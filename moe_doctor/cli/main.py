@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from moe_doctor.cli.console import complain, discard_stdout, prepare_streams
+
+
+class Ended(BaseException):
+    """SIGTERM or SIGHUP: leaves through every `finally`, so that no child and no file stays."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+        """The signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -13,10 +25,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line = list(sys.argv[1:] if arguments is None else arguments)
     prepare_streams()
     try:
-        code = _run(line)
+        with _leaving_in_order():
+            code = _run(line)
     except KeyboardInterrupt:
         code = _interrupted()
+    except Ended as ended:
+        complain("terminated")
+        code = 128 + ended.number
     return _flush(code)
+
+
+@contextmanager
+def _leaving_in_order() -> Iterator[None]:
+    """Meanwhile the signals that end a program raise `Ended`; one that is ignored stays ignored."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)  # the clean-up is not interrupted again
+        raise Ended(number)
+
+    before = {
+        each: handler
+        for each in (signal.SIGTERM, signal.SIGHUP)
+        if (handler := signal.getsignal(each)) == signal.SIG_DFL
+    }
+    try:
+        for each in before:
+            signal.signal(each, end)
+    except ValueError:  # not the main thread: its owner decides about signals
+        before.clear()
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _run(line: list[str]) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from moe_doctor.core.errors import DoctorError, FetchError, ModelError, ModelNotFoundError
+from moe_doctor.core.scratch import scratch_folder
 from moe_doctor.models.hub_cache import cache_directory
 from moe_doctor.models.json_files import MAX_BYTES, read_json_object
 from moe_doctor.models.quantization import DECLARATION_KEYS
@@ -145,8 +145,8 @@ def _fetch(
         else:
             return None if path is None else (_read_fetched(path, name, file), path.parent.name)
     # A cache that cannot be written must not cost the answer.
-    with tempfile.TemporaryDirectory(prefix="moe-doctor-") as scratch:
-        path = _download(name, file, revision, timeout_s, force, Path(scratch))
+    with scratch_folder() as scratch:
+        path = _download(name, file, revision, timeout_s, force, scratch)
         return None if path is None else (_read_fetched(path, name, file), path.parent.name)
 
 

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from typing import Any
 
 import moe_doctor
 from moe_doctor.core.record import record
+from moe_doctor.core.scratch import scratch_folder
 from moe_doctor.proof.events import Event, parse_events
 
 Listener = Callable[[int, Event], None]
@@ -30,6 +30,7 @@ Listener = Callable[[int, Event], None]
 
 _TAIL_BYTES = 8192
 _POLL_S = 0.2
+_REAP_S = 10.0
 
 
 @record
@@ -82,15 +83,14 @@ def run_children(
     interrupt included, no child outlives the call.
     """
     children: list[_Child] = []
-    with tempfile.TemporaryDirectory(prefix="moe-doctor-") as folder:
+    with scratch_folder() as folder:
         try:
             for plan, environment in zip(plans, environments, strict=True):
                 children.append(_start(plan, environment, folder))
             _listen(children, timeout_s, listener)
         finally:
             for child in children:
-                _kill_group(child.process)
-                child.process.wait()
+                _end_group(child.process)
                 for descriptor in (child.events_fd, child.output_fd):
                     os.close(descriptor)
                 if child.process.stdin is not None:
@@ -112,7 +112,7 @@ def oom_kill_count() -> int:
     return 0
 
 
-def _start(plan: Mapping[str, Any], environment: Mapping[str, str], folder: str) -> _Child:
+def _start(plan: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> _Child:
     events_read, events_write = os.pipe()
     output_read, output_write = os.pipe()
     oom_before = oom_kill_count()
@@ -175,8 +175,7 @@ def _settle(index: int, child: _Child, timeout_s: float, listener: Listener | No
     overdue = returncode is None and elapsed >= timeout_s
     if returncode is None and not overdue:
         return
-    _kill_group(child.process)
-    child.process.wait()
+    _end_group(child.process)
     for descriptor in (child.events_fd, child.output_fd):
         _read(child, descriptor)
     _announce(index, child, listener)
@@ -216,7 +215,12 @@ def _announce(index: int, child: _Child, listener: Listener | None) -> None:
             listener(index, event)
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End the child, its guard and whatever else it started."""
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the child, its guard and whatever else it started.
+
+    A process that a GPU driver holds in the kernel does not even die of SIGKILL: it is given up.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_REAP_S)

@@ -148,24 +148,56 @@ def test_every_failure_has_its_code_and_no_traceback(error: str, code: int) -> N
     assert b"Traceback" not in result.stderr
 
 
-def test_control_c_ends_the_process_with_130(tmp_path: Path) -> None:
-    script = (
-        "import sys, time, moe_doctor\n"
-        "from tests.cli.fake_doctor import install\n"
-        "doctor = install()\n"
-        "def run(request, progress):\n"
-        "    print('ready', flush=True)\n"
-        "    time.sleep(60)\n"
-        "doctor.run = run\n"
-        "from moe_doctor.cli.main import main\n"
-        "sys.exit(main(['check', 'm', '--quiet']))\n"
-    )
+WAITS = (
+    "import sys, time, moe_doctor\n"
+    "from tests.cli.fake_doctor import install\n"
+    "from moe_doctor.core.scratch import scratch_folder\n"
+    "doctor = install()\n"
+    "def run(request, progress):\n"
+    "    with scratch_folder() as folder:\n"
+    "        print(folder, flush=True)\n"
+    "        time.sleep(60)\n"
+    "doctor.run = run\n"
+    "from moe_doctor.cli.main import main\n"
+    "sys.exit(main(['check', 'm', '--quiet']))\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [
+        (signal.SIGINT, 130, b"interrupted\n"),
+        (signal.SIGTERM, 143, b"terminated\n"),
+        (signal.SIGHUP, 129, b"terminated\n"),
+    ],
+)
+def test_a_signal_ends_the_process_with_its_code_and_leaves_no_folder(
+    ending: signal.Signals, code: int, said: bytes
+) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", WAITS], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        process.send_signal(signal.SIGINT)
+        folder = Path(process.stdout.readline().decode().strip())
+        assert folder.is_dir()
+        process.send_signal(ending)
         _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert err == b"interrupted\n"
+    assert (process.returncode, err) == (code, said)
+    assert not folder.exists()
+
+
+def test_a_closed_terminal_does_not_end_what_nohup_started() -> None:
+    with subprocess.Popen(
+        ["nohup", sys.executable, "-c", WAITS],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 143
