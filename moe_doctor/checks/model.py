@@ -14,11 +14,12 @@ _RULES = {
     "hub-unreachable": rules.CATALOGUE_ANSWERED,
     "offline": rules.CATALOGUE_ANSWERED,
     "incomplete-quant-config": rules.INCOMPLETE_QUANT_CONFIG,
+    "repeated-key": rules.REPEATED_KEY,
 }
 
 
 def check_parse_notes(case: Case) -> Iterator[Finding]:
-    """MOE301 to MOE304: every note of the parser becomes a finding; an unknown kind is MOE302."""
+    """MOE301 to MOE305: every note of the parser becomes a finding; an unknown kind is MOE302."""
     if case.model is None:
         return
     for note in case.model.notes:

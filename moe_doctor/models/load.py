@@ -18,10 +18,11 @@ from moe_doctor.core.errors import (
 )
 from moe_doctor.core.record import replace
 from moe_doctor.core.spec import ModelSpec, ParseNote
+from moe_doctor.models.json_files import JsonObject
 from moe_doctor.models.local import read_local
 from moe_doctor.models.overrides import merge_overrides
 from moe_doctor.models.parse import parse_model
-from moe_doctor.models.source import ConfigFiles
+from moe_doctor.models.source import CONFIG_FILE, QUANT_FILE, ConfigFiles
 
 KNOWN_DEADLINE_S = 3.0
 """Seconds for the hub when the catalogue could answer instead."""
@@ -166,10 +167,19 @@ def _from_catalogue(
 
 def _parse(files: ConfigFiles, name: str, overrides: Mapping[str, Any]) -> ModelSpec:
     config = merge_overrides(files.config, overrides) if overrides else files.config
-    return parse_model(
+    model = parse_model(
         config,
         id=name,
         source=files.source,
         revision=files.revision,
         hf_quant_config=files.hf_quant_config,
     )
+    repeated = tuple(
+        ParseNote(
+            "repeated-key",
+            f"{file} gives {', '.join(content.repeated)} more than once; the last value counts",
+        )
+        for file, content in ((CONFIG_FILE, files.config), (QUANT_FILE, files.hf_quant_config))
+        if isinstance(content, JsonObject) and content.repeated
+    )
+    return replace(model, notes=(*model.notes, *repeated)) if repeated else model

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from moe_doctor.core.errors import ModelError, ModelNotFoundError
 from moe_doctor.models.json_files import read_json_object
@@ -68,7 +70,7 @@ def _read_directory(path: Path) -> ConfigFiles:
     return ConfigFiles(read_json_object(config), _quant_beside(path), "directory")
 
 
-def _quant_beside(directory: Path) -> dict[str, object] | None:
+def _quant_beside(directory: Path) -> Mapping[str, Any] | None:
     """hf_quant_config.json in the same directory, when there is one."""
     path = directory / QUANT_FILE
-    return dict(read_json_object(path)) if os.path.lexists(path) else None
+    return read_json_object(path) if os.path.lexists(path) else None

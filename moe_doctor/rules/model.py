@@ -41,5 +41,14 @@ INCOMPLETE_QUANT_CONFIG = Rule(
     "server builds unquantized layers, and loading quantized weights into them fails.",
     "Fetch the checkpoint again, or pass --quantization.",
 )
+REPEATED_KEY = Rule(
+    "MOE305",
+    "repeated-config-key",
+    Severity.WARNING,
+    "A config file gives a key more than once.",
+    "JSON readers take the last value and say nothing, the engine's as well. An edit by hand that "
+    "stands above the old line does nothing.",
+    "Delete the lines that are not meant.",
+)
 
-RULES = (UNKNOWN_FAMILY, ASSUMED, CATALOGUE_ANSWERED, INCOMPLETE_QUANT_CONFIG)
+RULES = (UNKNOWN_FAMILY, ASSUMED, CATALOGUE_ANSWERED, INCOMPLETE_QUANT_CONFIG, REPEATED_KEY)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from moe_doctor.core.errors import DoctorError, ModelError, ModelNotFoundError
 from moe_doctor.core.spec import ModelSpec
 from moe_doctor.models.families import all_families
-from moe_doctor.models.json_files import MAX_BYTES
+from moe_doctor.models.json_files import MAX_BYTES, decode_json_object
 from moe_doctor.models.load import load_model
 from moe_doctor.models.parse import parse_model
 from tests.models.published import PUBLISHED
@@ -43,6 +43,19 @@ def write(tmp_path: Path, content: bytes) -> str:
         (b'{"a":' * 100 + b"1" + b"}" * 100, "nested more than 64 deep"),
         (b'{"a": ' + b"9" * 10_000 + b"}", "too long to read"),
         (b"{}", "does not describe a model; keys seen: none"),
+        (b'\xef\xbb\xbf{"a": 1}', "begins with a byte order mark; expected JSON without one"),
+        (b'{"a": 1,\n "b": [1, 2],\n}', "not JSON: trailing comma at line 2, column 13"),
+        (b'{"a": [1, 2 , ]}', "not JSON: trailing comma at line 1, column 13"),
+        (
+            b'{"a": 1,\n // two\n "b": 2}',
+            "a comment, which JSON does not have, at line 2, column 2",
+        ),
+        (b'{"a": 1, # two\n "b": 2}', "a comment, which JSON does not have, at line 1, column 10"),
+        (b"{'a': 1}", "a single quote instead of a double one at line 1, column 2"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "but a Git LFS pointer"),
+        (b"<!DOCTYPE html><html></html>", "but a web page or XML"),
+        (b"<<<<<<< HEAD\n{}", "but an unresolved merge"),
+        (b" \n", "is empty"),
     ],
 )
 def test_bytes_that_are_no_config(tmp_path: Path, content: bytes, words: str) -> None:
@@ -51,9 +64,43 @@ def test_bytes_that_are_no_config(tmp_path: Path, content: bytes, words: str) ->
     assert words in caught.value.message
 
 
-def test_a_byte_order_mark_is_allowed(tmp_path: Path) -> None:
-    content = b"\xef\xbb\xbf" + json.dumps({"model_type": "mixtral"}).encode()
-    assert load_model(write(tmp_path, content)).is_moe
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'\xef\xbb\xbf{"a": 1}',
+        b'{"a": 1,}',
+        b'{"a": 1 // one\n}',
+        b"\xff{}",
+        b'{"a": NaN, "b": -Infinity}',
+        b'{"a": 1, "a": 2}',
+        b'{"\xc3\xa9": "\\ud800"}',
+    ],
+)
+def test_a_file_is_read_exactly_when_the_engines_reader_reads_it(content: bytes) -> None:
+    # transformers 5.12 configuration_utils.py: open(json_file, encoding="utf-8"), json.loads(text)
+    try:
+        engine = json.loads(content.decode("utf-8"))
+    except ValueError:
+        engine = None
+    try:
+        ours = decode_json_object(content, "config.json")
+    except ModelError:
+        ours = None
+    assert repr(ours) == repr(engine)
+
+
+def test_a_repeated_key_counts_as_the_engine_counts_it_and_is_noted(tmp_path: Path) -> None:
+    content = (
+        b'{"model_type": "mixtral",\n "num_local_experts": 4,\n "num_local_experts": 16,\n'
+        b' "a": {"hidden": 1, "hidden": 2}, "b": {"hidden": 3}}'
+    )
+    model = load_model(write(tmp_path, content))
+    assert model.moe_layers[0].spec.num_experts == 16
+    (note,) = [note for note in model.notes if note.kind == "repeated-key"]
+    assert note.message == (
+        'config.json gives "hidden", "num_local_experts" (lines 2 and 3) more than once; '
+        "the last value counts"
+    )
 
 
 def test_a_huge_file_is_refused_without_being_parsed(tmp_path: Path) -> None:
