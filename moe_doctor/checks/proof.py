@@ -17,15 +17,19 @@ _BAD = {
 
 
 def check_bad_proofs(case: Case) -> Iterator[Finding]:
-    """MOE601, MOE602, MOE603."""
+    """MOE601, MOE602, MOE603, MOE608."""
     for proof in case.proofs:
         rule = _BAD.get(proof.outcome)
         if rule is None:
             continue
+        if rule is rules.TIMED_OUT and proof.mode != "gpu":
+            rule = rules.SLOW_WITHOUT_GPU
         other = "triton" if proof.backend_option != "triton" else "flashinfer_cutlass"
         slow = proof.outcome is ProofOutcome.TIMED_OUT
         commands = [f"moe-doctor prove {case.model_argument} --backend {other}"]
         if slow:
+            # Another backend is no quicker in an interpreter, if it runs there at all.
+            commands = commands if proof.mode == "gpu" else []
             commands.insert(
                 0,
                 f"moe-doctor prove {case.model_argument} --backend {proof.backend_option} "
@@ -43,24 +47,49 @@ def check_nothing_proved(case: Case) -> Iterator[Finding]:
     """MOE604."""
     if not case.proofs or case.machine.platform == "cpu":
         return
-    passed_here = any(
-        proof.mode == "gpu" and proof.outcome is ProofOutcome.PASSED for proof in case.proofs
-    )
+    passed = [proof for proof in case.proofs if proof.outcome is ProofOutcome.PASSED]
     asked, here = case.machine.gpu, case.here.gpu
-    if passed_here and not case.machine.simulated:
-        return
-    if passed_here and asked is not None and here is not None and asked.target == here.target:
+    same = not case.machine.simulated or (
+        asked is not None and here is not None and asked.target == here.target
+    )
+    ran_there = [proof for proof in case.proofs if same and proof.mode == "gpu"]
+    # A kernel that ran on that GPU and failed has shown something: MOE601 and MOE602 say what.
+    telling = (ProofOutcome.PASSED, ProofOutcome.FAILED, ProofOutcome.CRASHED)
+    if any(proof.outcome in telling for proof in ran_there):
         return
     name = asked.name if asked is not None else case.machine.platform
-    where = (
-        f"the proofs ran on {here.name}"
-        if here is not None
-        else "this machine has no GPU, so Triton ran in its interpreter, which proves the code"
-    )
+    remedy = "" if not same else "Mend what stopped the proofs, and run it again."
     yield rules.NOTHING_PROVED.finding(
-        f"nothing was proved on {name}: {where}",
-        commands=(f"moe-doctor check {case.model_argument}",) if case.request.model else (),
+        f"nothing was proved on {name}: {_where(passed, case) if passed else _ends(case.proofs)}",
+        commands=(
+            (f"moe-doctor check {case.model_argument}",) if case.request.model and not same else ()
+        ),
+        remedy=remedy,
     )
+
+
+def _where(passed: list[Proof], case: Case) -> str:
+    """Where proofs passed, when that was not the GPU in question."""
+    here = case.here.gpu
+    if here is not None and any(proof.mode == "gpu" for proof in passed):
+        return f"the proofs ran on {here.name}"
+    cause = "this machine has no GPU, so " if here is None else ""
+    if any(proof.mode == "interpreter" for proof in passed):
+        return f"{cause}Triton ran in its interpreter, which proves the code"
+    return f"{cause}the proofs ran on the CPU"
+
+
+def _ends(proofs: tuple[Proof, ...]) -> str:
+    """How every proof ended, when none passed."""
+    words = {
+        ProofOutcome.SKIPPED: "could not be run here",
+        ProofOutcome.NOT_RUN: "was not run",
+        ProofOutcome.TIMED_OUT: "did not end within its deadline",
+        ProofOutcome.FAILED: "failed",
+        ProofOutcome.CRASHED: "crashed",
+    }
+    ends = dict.fromkeys(f"{proof.backend_option} {words[proof.outcome]}" for proof in proofs)
+    return ", ".join(ends)
 
 
 def check_skipped(case: Case) -> Iterator[Finding]:
@@ -81,20 +110,37 @@ def check_skipped(case: Case) -> Iterator[Finding]:
 
 def check_shrunk(case: Case) -> Iterator[Finding]:
     """MOE606."""
-    seen: set[int] = set()
+    seen: set[tuple[int, str]] = set()
     for proof in case.proofs:
-        ran = proof.geometry.get("num_experts")
-        full = proof.geometry.get("num_experts_model")
-        if ran is None or full is None or ran >= full or proof.moe_layers in seen:
+        sizes = _cut_sizes(proof)
+        # Without a finished case nothing ran, whatever had been planned.
+        if not sizes or not proof.cases or (proof.moe_layers, sizes) in seen:
             continue
-        if proof.outcome is ProofOutcome.SKIPPED:
-            continue
-        seen.add(proof.moe_layers)
+        seen.add((proof.moe_layers, sizes))
         yield rules.SHRUNK.finding(
-            f"the proof of {case.layers_text(proof.moe_layers)} ran with {ran} of {full} experts; "
-            "widths are the model's own",
+            f"the proof of {case.layers_text(proof.moe_layers)} ran with {sizes}",
             evidence=dict(proof.geometry),
         )
+
+
+def _cut_sizes(proof: Proof) -> str:
+    """`4 of 128 experts, widths are the model's own`; empty when nothing was cut."""
+    pairs = []
+    for key, noun in (
+        ("num_experts", "experts"),
+        ("intermediate_size_per_partition", "columns of each expert per rank"),
+    ):
+        ran, full = proof.geometry.get(key), proof.geometry.get(f"{key}_model")
+        if ran is not None and full is not None and ran < full:
+            pairs.append((key, f"{ran} of {full} {noun}"))
+    if not pairs:
+        return ""
+    text = " and ".join(words for _, words in pairs)
+    return (
+        text
+        if len(pairs) > 1 or pairs[0][0] != "num_experts"
+        else f"{text}; widths are the model's own"
+    )
 
 
 def _lora(proof: Proof) -> str:

@@ -55,9 +55,9 @@ SHRUNK = Rule(
     "MOE606",
     "proof-with-fewer-experts",
     Severity.INFO,
-    "The proof ran with fewer experts than the model has.",
-    "Per-rank widths are the model's own; the expert count is cut to what fits into free memory or "
-    "into the time that an interpreter needs.",
+    "The proof ran with fewer or narrower experts than the model has.",
+    "Experts are cut to what fits into free memory or into the time that an interpreter needs; "
+    "where their number alone does not do, their width is cut too.",
     "",
 )
 NO_KERNELS = Rule(
@@ -68,5 +68,14 @@ NO_KERNELS = Rule(
     "moe-doctor itself stays light; the kernels come as an extra.",
     "Install the extra `kernels`.",
 )
+SLOW_WITHOUT_GPU = Rule(
+    "MOE608",
+    "proof-too-slow-without-gpu",
+    Severity.WARNING,
+    "Without a GPU the tiny forward did not end within its deadline.",
+    "Triton's interpreter runs kernels on the CPU, thousands of times slower than a GPU. That it "
+    "did not end says nothing about the kernel or about the machine that will serve.",
+    "Run again with a larger --timeout, with --level 2, or on a machine with a GPU.",
+)
 
-RULES = (FAILED, CRASHED, TIMED_OUT, NOTHING_PROVED, SKIPPED, SHRUNK, NO_KERNELS)
+RULES = (FAILED, CRASHED, TIMED_OUT, NOTHING_PROVED, SKIPPED, SHRUNK, NO_KERNELS, SLOW_WITHOUT_GPU)
