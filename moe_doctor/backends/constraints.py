@@ -6,6 +6,8 @@ first constraint that rejects gives the reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from moe_doctor.backends.situation import Rejection, Situation
@@ -22,6 +24,21 @@ class Constraint(Protocol):
 
     def rejects(self, situation: Situation) -> Rejection | None:
         """The reason, or None when the condition holds."""
+
+
+Question = Callable[[Situation], Rejection | None]
+"""A condition as it is asked."""
+
+
+def settle(constraint: Constraint, situation: Situation) -> Rejection | Question | None:
+    """What a condition comes to on the situation's machine, whatever the question.
+
+    A rejection; None when it always holds; or what is left to ask. A condition that can say so
+    before the question is known has a method of this name.
+    """
+    own: Callable[[Situation], Rejection | Question | None] | None
+    own = getattr(constraint, "settle", None)
+    return constraint.rejects if own is None else own(situation)
 
 
 @record
@@ -55,6 +72,10 @@ class Device:
             known = self, self._rejection(situation)
             situation.facts.verdicts[id(self)] = known
         return known[1]
+
+    def settle(self, situation: Situation) -> Rejection | None:
+        """It looks at nothing but the machine."""
+        return self.rejects(situation)
 
     def _rejection(self, situation: Situation) -> Rejection | None:
         why = self._why(situation)
@@ -139,7 +160,7 @@ class Activations:
         named = activation if situation.terse else f"MoEActivation.{activation.upper()}"
         return Rejection(
             f"kernel does not support {named} activation",
-            f"needs one of {', '.join(sorted(self.names))}; this layer has {activation}",
+            f"needs one of {_listed(self.names)}; this layer has {activation}",
         )
 
 
@@ -249,8 +270,7 @@ class RoutingMethods:
         named = "" if situation.terse else f" {situation.routing_text}"
         return Rejection(
             f"kernel does not support routing method{named}",
-            f"routes inside the kernel by {', '.join(sorted(self.names))}; "
-            f"this layer's method is {method}",
+            f"routes inside the kernel by {_listed(self.names)}; this layer's method is {method}",
         )
 
 
@@ -291,6 +311,10 @@ class NotBatchInvariant:
             "is not batch-invariant; VLLM_BATCH_INVARIANT is on",
         )
 
+    def settle(self, situation: Situation) -> Rejection | None:
+        """It looks at nothing but the machine's environment."""
+        return self.rejects(situation)
+
 
 @record
 class NoLoRA:
@@ -303,3 +327,8 @@ class NoLoRA:
         if not situation.query.lora:
             return None
         return Rejection("kernel does not support LoRA", "cannot apply LoRA adapters; LoRA is on")
+
+
+@lru_cache(maxsize=256)
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))

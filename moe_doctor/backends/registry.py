@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
 
-from moe_doctor.backends.kernel import Kernel, ResolvedKernel, index, resolve
+from moe_doctor.backends.kernel import Kernel, ResolvedKernel, SettledKernel, index, resolve
+from moe_doctor.backends.situation import Situation
 from moe_doctor.core.release import Release
 
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -159,6 +160,28 @@ class Kernels(Mapping[str, ResolvedKernel]):
 
     def __len__(self) -> int:
         return len(_HOMES)
+
+
+class SettledKernels(dict[str, SettledKernel]):
+    """A release's kernels on one machine, each settled when it is first asked for."""
+
+    def __init__(self, situation: Situation, release: Release) -> None:
+        super().__init__()
+        self._situation = situation
+        self._kernels = kernels_of(release)
+
+    def __missing__(self, name: str) -> SettledKernel:
+        found = self[name] = self._kernels[name].settle(self._situation)
+        return found
+
+
+def settled_kernels(situation: Situation, release: Release) -> SettledKernels:
+    """Every kernel as `release` states it, on the situation's machine; made once for its facts."""
+    made = situation.facts.settled
+    found = made.get(release)
+    if not isinstance(found, SettledKernels):
+        found = made[release] = SettledKernels(situation, release)
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from moe_doctor.backends.constraints import Constraint, Device
+from moe_doctor.backends.constraints import Constraint, Device, Question, settle
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.core.record import record
 
@@ -46,19 +46,47 @@ class QuantSchemes:
 
     def rejects(self, situation: Situation) -> Rejection | None:
         """Reason when no row takes the layer's formats."""
-        quant = situation.query.quant
-        pair: Pair = PLAIN if quant is None else (quant.weight_key, quant.activation_key)
+        pair = _pair(situation)
         for row in self.rows:
             if row.hold(pair, situation):
                 return None
-        weight, activation = (key or "plain" for key in pair)
-        named = "" if situation.terse else f" {situation.scheme_text}"
-        return Rejection(
-            f"kernel does not support quantization scheme{named}",
-            f"takes other formats than {weight} weights with {activation} inputs "
-            f"on {situation.facts.device}",
-            situation.scheme_error,
+        return _refuse_pair(pair, situation)
+
+    def settle(self, situation: Situation) -> Question:
+        """The rows whose device this machine is, as one set of pairs and one of weights."""
+        held = tuple(
+            row for row in self.rows if row.device is None or row.device.rejects(situation) is None
         )
+        plain = [row for row in held if isinstance(row, Pairs) and not row.any_activation]
+        pairs = frozenset(pair for row in plain for pair in row.pairs)
+        others = tuple(row for row in held if row not in plain)
+
+        def rejects(situation: Situation) -> Rejection | None:
+            pair = _pair(situation)
+            if pair in pairs:
+                return None
+            for row in others:
+                if row.hold(pair, situation):
+                    return None
+            return _refuse_pair(pair, situation)
+
+        return rejects
+
+
+def _pair(situation: Situation) -> Pair:
+    quant = situation.query.quant
+    return PLAIN if quant is None else (quant.weight_key, quant.activation_key)
+
+
+def _refuse_pair(pair: Pair, situation: Situation) -> Rejection:
+    weight, activation = (key or "plain" for key in pair)
+    named = "" if situation.terse else f" {situation.scheme_text}"
+    return Rejection(
+        f"kernel does not support quantization scheme{named}",
+        f"takes other formats than {weight} weights with {activation} inputs "
+        f"on {situation.facts.device}",
+        situation.scheme_error,
+    )
 
 
 @record
@@ -83,6 +111,10 @@ class OnlyFor:
         if (situation.query.quant is not None) is not self.quantized:
             return None
         return self.inner.rejects(situation)
+
+    def settle(self, situation: Situation) -> Question | None:
+        """Nothing where the inner condition always holds on this machine."""
+        return None if settle(self.inner, situation) is None else self.rejects
 
 
 def quantized_only(inner: Constraint) -> OnlyFor:

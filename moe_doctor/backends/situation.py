@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import field, record
+from moe_doctor.core.release import Release
 
 
 @record
@@ -34,6 +35,10 @@ class Facts:
         default_factory=dict, hash=False, compare=False, repr=False
     )
     """What device conditions said before: they look at nothing but these facts."""
+    settled: dict[Release, object] = field(
+        default_factory=dict, hash=False, compare=False, repr=False
+    )
+    """A release's kernels as these facts leave them (`registry.settled_kernels`)."""
 
     @property
     def device(self) -> str:

@@ -6,10 +6,9 @@ An engine's program is a sequence of steps over a `Walk`; each step either answe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from moe_doctor.backends.kernel import ResolvedKernel
+from moe_doctor.backends.kernel import SettledKernel, rejected
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
@@ -40,46 +39,75 @@ _UNKNOWN = Rejection("", "")
 """Stands for a verdict that was not found yet."""
 
 
-@dataclass(slots=True)
 class Walk:
     """One selection in progress: the situation, the candidates left, and every judgement."""
 
-    situation: Situation
-    """The question and the machine."""
-    release: Release
-    """Whose rules hold."""
-    kernels: Mapping[str, ResolvedKernel]
-    """The release's kernels by class name."""
-    backends: Mapping[str, Backend]
-    """The release's backends by member name."""
-    environment: Mapping[str, str]
-    """Variables that the engine would see."""
-    order: list[str] = field(default_factory=list)
-    """Members still to be tried, in order; steps may remove some."""
-    shown: list[str] = field(default_factory=list)
-    """Members for the trace, in the engine's first order."""
-    asked: list[str] = field(default_factory=list)
-    """Class names that the engine itself asked, in order."""
-    variants: dict[str, Situation] = field(default_factory=dict)
-    """Members that are asked about another situation (their own activation format)."""
-    notes: list[str] = field(default_factory=list)
-    """Why the walk was cut short or turned."""
-    left_out: dict[str, str] = field(default_factory=dict)
-    """Members that a step took off the list: why."""
-    aside: dict[str, str] = field(default_factory=dict)
-    """Classes asked by a step alone -> the member that they belong to."""
-    overruled: dict[str, str] = field(default_factory=dict)
-    """Classes that fit and were passed over by a step's own condition: why."""
-    _judged: dict[tuple[str, str], Rejection | None] = field(default_factory=dict)
-    _asked_of: set[tuple[str, str]] = field(default_factory=set)
+    __slots__ = (
+        "_asked_of",
+        "_judged",
+        "aside",
+        "asked",
+        "backends",
+        "environment",
+        "kernels",
+        "left_out",
+        "notes",
+        "order",
+        "overruled",
+        "release",
+        "shown",
+        "situation",
+        "variants",
+    )
+
+    def __init__(
+        self,
+        situation: Situation,
+        release: Release,
+        kernels: Mapping[str, SettledKernel],
+        backends: Mapping[str, Backend],
+        environment: Mapping[str, str],
+        order: list[str],
+    ) -> None:
+        self.situation = situation
+        """The question and the machine."""
+        self.release = release
+        """Whose rules hold."""
+        self.kernels = kernels
+        """The release's kernels by class name, as the machine leaves them."""
+        self.backends = backends
+        """The release's backends by member name."""
+        self.environment = environment
+        """Variables that the engine would see."""
+        self.order = order
+        """Members still to be tried, in order; steps may remove some."""
+        self.shown = order.copy()
+        """Members for the trace, in the engine's first order."""
+        self.asked: list[str] = []
+        """Class names that the engine itself asked, in order."""
+        self.variants: dict[str, Situation] = {}
+        """Members that are asked about another situation (their own activation format)."""
+        self.notes: list[str] = []
+        """Why the walk was cut short or turned."""
+        self.left_out: dict[str, str] = {}
+        """Members that a step took off the list: why."""
+        self.aside: dict[str, str] = {}
+        """Classes asked by a step alone -> the member that they belong to."""
+        self.overruled: dict[str, str] = {}
+        """Classes that fit and were passed over by a step's own condition: why."""
+        self._judged: dict[tuple[str, str], Rejection | None] = {}
+        self._asked_of: set[tuple[str, str]] = set()
 
     def judge(self, kernel: str, member: str = "") -> Rejection | None:
         """Whether a class can take the situation (a member's own, where it has one)."""
+        here = self.kernels[kernel]
+        if here.rejection is not None:
+            return here.rejection
         own = self.variants.get(member)
         key = (kernel, "" if own is None else member)
         known = self._judged.get(key, _UNKNOWN)
         if known is _UNKNOWN:
-            known = self.kernels[kernel].judge(self.situation if own is None else own)
+            known = here.judge(self.situation if own is None else own)
             self._judged[key] = known
         return known
 
@@ -103,11 +131,6 @@ class Walk:
             raise Refused("KeyError", rejection.raises)
         return rejection
 
-    def named(self, kernel: str) -> str:
-        """A class's name in the engine; the tables may call it by another key."""
-        known = self.kernels.get(kernel)
-        return kernel if known is None else known.name
-
     def drop(self, members: Iterable[str], why: str) -> None:
         """Take members off the list."""
         for member in members:
@@ -123,26 +146,30 @@ class Walk:
             backend = self.backends[member]
             if not backend.kernels:
                 out.append(Candidate(backend.value, None, True, _without_class(backend)))
-            out.extend(self._candidate(member, name, chosen, kernel) for name in backend.kernels)
+            for name in backend.kernels:
+                out.append(self._candidate(member, name, chosen, kernel))  # noqa: PERF401
         return tuple(out)
 
     def _candidate(
         self, member: str, name: str, chosen: str | None, kernel: str | None
     ) -> Candidate:
-        value, called = self.backends[member].value, self.named(name)
-        asked = (name, member) in self._asked_of or (name, "") in self._asked_of
+        value, here = self.backends[member].value, self.kernels[name]
         if member == chosen and name == kernel:
             reason = self.notes[0] if self.notes else "first that fits"
-            return Candidate(value, called, True, reason, asked=True)
+            return Candidate(value, here.name, True, reason)
+        asked = name in self.asked and (
+            (name, member) in self._asked_of or (name, "") in self._asked_of
+        )
+        if here.rejection is not None:
+            return here.unfit(value, asked)
         rejection = self.judge(name, member)
         if rejection is not None:
-            words = f"KeyError: {rejection.raises}" if rejection.raises else rejection.engine
-            return Candidate(value, called, False, rejection.doctor, asked, words)
+            return rejected(value, here.name, rejection, asked)
         if member in self.left_out:
-            return Candidate(value, called, False, self.left_out[member], asked=False)
+            return Candidate(value, here.name, False, self.left_out[member], False)
         if name in self.overruled:
-            return Candidate(value, called, False, self.overruled[name], asked=asked)
-        return Candidate(value, called, True, "fits too; comes later", asked=asked)
+            return Candidate(value, here.name, False, self.overruled[name], asked)
+        return Candidate(value, here.name, True, "fits too; comes later", asked)
 
 
 def _without_class(backend: Backend) -> str:
@@ -168,7 +195,7 @@ class Choice(NamedTuple):
 def selected(walk: Walk, choice: Choice, oracle: str, *, moe_layers: int, lora: bool) -> Selection:
     """The `Selection` of a choice."""
     backend = walk.backends[choice.member]
-    kernel = None if choice.kernel is None else walk.named(choice.kernel)
+    kernel = None if choice.kernel is None else walk.kernels[choice.kernel].name
     return Selection(
         moe_layers=moe_layers,
         lora=lora,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 
-from moe_doctor.backends.registry import kernels_of
+from moe_doctor.backends.registry import settled_kernels
 from moe_doctor.backends.situation import Facts, Situation
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release
@@ -98,15 +98,13 @@ def _start(
     if release >= (0, 27, 0) and wants_batched:
         # 0.27.0: the explicit name alone switches the format, in this oracle alone
         situation = situation._replace(activation_format="batched")
-    order = oracle.order(situation, release)
     return Walk(
         situation,
         release,
-        kernels_of(release),
+        settled_kernels(situation, release),
         oracle.at(release)[0],
         environment,
-        order=order,
-        shown=list(order),
+        oracle.order(situation, release),
     )
 
 
