@@ -10,6 +10,7 @@ before triton is imported, and bfloat16 gives wrong numbers there because numpy 
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -17,19 +18,23 @@ from typing import Any
 import torch
 import triton
 from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from moe_doctor.kernels.fused_moe_details._activation import ACTIVATIONS
 from moe_doctor.kernels.fused_moe_details._align import Alignment, align
-from moe_doctor.kernels.fused_moe_details._gemm import grouped_gemm_kernel, lora_shrink_kernel
-from moe_doctor.kernels.fused_moe_details._reduce import reduce_kernel
-from moe_doctor.kernels.fused_moe_details.tiles import Tile, choose_tile, interpreter_tile
+from moe_doctor.kernels.fused_moe_details._gemm import grouped_gemm_kernel
+from moe_doctor.kernels.fused_moe_details._reduce import reduce_pairs
+from moe_doctor.kernels.fused_moe_details._shrink import lora_shrink_kernel
+from moe_doctor.kernels.fused_moe_details.tiles import Tile, choose_tiles, interpreter_tile
 from moe_doctor.kernels.lora import LoRAWeights
 
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 """Types of hidden states and weights; accumulation is always fp32."""
 
+DIRECT_TOKENS = 16
+"""Most tokens of a batch whose GEMMs read the routing themselves, without an alignment."""
+
 _LORA_BLOCK_R = 64
-_REDUCE_BLOCK_H = 1024
 
 
 def fused_moe(
@@ -43,10 +48,12 @@ def fused_moe(
     gated: bool = True,
     lora: LoRAWeights | None = None,
     out: Tensor | None = None,  # [T, H]
+    tiles: tuple[Tile, Tile] | None = None,
 ) -> Tensor:  # [T, H], dtype of hidden_states
     """Return sum over slots of weight * w2[e] @ act(w13[e] @ x), with adapters where given.
 
-    Raises ValueError, naming the argument and both shapes, for anything that does not fit.
+    `tiles` overrides the table's choice for the two GEMMs; both need the same block_m. Raises
+    ValueError, naming the argument and both shapes, for anything that does not fit.
     """
     _check(hidden_states, w13, w2, topk_weights, topk_ids, activation, gated)
     num_tokens, hidden_size = hidden_states.shape
@@ -66,22 +73,25 @@ def fused_moe(
     topk_ids = topk_ids.to(torch.int32).contiguous()
     topk_weights = topk_weights.to(torch.float32).contiguous()
 
-    first, second = _tiles(hidden_states, w2, num_tokens * top_k, gated)
-    alignment = align(
-        topk_ids,
-        None if lora is None else lora.lora_ids.to(torch.int32).contiguous(),
-        num_experts=num_experts,
-        max_loras=0 if lora is None else lora.max_loras,
-        block_m=first.block_m,
-    )
-    batch = _Batch(alignment, num_tokens * top_k, num_experts, hidden_states)
+    first, second = tiles or _tiles(hidden_states, w2, num_tokens * top_k, gated)
+    direct = lora is None and num_tokens <= first.block_m == second.block_m <= DIRECT_TOKENS
+    alignment = None
+    if not direct:
+        alignment = align(
+            topk_ids,
+            None if lora is None else lora.lora_ids.to(torch.int32).contiguous(),
+            num_experts=num_experts,
+            max_loras=0 if lora is None else lora.max_loras,
+            block_m=first.block_m,
+        )
+    batch = _Batch(topk_ids, topk_weights, alignment, num_experts, hidden_states)
     inner = batch.empty(intermediate_size)  # [T*k, I]
     batch.gemm(
         hidden_states,
         w13,
         inner,
         first,
-        row_divisor=top_k,
+        is_first=True,
         activation=activation,
         gated=gated,
         adapters=None if lora is None else (lora.a13, lora.b13, lora.scaling),
@@ -92,14 +102,10 @@ def fused_moe(
         w2,
         pairs,
         second,
-        row_divisor=1,
-        pair_weights=topk_weights,
+        is_first=False,
         adapters=None if lora is None else (lora.a2, lora.b2, lora.scaling),
     )
-    block_h = min(_REDUCE_BLOCK_H, triton.next_power_of_2(hidden_size))
-    reduce_kernel[(num_tokens, triton.cdiv(hidden_size, block_h))](
-        pairs, topk_ids, out, num_experts, hidden_size, out.stride(0), TOP_K=top_k, BLOCK_H=block_h
-    )
+    reduce_pairs(pairs, topk_ids, out, num_experts, pdl=batch.pdl)
     return out
 
 
@@ -112,13 +118,20 @@ def is_interpreted() -> bool:
 class _Batch:
     """What both GEMMs of one call share."""
 
-    alignment: Alignment
-    num_pairs: int
+    topk_ids: Tensor
+    topk_weights: Tensor
+    alignment: Alignment | None
     num_experts: int
     like: Tensor
 
+    @property
+    def pdl(self) -> bool:
+        """Whether a kernel may be launched before the one before it ends (sm_90 and newer)."""
+        return not is_interpreted() and _has_tma(self.like.device)
+
     def empty(self, width: int) -> Tensor:
-        return torch.empty(self.num_pairs, width, dtype=self.like.dtype, device=self.like.device)
+        """[T * k, width], unwritten."""
+        return self.like.new_empty(self.topk_ids.numel(), width)
 
     def gemm(
         self,
@@ -127,30 +140,38 @@ class _Batch:
         out: Tensor,
         tile: Tile,
         *,
-        row_divisor: int,
+        is_first: bool,
         activation: str = "none",
         gated: bool = False,
-        pair_weights: Tensor | None = None,
         adapters: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> None:
+        """One grouped GEMM, with its adapters' shrink before it."""
         width, depth = out.shape[1], x.shape[1]
-        where = (self.alignment.sorted_pairs, self.alignment.tile_group, self.alignment.num_padded)
         precision = "ieee" if x.dtype == torch.float32 else "tf32"
         rank, lora_b, shrunk = 0, w, x
         strides: tuple[int, ...] = (0, 0, 0, 0)
         if adapters is not None:
             rank, lora_b, strides = adapters[0].shape[2], adapters[1], adapters[1].stride()
-            shrunk = self._shrink(x, adapters[0], adapters[2], tile, row_divisor, precision)
+            shrunk = self._shrink(x, adapters[0], adapters[2], tile, is_first, precision)
+        where, max_tiles = self._where()
         launch: dict[str, Any] = {"num_warps": tile.num_warps, "num_stages": tile.num_stages}
-        grouped_gemm_kernel[(self.alignment.max_tiles * triton.cdiv(width, tile.block_n),)](
-            x,
-            w,
+        if self.pdl:
+            launch["launch_pdl"] = True
+        x_tma = tile.x_tma and not is_first and self.alignment is not None and _fits_tma(x)
+        w_tma = tile.w_tma and _fits_tma(w)
+        grouped_gemm_kernel[(max_tiles * triton.cdiv(width, tile.block_n),)](
+            TensorDescriptor.from_tensor(x, [tile.block_m, tile.block_k]) if x_tma else x,
+            TensorDescriptor.from_tensor(w.flatten(0, 1), [tile.block_n, tile.block_k])
+            if w_tma
+            else w,
             out,
+            self.topk_ids,
             *where,
-            x if pair_weights is None else pair_weights,
+            self.topk_weights,
             shrunk,
             lora_b,
-            self.num_pairs,
+            self.topk_ids.numel(),
+            max_tiles,
             self.num_experts,
             width,
             *x.stride(),
@@ -158,43 +179,56 @@ class _Batch:
             *strides,
             K=depth,
             R=rank,
-            ROW_DIVISOR=row_divisor,
+            TOP_K=self.topk_ids.shape[1],
+            FIRST=is_first,
             GATED=gated,
             ACTIVATION=activation,
-            MUL_WEIGHT=pair_weights is not None,
             HAS_LORA=adapters is not None,
+            DIRECT=self.alignment is None,
+            X_TMA=x_tma,
+            W_TMA=w_tma,
+            PDL=self.pdl,
             EVEN_K=depth % tile.block_k == 0,
             PRECISION=precision,
             BLOCK_M=tile.block_m,
             BLOCK_N=tile.block_n,
             BLOCK_K=tile.block_k,
             BLOCK_R=_block_r(rank),
+            BLOCK_S=triton.next_power_of_2(self.topk_ids.shape[1]),
             GROUP_M=tile.group_m,
+            SWAP=tile.swap,
             **launch,
         )
 
+    def _where(self) -> tuple[tuple[Tensor, Tensor, Tensor], int]:
+        """Sorted pairs, tiles and their number; without an alignment every pair is a tile."""
+        if self.alignment is None:
+            return (self.topk_ids, self.topk_ids, self.topk_ids), self.topk_ids.numel()
+        found = self.alignment
+        return (found.sorted_pairs, found.tiles, found.num_tiles), found.max_tiles
+
     def _shrink(
-        self, x: Tensor, a: Tensor, scaling: Tensor, tile: Tile, row_divisor: int, precision: str
+        self, x: Tensor, a: Tensor, scaling: Tensor, tile: Tile, is_first: bool, precision: str
     ) -> Tensor:
+        where, max_tiles = self._where()
         rank, depth = a.shape[2], a.shape[3]
         # Rows without an adapter stay unwritten: the expand step never reads them.
         shrunk = self.empty(rank)
         block_r = _block_r(rank)
-        lora_shrink_kernel[(self.alignment.max_tiles, triton.cdiv(rank, block_r))](
+        lora_shrink_kernel[(max_tiles, triton.cdiv(rank, block_r))](
             x,
             a,
             scaling,
             shrunk,
-            self.alignment.sorted_pairs,
-            self.alignment.tile_group,
-            self.alignment.num_padded,
-            self.num_pairs,
+            *where,
+            max_tiles,
             self.num_experts,
             *x.stride(),
             *a.stride(),
             R=rank,
             K=depth,
-            ROW_DIVISOR=row_divisor,
+            TOP_K=self.topk_ids.shape[1],
+            FIRST=is_first,
             PRECISION=precision,
             BLOCK_M=tile.block_m,
             BLOCK_R=block_r,
@@ -218,12 +252,13 @@ def _tiles(x: Tensor, w2: Tensor, num_pairs: int, gated: bool) -> tuple[Tile, Ti
             interpreter_tile(intermediate_size, hidden_size),
             interpreter_tile(hidden_size, intermediate_size),
         )
-    rows = num_pairs / min(num_experts, num_pairs)
-    limit = _shared_memory_limit(x.device)
-    size = x.element_size()
-    first = choose_tile(rows, gated=gated, element_bytes=size, limit_bytes=limit)
-    second = choose_tile(rows, gated=False, element_bytes=size, limit_bytes=limit)
-    return first, second
+    return choose_tiles(
+        num_pairs / min(num_experts, num_pairs),
+        few_tokens=x.shape[0] <= DIRECT_TOKENS,
+        gated=gated,
+        element_bytes=x.element_size(),
+        limit_bytes=_shared_memory_limit(x.device),
+    )
 
 
 def _shared_memory_limit(device: torch.device) -> int | None:
@@ -232,6 +267,22 @@ def _shared_memory_limit(device: torch.device) -> int | None:
         return None
     limit = getattr(properties, "shared_memory_per_block_optin", None)
     return None if limit is None else int(limit)
+
+
+@functools.lru_cache(maxsize=16)
+def _has_tma(device: torch.device) -> bool:
+    """Tensor memory access and dependent launch: NVIDIA, sm_90 and newer."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device)[0] >= 9
+
+
+def _fits_tma(tensor: Tensor) -> bool:
+    """Dense rows at multiples of 16 bytes, and leading dimensions that fold into one."""
+    strides = tensor.stride()
+    aligned = strides[-2] * tensor.element_size() % 16 == 0 and tensor.data_ptr() % 16 == 0
+    folds = all(strides[i] == strides[i + 1] * tensor.shape[i + 1] for i in range(tensor.ndim - 2))
+    return strides[-1] == 1 and aligned and folds and _has_tma(tensor.device)
 
 
 def _check(

@@ -1,16 +1,18 @@
-"""Stage 1: sort the T x k (token, expert) pairs into tiles that belong to one group each.
+"""Stage 1: sort the T x k (token, expert) pairs by group, and cut every group into tiles of rows.
 
 A group is an expert, or an (adapter, expert) when LoRA is on: group = (adapter + 1) * E + expert,
-adapter -1 being "none". Every group's pairs are padded to whole tiles of BLOCK_M rows, so that a
-tile of the grouped GEMM reads one weight. All on the device and of a size known beforehand, so a
-CUDA graph can capture it. Worked example, T=3, k=2, E=4, BLOCK_M=4, no LoRA:
+adapter -1 being "none". A tile is at most BLOCK_M rows of one group, so it reads one weight. All on
+the device and of a size known beforehand, so a CUDA graph can capture it. Worked example, T=3, k=2,
+E=4, BLOCK_M=2, no LoRA:
 
     topk_ids      [[2, 0], [2, 3], [0, 2]]      pair p = token * k + slot, six of them
-    sorted_pairs  [1, 4, 6, 6 | 0, 2, 5, 6 | 3, 6, 6, 6]     6 = T*k marks padding
-    tile_group    [0, 2, 3]
-    num_padded    12
+    sorted_pairs  [1, 4, 0, 2, 5, 3]            by expert, in order of p: no padding
+    tiles         group [0, 2, 2, 3], first row [0, 2, 4, 5], rows [2, 2, 1, 1]
+    num_tiles     4
 
 An expert without tokens has no tile. An id outside 0..E-1 (an expert of another rank) is left out.
+Up to SMALL pairs one launch does it, every group reading all pairs; beyond that chunks of pairs
+are counted first, so that nobody reads more than its chunk.
 """
 
 # Loops over runtime bounds are `while`: `range` needs __index__, which the interpreter of triton
@@ -20,14 +22,17 @@ An expert without tokens has no tile. An id outside 0..E-1 (an expert of another
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-CHUNK = 1024
-"""Pairs that one step of the scan reads."""
+SMALL = 4096
+"""Most pairs that one launch sorts."""
+CHUNK = 512
+"""Pairs of one program beyond that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,11 @@ class Alignment:
     """Where the grouped GEMM finds its rows; see the module's worked example."""
 
     sorted_pairs: Tensor
-    """[max_tiles * BLOCK_M] int32."""
-    tile_group: Tensor
-    """[max_tiles] int32."""
-    num_padded: Tensor
-    """[1] int32: how much of `sorted_pairs` is in use."""
+    """[T * k] int32; pairs of absent experts are missing at the end."""
+    tiles: Tensor
+    """[3, max_tiles] int32: group, first row in `sorted_pairs`, rows."""
+    num_tiles: Tensor
+    """[1] int32: how many of `tiles` are in use."""
     max_tiles: int
     """Upper bound of the number of tiles, known without asking the device."""
 
@@ -51,47 +56,80 @@ def align(
     num_experts: int,
     max_loras: int,
     block_m: int,
+    small: int = SMALL,
+    chunk: int = CHUNK,
 ) -> Alignment:
-    """Group the pairs by (adapter, expert) in tiles of `block_m` rows."""
+    """Sort the pairs by (adapter, expert) and list tiles of at most `block_m` rows.
+
+    `small` and `chunk` exist for tests: where the way over chunks begins, and their size.
+    """
     num_pairs = topk_ids.numel()
     groups = num_experts * (max_loras + 1 if lora_ids is not None else 1)
     max_tiles = (num_pairs + min(groups, num_pairs) * (block_m - 1)) // block_m
-    device = topk_ids.device
-    counts = torch.empty(groups, dtype=torch.int32, device=device)
-    sorted_pairs = torch.empty(max_tiles * block_m, dtype=torch.int32, device=device)
-    tile_group = torch.empty(max_tiles, dtype=torch.int32, device=device)
-    num_padded = torch.empty(1, dtype=torch.int32, device=device)
-    chunk = min(CHUNK, triton.next_power_of_2(num_pairs))
-    scan = {
+    scratch = torch.empty(num_pairs + 3 * max_tiles + 1, dtype=torch.int32, device=topk_ids.device)
+    sorted_pairs, tiles, num_tiles = scratch.split([num_pairs, 3 * max_tiles, 1])
+    block_g = triton.next_power_of_2(groups + 1)
+    routes: dict[str, Any] = {
         "num_pairs": num_pairs,
         "top_k": topk_ids.shape[1],
         "num_experts": num_experts,
         "max_loras": max_loras,
         "HAS_LORA": lora_ids is not None,
-        "CHUNK": chunk,
+        "BLOCK_G": block_g,
     }
     ids = topk_ids if lora_ids is None else lora_ids
-    _count_kernel[(groups,)](topk_ids, ids, counts, **scan)
-    _scatter_kernel[(groups,)](
+    if num_pairs <= small:
+        _sort_kernel[(groups,)](
+            topk_ids,
+            ids,
+            sorted_pairs,
+            tiles,
+            num_tiles,
+            max_tiles,
+            groups,
+            **routes,
+            BLOCK_M=block_m,
+            BLOCK_P=triton.next_power_of_2(num_pairs),
+            BLOCK_T=triton.next_power_of_2(triton.cdiv(num_pairs, block_m)),
+            num_warps=4,
+        )
+        return Alignment(sorted_pairs, tiles.view(3, max_tiles), num_tiles, max_tiles)
+    chunks = triton.cdiv(num_pairs, chunk)
+    counts = torch.empty(chunks * block_g, dtype=torch.int32, device=topk_ids.device)
+    _count_kernel[(chunks,)](topk_ids, ids, counts, **routes, CHUNK=chunk)
+    _scatter_kernel[(chunks,)](
         topk_ids,
         ids,
         counts,
         sorted_pairs,
-        tile_group,
-        num_padded,
+        tiles,
+        num_tiles,
+        max_tiles,
         groups,
-        **scan,
+        chunks,
+        **routes,
+        CHUNK=chunk,
         BLOCK_M=block_m,
-        BLOCK_G=triton.next_power_of_2(groups),
+        BLOCK_C=max(1, 8192 // block_g),
+        BLOCK_T=max(1, 8192 // block_g),
+        num_warps=16,
     )
-    return Alignment(sorted_pairs, tile_group, num_padded, max_tiles)
+    return Alignment(sorted_pairs, tiles.view(3, max_tiles), num_tiles, max_tiles)
 
 
 @triton.jit
 def _load_group(
-    topk_ids, lora_ids, pair, num_pairs, top_k, num_experts, max_loras, HAS_LORA: tl.constexpr
+    topk_ids,
+    lora_ids,
+    pair,
+    num_pairs,
+    top_k,
+    num_experts,
+    max_loras,
+    HAS_LORA: tl.constexpr,
+    BLOCK_G: tl.constexpr,
 ):
-    """Group of each pair; -1 for padding and for experts that are not here."""
+    """Group of each pair; BLOCK_G - 1, which no group has, for padding and for absent experts."""
     inside = pair < num_pairs
     expert = tl.load(topk_ids + pair, mask=inside, other=-1)
     here = (expert >= 0) & (expert < num_experts)
@@ -101,81 +139,175 @@ def _load_group(
         # An adapter id that is not loaded counts as none, as -1 does.
         adapter = tl.where((adapter >= 0) & (adapter < max_loras), adapter, -1)
         group = (adapter + 1) * num_experts + expert
-    return tl.where(here, group, -1)
+    return tl.where(here, group, BLOCK_G - 1)
 
 
-@triton.jit(do_not_specialize=["num_pairs"])
-def _count_kernel(
+@triton.jit(do_not_specialize=["num_pairs", "max_tiles"])
+def _sort_kernel(
     topk_ids,
     lora_ids,
-    counts,
-    num_pairs,
-    top_k,
-    num_experts,
-    max_loras,
-    HAS_LORA: tl.constexpr,
-    CHUNK: tl.constexpr,
-):
-    group = tl.program_id(0)
-    hits = tl.zeros([CHUNK], dtype=tl.int32)
-    first = 0
-    while first < num_pairs:
-        pair = first + tl.arange(0, CHUNK)
-        seen = _load_group(
-            topk_ids, lora_ids, pair, num_pairs, top_k, num_experts, max_loras, HAS_LORA
-        )
-        hits += (seen == group).to(tl.int32)
-        first += CHUNK
-    tl.store(counts + group, tl.sum(hits, axis=0))
-
-
-@triton.jit(do_not_specialize=["num_pairs"])
-def _scatter_kernel(
-    topk_ids,
-    lora_ids,
-    counts,
     sorted_pairs,
-    tile_group,
-    num_padded,
+    tiles,
+    num_tiles,
+    max_tiles,
     groups,
     num_pairs,
     top_k,
     num_experts,
     max_loras,
     HAS_LORA: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+):
+    """One program a group: count everybody's pairs, place one's own."""
+    group = tl.program_id(0)
+    pair = tl.arange(0, BLOCK_P)
+    seen = _load_group(
+        topk_ids,
+        lora_ids,
+        pair,
+        num_pairs,
+        top_k,
+        num_experts,
+        max_loras,
+        HAS_LORA,
+        BLOCK_G,
+    )
+    every = tl.arange(0, BLOCK_G)
+    # The last bin holds what has no group.
+    counts = tl.where(every < groups, tl.histogram(seen, BLOCK_G), 0)
+    cut = (counts + BLOCK_M - 1) // BLOCK_M
+    start = tl.sum(tl.where(every < group, counts, 0), axis=0)
+    mine = tl.sum(tl.where(every == group, counts, 0), axis=0)
+    first_tile = tl.sum(tl.where(every < group, cut, 0), axis=0)
+    if group == 0:
+        tl.store(num_tiles, tl.sum(cut, axis=0))
+
+    row = tl.arange(0, BLOCK_T) * BLOCK_M
+    entry = tiles + first_tile + tl.arange(0, BLOCK_T)
+    tl.store(entry, group, mask=row < mine)
+    tl.store(entry + max_tiles, start + row, mask=row < mine)
+    tl.store(entry + 2 * max_tiles, tl.minimum(mine - row, BLOCK_M), mask=row < mine)
+
+    hit = (seen == group).to(tl.int32)
+    tl.store(sorted_pairs + start + tl.cumsum(hit, axis=0) - 1, pair, mask=hit == 1)
+
+
+@triton.jit(do_not_specialize=["num_pairs"])
+def _count_kernel(
+    topk_ids,
+    lora_ids,
+    counts,  # [chunks, BLOCK_G]
+    num_pairs,
+    top_k,
+    num_experts,
+    max_loras,
+    HAS_LORA: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    CHUNK: tl.constexpr,
+):
+    chunk = tl.program_id(0)
+    seen = _load_group(
+        topk_ids,
+        lora_ids,
+        chunk * CHUNK + tl.arange(0, CHUNK),
+        num_pairs,
+        top_k,
+        num_experts,
+        max_loras,
+        HAS_LORA,
+        BLOCK_G,
+    )
+    tl.store(counts + chunk * BLOCK_G + tl.arange(0, BLOCK_G), tl.histogram(seen, BLOCK_G))
+
+
+@triton.jit(do_not_specialize=["num_pairs", "max_tiles", "chunks"])
+def _scatter_kernel(
+    topk_ids,
+    lora_ids,
+    counts,  # [chunks, BLOCK_G]
+    sorted_pairs,
+    tiles,
+    num_tiles,
+    max_tiles,
+    groups,
+    chunks,
+    num_pairs,
+    top_k,
+    num_experts,
+    max_loras,
+    HAS_LORA: tl.constexpr,
+    BLOCK_G: tl.constexpr,
     CHUNK: tl.constexpr,
     BLOCK_M: tl.constexpr,
-    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_T: tl.constexpr,
 ):
-    group = tl.program_id(0)
+    """One program a chunk: its pairs go behind those of the chunks before it."""
+    mine = tl.program_id(0)
     every = tl.arange(0, BLOCK_G)
-    count = tl.load(counts + every, mask=every < groups, other=0)
-    padded = (count + BLOCK_M - 1) // BLOCK_M * BLOCK_M
-    start = tl.sum(tl.where(every < group, padded, 0), axis=0)
-    mine = tl.sum(tl.where(every == group, count, 0), axis=0)
-    if group == 0:
-        tl.store(num_padded, tl.sum(padded, axis=0))
-
-    tiles = (mine + BLOCK_M - 1) // BLOCK_M
+    total = tl.zeros([BLOCK_G], dtype=tl.int32)
+    before = tl.zeros([BLOCK_G], dtype=tl.int32)
     done = 0
-    while done < tiles:
-        tile = done + tl.arange(0, CHUNK)
-        tl.store(tile_group + start // BLOCK_M + tile, group, mask=tile < tiles)
-        done += CHUNK
+    while done < chunks:
+        row = done + tl.arange(0, BLOCK_C)
+        found = tl.load(
+            counts + row[:, None] * BLOCK_G + every[None, :],
+            mask=(row[:, None] < chunks) & (every[None, :] < groups),
+            other=0,
+        )
+        total += tl.sum(found, axis=0)
+        before += tl.sum(tl.where(row[:, None] < mine, found, 0), axis=0)
+        done += BLOCK_C
+    start = tl.cumsum(total, axis=0) - total
+    cut = (total + BLOCK_M - 1) // BLOCK_M
+    tile_end = tl.cumsum(cut, axis=0)
+    all_tiles = tl.sum(cut, axis=0)
+    if mine == 0:
+        tl.store(num_tiles, all_tiles)
 
-    written = start
-    if mine > 0:
-        first = 0
-        while first < num_pairs:
-            pair = first + tl.arange(0, CHUNK)
-            seen = _load_group(
-                topk_ids, lora_ids, pair, num_pairs, top_k, num_experts, max_loras, HAS_LORA
-            )
-            hit = (seen == group).to(tl.int32)
-            place = written + tl.cumsum(hit, axis=0) - 1
-            tl.store(sorted_pairs + place, pair, mask=hit == 1)
-            written += tl.sum(hit, axis=0)
-            first += CHUNK
+    # Programs take turns at the tiles. A tile's group is the number of groups that end before it.
+    done = mine * BLOCK_T
+    while done < all_tiles:
+        tile = done + tl.arange(0, BLOCK_T)
+        group = tl.sum((tile_end[None, :] <= tile[:, None]).to(tl.int32), axis=1)
+        is_group = every[None, :] == group[:, None]
+        row = (tile - tl.sum(tl.where(is_group, (tile_end - cut)[None, :], 0), axis=1)) * BLOCK_M
+        rest = tl.sum(tl.where(is_group, total[None, :], 0), axis=1) - row
+        first = tl.sum(tl.where(is_group, start[None, :], 0), axis=1) + row
+        inside = tile < all_tiles
+        tl.store(tiles + tile, group, mask=inside)
+        tl.store(tiles + max_tiles + tile, first, mask=inside)
+        tl.store(tiles + 2 * max_tiles + tile, tl.minimum(rest, BLOCK_M), mask=inside)
+        done += chunks * BLOCK_T
 
-    rest = mine + tl.arange(0, BLOCK_M)
-    tl.store(sorted_pairs + start + rest, num_pairs, mask=rest < tiles * BLOCK_M)
+    index = tl.arange(0, CHUNK)
+    pair = mine * CHUNK + index
+    seen = _load_group(
+        topk_ids,
+        lora_ids,
+        pair,
+        num_pairs,
+        top_k,
+        num_experts,
+        max_loras,
+        HAS_LORA,
+        BLOCK_G,
+    )
+    other = _load_group(
+        topk_ids,
+        lora_ids,
+        mine * CHUNK + tl.arange(0, CHUNK),
+        num_pairs,
+        top_k,
+        num_experts,
+        max_loras,
+        HAS_LORA,
+        BLOCK_G,
+    )
+    earlier = (other[None, :] == seen[:, None]) & (index[None, :] < index[:, None])
+    rank = tl.sum(earlier.to(tl.int32), axis=1)
+    place = tl.gather(start + before, seen, axis=0) + rank
+    tl.store(sorted_pairs + place, pair, mask=(seen < groups) & (pair < num_pairs))

@@ -1,9 +1,9 @@
-"""Stages 2 to 4: the grouped GEMM, with what surrounds it fused in, and LoRA's shrink.
+"""Stages 2 and 3: the grouped GEMM, with what surrounds it fused in.
 
-One kernel serves both GEMMs. Row r of the output belongs to pair r; its input row is
-pair // ROW_DIVISOR (top_k for GEMM 1, which reads tokens; 1 for GEMM 2, which reads pairs).
-K and R are constants of a model, and compile-time ones here: a runtime bound of `range` breaks the
-interpreter of triton 3.6 and older beside numpy 2.4 and newer.
+One kernel serves both GEMMs. The first reads tokens and writes places (see `_rows`), activated; the
+second reads places and writes pairs, times the router's weight. K and R are constants of a model,
+and compile-time ones here: a runtime bound of `range` breaks the interpreter of triton 3.6 and
+older beside numpy 2.4 and newer.
 """
 
 # Kernels are traced by Triton, which has no type information.
@@ -12,34 +12,26 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from moe_doctor.kernels.fused_moe_details._activation import activate
+from moe_doctor.kernels.fused_moe_details._rows import aligned_rows, direct_rows, tile_of
 
 
-@triton.jit
-def _tile_of(program, num_padded, num_tiles_n, BLOCK_M: tl.constexpr, GROUP_M: tl.constexpr):
-    """Tile (m, n) of a program: GROUP_M row tiles walk the columns together, to reuse L2."""
-    num_tiles_m = num_padded // BLOCK_M
-    per_group = GROUP_M * num_tiles_n
-    first_m = program // per_group * GROUP_M
-    rows = tl.maximum(tl.minimum(num_tiles_m - first_m, GROUP_M), 1)
-    tile_m = first_m + program % per_group % rows
-    tile_n = program % per_group // rows
-    return tile_m, tile_n
-
-
-@triton.jit(do_not_specialize=["num_pairs"])
+@triton.jit(do_not_specialize=["num_pairs", "max_tiles"])
 def grouped_gemm_kernel(
-    x,  # [rows, K]
-    w,  # [E, N or 2N, K]
+    x,  # [rows, K], or its descriptor when X_TMA
+    w,  # [E, N or 2N, K], or the descriptor of [E * rows, K] when W_TMA
     out,  # [T*k, N]
+    topk_ids,  # [T*k], read when DIRECT
     sorted_pairs,
-    tile_group,
-    num_padded_ptr,
-    pair_weights,  # [T*k] float32, read when MUL_WEIGHT
+    tiles,
+    num_tiles_ptr,
+    pair_weights,  # [T*k] float32, read by the second GEMM
     shrunk,  # [T*k, R], read when HAS_LORA
     lora_b,  # [L, E, N or 2N, R], read when HAS_LORA
     num_pairs,
+    max_tiles,
     num_experts,
     N,
     stride_x_row,
@@ -53,74 +45,125 @@ def grouped_gemm_kernel(
     stride_b_r,
     K: tl.constexpr,
     R: tl.constexpr,
-    ROW_DIVISOR: tl.constexpr,
+    TOP_K: tl.constexpr,
+    FIRST: tl.constexpr,
     GATED: tl.constexpr,
     ACTIVATION: tl.constexpr,
-    MUL_WEIGHT: tl.constexpr,
     HAS_LORA: tl.constexpr,
+    DIRECT: tl.constexpr,
+    X_TMA: tl.constexpr,
+    W_TMA: tl.constexpr,
+    PDL: tl.constexpr,
     EVEN_K: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     BLOCK_R: tl.constexpr,
+    BLOCK_S: tl.constexpr,
     GROUP_M: tl.constexpr,
+    SWAP: tl.constexpr,
 ):
-    """out[p] = weight[p] * act(x[row(p)] @ w[e].T + shrunk[p] @ lora_b[l, e].T)."""
-    num_padded = tl.load(num_padded_ptr)
+    """out[place] = act(x[token] @ w13[e].T), then out[pair] = weight * x[place] @ w2[e].T.
+
+    With LoRA, shrunk[place] @ lora_b[l, e].T is added to either product.
+    """
+    if PDL:
+        gdc_wait()
+        gdc_launch_dependents()
     program = tl.program_id(0)
     num_tiles_n = tl.cdiv(N, BLOCK_N)
-    # The grid is sized for the worst routing; what this routing does not need leaves here.
-    if program >= num_padded // BLOCK_M * num_tiles_n:
-        return
-    tile_m, tile_n = _tile_of(program, num_padded, num_tiles_n, BLOCK_M, GROUP_M)
+    m = tl.arange(0, BLOCK_M)
+    if DIRECT:
+        tile_n = program % num_tiles_n
+        group, pair, is_row, has_work = direct_rows(
+            topk_ids, program // num_tiles_n, num_pairs, TOP_K, BLOCK_M, BLOCK_S
+        )
+        if (not has_work) | (group < 0) | (group >= num_experts):
+            return
+        first = 0
+        place = pair
+        token = m
+    else:
+        # The grid is sized for the worst routing; what this routing does not need leaves here.
+        num_tiles = tl.load(num_tiles_ptr)
+        if program >= num_tiles * num_tiles_n:
+            return
+        tile_m, tile_n = tile_of(program, num_tiles, num_tiles_n, GROUP_M)
+        group, first, pair, is_row = aligned_rows(sorted_pairs, tiles, max_tiles, tile_m, BLOCK_M)
+        place = first + m
+        token = pair // TOP_K
+    expert = group % num_experts
 
-    group = tl.load(tile_group + tile_m)
-    # 64-bit from here on: E * N * K passes 2^31 for every large model.
-    expert = (group % num_experts).to(tl.int64)
-    pair = tl.load(sorted_pairs + tile_m * BLOCK_M + tl.arange(0, BLOCK_M))
-    is_pair = pair < num_pairs
-    row = (pair // ROW_DIVISOR).to(tl.int64)
-
+    x_row = token if FIRST else place
     n = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    k = tl.arange(0, BLOCK_K)
+    # 64-bit offsets: E * N * K passes 2^31 for every large model.
+    if not X_TMA:
+        x_ptrs = x + x_row.to(tl.int64)[:, None] * stride_x_row + k[None, :] * stride_x_k
     # Columns past N wrap around instead of being masked; they are not stored.
     n_wrapped = (n % N).to(tl.int64)
-    k = tl.arange(0, BLOCK_K)
-    x_ptrs = x + row[:, None] * stride_x_row + k[None, :] * stride_x_k
-    w_ptrs = (
-        w + expert * stride_w_expert + n_wrapped[:, None] * stride_w_n + k[None, :] * stride_w_k
-    )
-    up_offset = N.to(tl.int64) * stride_w_n
+    if not W_TMA:
+        w_ptrs = (
+            w
+            + expert.to(tl.int64) * stride_w_expert
+            + n_wrapped[:, None] * stride_w_n
+            + k[None, :] * stride_w_k
+        )
+        up_offset = N.to(tl.int64) * stride_w_n
+    w_row = expert * (2 * N if GATED else N) + tile_n * BLOCK_N
 
-    acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
+    if SWAP:
+        acc = tl.zeros([BLOCK_N, BLOCK_M], dtype=tl.float32)
+    else:
+        acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
     acc_up = acc
-    for first in range(0, K, BLOCK_K):
-        if EVEN_K:
-            x_tile = tl.load(x_ptrs, mask=is_pair[:, None], other=0.0)
+    for step in range(0, K, BLOCK_K):
+        if X_TMA:
+            x_tile = x.load([first, step])
+        elif EVEN_K:
+            x_tile = tl.load(x_ptrs, mask=is_row[:, None], other=0.0)
+        else:
+            x_tile = tl.load(x_ptrs, mask=is_row[:, None] & (k[None, :] < K - step), other=0.0)
+        if W_TMA:
+            w_tile = w.load([w_row, step])
+        elif EVEN_K:
             w_tile = tl.load(w_ptrs)
         else:
-            x_tile = tl.load(x_ptrs, mask=is_pair[:, None] & (k[None, :] < K - first), other=0.0)
-            w_tile = tl.load(w_ptrs, mask=k[None, :] < K - first, other=0.0)
-        acc = tl.dot(x_tile, tl.trans(w_tile), acc, input_precision=PRECISION)
+            w_tile = tl.load(w_ptrs, mask=k[None, :] < K - step, other=0.0)
+        if SWAP:
+            acc = tl.dot(w_tile, tl.trans(x_tile), acc, input_precision=PRECISION)
+        else:
+            acc = tl.dot(x_tile, tl.trans(w_tile), acc, input_precision=PRECISION)
         if GATED:
-            if EVEN_K:
+            if W_TMA:
+                up_tile = w.load([w_row + N, step])
+            elif EVEN_K:
                 up_tile = tl.load(w_ptrs + up_offset)
             else:
-                up_tile = tl.load(w_ptrs + up_offset, mask=k[None, :] < K - first, other=0.0)
-            acc_up = tl.dot(x_tile, tl.trans(up_tile), acc_up, input_precision=PRECISION)
-        x_ptrs += BLOCK_K * stride_x_k
-        w_ptrs += BLOCK_K * stride_w_k
+                up_tile = tl.load(w_ptrs + up_offset, mask=k[None, :] < K - step, other=0.0)
+            if SWAP:
+                acc_up = tl.dot(up_tile, tl.trans(x_tile), acc_up, input_precision=PRECISION)
+            else:
+                acc_up = tl.dot(x_tile, tl.trans(up_tile), acc_up, input_precision=PRECISION)
+        if not X_TMA:
+            x_ptrs += BLOCK_K * stride_x_k
+        if not W_TMA:
+            w_ptrs += BLOCK_K * stride_w_k
+    if SWAP:
+        acc = tl.trans(acc)
+        acc_up = tl.trans(acc_up)
 
     if HAS_LORA:
         adapter = (group // num_experts - 1).to(tl.int64)
         if adapter >= 0:
-            b_base = lora_b + adapter * stride_b_lora + expert * stride_b_expert
+            b_base = lora_b + adapter * stride_b_lora + expert.to(tl.int64) * stride_b_expert
             b_up_offset = N.to(tl.int64) * stride_b_n
-            for first in range(0, R, BLOCK_R):
-                r = first + tl.arange(0, BLOCK_R)
+            for step in range(0, R, BLOCK_R):
+                r = step + tl.arange(0, BLOCK_R)
                 s_tile = tl.load(
-                    shrunk + pair.to(tl.int64)[:, None] * R + r[None, :],
-                    mask=is_pair[:, None] & (r[None, :] < R),
+                    shrunk + place.to(tl.int64)[:, None] * R + r[None, :],
+                    mask=is_row[:, None] & (r[None, :] < R),
                     other=0.0,
                 )
                 b_ptrs = b_base + n_wrapped[:, None] * stride_b_n + r[None, :] * stride_b_r
@@ -133,70 +176,8 @@ def grouped_gemm_kernel(
     result = activate(acc, ACTIVATION)
     if GATED:
         result = result * acc_up
-    if MUL_WEIGHT:
-        weight = tl.load(pair_weights + pair, mask=is_pair, other=0.0)
-        result = result * weight[:, None]
-    out_ptrs = out + pair.to(tl.int64)[:, None] * N + n[None, :]
-    tl.store(out_ptrs, result.to(out.dtype.element_ty), mask=is_pair[:, None] & (n[None, :] < N))
-
-
-@triton.jit(do_not_specialize=["num_pairs"])
-def lora_shrink_kernel(
-    x,  # [rows, K]
-    lora_a,  # [L, E, R, K]
-    scaling,  # [L] float32
-    shrunk,  # [T*k, R]
-    sorted_pairs,
-    tile_group,
-    num_padded_ptr,
-    num_pairs,
-    num_experts,
-    stride_x_row,
-    stride_x_k,
-    stride_a_lora,
-    stride_a_expert,
-    stride_a_r,
-    stride_a_k,
-    R: tl.constexpr,
-    K: tl.constexpr,
-    ROW_DIVISOR: tl.constexpr,
-    PRECISION: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_R: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-):
-    """shrunk[p] = scaling[l] * x[row(p)] @ lora_a[l, e].T, for pairs that have an adapter."""
-    tile_m = tl.program_id(0)
-    if tile_m * BLOCK_M >= tl.load(num_padded_ptr):
-        return
-    group = tl.load(tile_group + tile_m)
-    adapter = (group // num_experts - 1).to(tl.int64)
-    if adapter < 0:
-        return
-    expert = (group % num_experts).to(tl.int64)
-    pair = tl.load(sorted_pairs + tile_m * BLOCK_M + tl.arange(0, BLOCK_M))
-    is_pair = pair < num_pairs
-    row = (pair // ROW_DIVISOR).to(tl.int64)
-    r = tl.program_id(1) * BLOCK_R + tl.arange(0, BLOCK_R)
-    a_base = lora_a + adapter * stride_a_lora + expert * stride_a_expert
-
-    acc = tl.zeros([BLOCK_M, BLOCK_R], dtype=tl.float32)
-    for first in range(0, K, BLOCK_K):
-        k = first + tl.arange(0, BLOCK_K)
-        x_tile = tl.load(
-            x + row[:, None] * stride_x_row + k[None, :] * stride_x_k,
-            mask=is_pair[:, None] & (k[None, :] < K),
-            other=0.0,
-        )
-        a_tile = tl.load(
-            a_base + r[:, None].to(tl.int64) * stride_a_r + k[None, :] * stride_a_k,
-            mask=(r[:, None] < R) & (k[None, :] < K),
-            other=0.0,
-        )
-        acc = tl.dot(x_tile, tl.trans(a_tile), acc, input_precision=PRECISION)
-    acc = acc * tl.load(scaling + adapter)
-    tl.store(
-        shrunk + pair.to(tl.int64)[:, None] * R + r[None, :],
-        acc.to(shrunk.dtype.element_ty),
-        mask=is_pair[:, None] & (r[None, :] < R),
-    )
+    out_row = place if FIRST else pair
+    if not FIRST:
+        result = result * tl.load(pair_weights + pair, mask=is_row, other=0.0)[:, None]
+    out_ptrs = out + out_row.to(tl.int64)[:, None] * N + n[None, :]
+    tl.store(out_ptrs, result.to(out.dtype.element_ty), mask=is_row[:, None] & (n[None, :] < N))
