@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from moe_doctor.checks.case import Case
 from moe_doctor.core.findings import Finding
 from moe_doctor.core.machine import Absent, Present, ProbeFailed
-from moe_doctor.core.release import parse_release, span
+from moe_doctor.core.release import Span, format_release, span
+from moe_doctor.oracle.engines.vllm.environment import (
+    PREFIX,
+    find_readers,
+    is_service_link,
+    nearest_variables,
+)
+from moe_doctor.probes.environment import HIDDEN
 from moe_doctor.probes.variables import find_variable
 from moe_doctor.rules import machine as rules
 
@@ -145,39 +152,71 @@ def check_variable_ignored(case: Case) -> Iterator[Finding]:
     release = case.release
     if release is None:
         return
-    for name in _CHOOSERS:
-        if name not in case.machine.environment:
+    for name, value in sorted(case.machine.environment.items()):
+        readers = find_readers(name)
+        if readers is not None and readers.holds(release):
             continue
-        known = find_variable(name)
-        if known is None:
-            text = "is read by no release"
-        elif not span(known.first or "", known.last or "").holds(release):
-            last = parse_release(known.last or "")
-            text = (
-                f"was last read by vLLM {known.last}"
-                if last is not None and last < release
-                else f"is first read by vLLM {known.first}"
-            )
-        else:
-            continue
+        remedy = _rename(name) if readers is None else "Unset it, or run a release that reads it."
+        if not remedy:
+            continue  # somebody else's variable, which resembles none of the engine's
+        if name in _CHOOSERS:
+            remedy = ""  # the rule's own: it names --moe-backend
+        # A name that nobody knows may be a misspelled secret: its value is not shown.
+        shown = name if readers is None or value == HIDDEN else f"{name}={value}"
         yield rules.VARIABLE_IGNORED.finding(
-            f"{name}={case.machine.environment[name]} is set, but {case.engine_name} does not "
-            f"read it: it {text}"
+            f"{shown} is set, but {case.engine_name} does not read it: "
+            f"it {_readers_text(case, readers)}",
+            remedy=remedy,
         )
+
+
+def _readers_text(case: Case, readers: Span | None) -> str:
+    """Which releases read a variable that this one does not."""
+    if readers is None:
+        return "is read by no release"
+    release = case.release
+    if release is not None and readers.until is not None and readers.until < release:
+        return f"was last read by vLLM {format_release(readers.until)}"
+    since = "" if readers.since is None else format_release(readers.since)
+    return f"is first read by vLLM {since}"
+
+
+def _rename(name: str) -> str:
+    """The advice for a name that no release knows; empty when it may be anybody's."""
+    if is_service_link(name) or find_variable(name) is not None:
+        return ""
+    nearest = nearest_variables(name)
+    if nearest:
+        return f"Correct the name; nearest: {', '.join(nearest)}."
+    if name.startswith(PREFIX):
+        return "Unset it; no variable of any release has a name like it."
+    return ""
 
 
 def check_variable_unreadable(case: Case) -> Iterator[Finding]:
     """MOE206."""
     release = case.release
+    if release is None:
+        return
+    environment = case.machine.environment
     for name in _INTEGERS:
-        value = case.machine.environment.get(name)
+        value = environment.get(name)
         known = find_variable(name)
-        if value is None or release is None or known is None or _is_int(value):
+        if value is None or known is None or _is_int(value):
             continue
         if span(known.first or "", known.last or "").holds(release):
             yield rules.VARIABLE_UNREADABLE.finding(
                 f"{name} is {value!r}; {case.engine_name} reads it with int() and raises ValueError"
             )
+    port = environment.get("VLLM_PORT", "0")
+    if not _is_int(port):
+        shown = "no number" if port == HIDDEN else repr(port)
+        # vLLM envs.py, get_vllm_port: Kubernetes sets VLLM_PORT=tcp://... for a service "vllm".
+        yield rules.VARIABLE_UNREADABLE.finding(
+            f"VLLM_PORT is {shown}; {case.engine_name} reads it with int() and raises ValueError",
+            remedy="Unset it; where Kubernetes set it, for a service named vllm, rename the "
+            "service or set enableServiceLinks: false in the pod.",
+        )
 
 
 def check_cuda_home_broken(case: Case) -> Iterator[Finding]:

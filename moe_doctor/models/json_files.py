@@ -107,7 +107,7 @@ def decode_json_object(content: bytes, name: str) -> Mapping[str, Any]:
         raise ModelError(f"{name} is nested too deeply; expected a config file") from error
     except ValueError as error:  # an integer with more digits than Python converts
         raise ModelError(f"{name} holds a number that is too long to read") from error
-    if not isinstance(value, dict):
+    if not isinstance(value, JsonObject):
         kind = {list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number")
         raise ModelError(f"{name} holds {kind}; expected a JSON object")
     if _deeper_than(value, MAX_DEPTH):

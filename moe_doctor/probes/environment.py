@@ -14,7 +14,10 @@ from collections.abc import Mapping
 from moe_doctor.probes.redact import Redactor, is_secret_name
 from moe_doctor.probes.variables import PREFIXES, VARIABLES, Variable, find_variable
 
-__all__ = ["VARIABLES", "Variable", "find_variable", "probe_environment"]
+__all__ = ["HIDDEN", "VARIABLES", "Variable", "find_variable", "probe_environment"]
+
+HIDDEN = "<set>"
+"""Stands for a value that is not shown."""
 
 _PLAIN = re.compile(r"(?i)-?\d{1,12}(\.\d{1,6})?|true|false|yes|no|on|off|none|auto|")
 
@@ -30,7 +33,7 @@ def probe_environment(environ: Mapping[str, str], redactor: Redactor) -> dict[st
         if variable is None and (is_secret_name(name) or not name.startswith(PREFIXES)):
             continue
         if variable is None and not _PLAIN.fullmatch(environ[name]):
-            found[redactor.text(name)] = "<set>"
+            found[redactor.text(name)] = HIDDEN
         else:
             found[redactor.text(name)] = redactor.text(environ[name])[:_MAX_LENGTH]
     return found

@@ -150,9 +150,76 @@ def test_a_variable_of_older_releases_is_named_with_its_last_reader() -> None:
     )
 
 
-def test_a_variable_that_never_existed_is_named() -> None:
-    machine = make_machine(environment={"VLLM_MOE_FORCE_MARLIN": "1"})
-    assert "is read by no release" in find(make_case(machine=machine), "MOE205").message
+@pytest.mark.parametrize(
+    ("release", "name", "said", "remedy"),
+    [
+        (
+            "0.20.0",
+            "VLLM_MOE_FORCE_MARLIN",
+            "VLLM_MOE_FORCE_MARLIN is set, but vLLM 0.20.0 does not read it: "
+            "it is read by no release",
+            "Use --moe-backend",
+        ),
+        (
+            "0.20.0",
+            "VLLM_USE_FLASHINFER_MOE_PF16",
+            "VLLM_USE_FLASHINFER_MOE_PF16 is set, but vLLM 0.20.0 does not read it: "
+            "it is read by no release",
+            "Correct the name; nearest: VLLM_USE_FLASHINFER_MOE_FP16, ",
+        ),
+        (
+            "0.20.0",
+            "VLM_USE_DEEP_GEMM",
+            "VLM_USE_DEEP_GEMM is set, but vLLM 0.20.0 does not read it: it is read by no release",
+            "Correct the name; nearest: VLLM_USE_DEEP_GEMM, ",
+        ),
+        (
+            "0.20.0",
+            "VLLM_TRITON_USE_TD",
+            "VLLM_TRITON_USE_TD=1 is set, but vLLM 0.20.0 does not read it: "
+            "it is first read by vLLM 0.26.0",
+            "Unset it, or run a release that reads it.",
+        ),
+        (
+            "0.20.0",
+            "VLLM_FUSED_MOE_CHUNK_SIZE",
+            "VLLM_FUSED_MOE_CHUNK_SIZE=1 is set, but vLLM 0.20.0 does not read it: "
+            "it was last read by vLLM 0.17.1",
+            "Unset it, or run a release that reads it.",
+        ),
+        (
+            "0.20.0",
+            "VLLM_QQQ",
+            "VLLM_QQQ is set, but vLLM 0.20.0 does not read it: it is read by no release",
+            "Unset it; no variable of any release has a name like it.",
+        ),
+    ],
+)
+def test_a_variable_that_the_release_does_not_read_is_named(
+    release: str, name: str, said: str, remedy: str
+) -> None:
+    machine = make_machine(release, environment={name: "1"})
+    finding = find(make_case(machine=machine, release=release), "MOE205")
+    assert finding.message == said
+    assert finding.remediation is not None
+    assert finding.remediation.text.startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["VLLM_LOGGING_LEVEL", "NCCL_DEBUG", "VLLM_SERVICE_HOST", "VLLM_PORT_8000_TCP_ADDR", "TP_SIZE"],
+)
+def test_a_variable_that_is_read_or_is_nobodys_mistake_is_silent(name: str) -> None:
+    machine = make_machine(environment={name: "1"})
+    assert "MOE205" not in codes(make_case(machine=machine))
+
+
+@pytest.mark.parametrize("value", ["tcp://10.0.0.1:8000", "<set>"])
+def test_a_port_that_kubernetes_set_is_an_error(value: str) -> None:
+    finding = find(make_case(machine=make_machine(environment={"VLLM_PORT": value})), "MOE206")
+    assert finding.remediation is not None
+    assert "enableServiceLinks: false" in finding.remediation.text
+    assert "MOE206" not in codes(make_case(machine=make_machine(environment={"VLLM_PORT": "80"})))
 
 
 def test_a_value_that_int_cannot_read_is_an_error() -> None:
