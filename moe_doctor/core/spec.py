@@ -59,6 +59,9 @@ class QuantSpec:
     """Module patterns that stay unquantized, as written in the checkpoint."""
     source: str = "config.json"
     """The file that declared it."""
+    rules: tuple[str, ...] = ()
+    """Keys of the declaration that speak of these experts in particular (a config group, a
+    `dynamic` rule, an entry of per-layer settings); empty where the whole model is stored alike."""
     details: Mapping[str, Any] = field(default_factory=dict, compare=False, hash=False)
     """The declaration as found, for the engine's own rules."""
 

@@ -31,6 +31,10 @@ def encode(model: ModelSpec) -> dict[str, Any]:
     }
     if model.num_mtp_layers:
         facts["mtp_layers"] = model.num_mtp_layers
+    if model.text_architecture:
+        facts["text_architecture"] = model.text_architecture
+    if model.own_config:
+        facts["own_config"] = True
     facts["moe"] = [_encode_group(group) for group in model.moe_layers]
     if model.notes:
         facts["notes"] = [[note.kind, note.message] for note in model.notes]
@@ -48,6 +52,8 @@ def decode(id: str, facts: Mapping[str, Any]) -> ModelSpec:
         dtype=facts["dtype"],
         num_layers=facts["layers"],
         num_mtp_layers=facts.get("mtp_layers", 0),
+        text_architecture=facts.get("text_architecture", ""),
+        own_config=facts.get("own_config", False),
         notes=tuple(ParseNote(kind, message) for kind, message in facts.get("notes", ())),
     )
 
@@ -111,6 +117,8 @@ def _encode_quantization(spec: QuantSpec) -> dict[str, Any]:
         facts["algorithm"] = spec.algorithm
     if spec.ignore and len(spec.ignore) <= LONGEST_LIST:
         facts["ignore"] = list(spec.ignore)
+    if spec.rules:
+        facts["rules"] = list(spec.rules)
     facts["details"] = {key: value for key, value in spec.details.items() if _is_short(value)}
     return facts
 
@@ -144,6 +152,7 @@ def _decode_group(facts: Mapping[str, Any]) -> MoELayers:
             algorithm=quant.get("algorithm"),
             ignore=tuple(quant.get("ignore", ())),
             source=quant["source"],
+            rules=tuple(quant.get("rules", ())),
             details=quant["details"],
         ),
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from moe_doctor.models.patterns import Matcher, compile_pattern, compile_regex
+from moe_doctor.models.patterns import Matcher, compile_pattern
+from moe_doctor.models.quantized_layers import LayerQuantization, Rules
 
 PREFIXES = (
     "model.",
@@ -22,8 +23,6 @@ PREFIXES = (
 """What stands before `layers.N` in checkpoints and in engines."""
 
 PROJECTIONS = ("gate_proj", "up_proj", "down_proj", "w1", "w2")
-WHOLE_TARGETS = frozenset({"Linear", "FusedMoE", "MoE"})
-"""Targets of compressed-tensors that mean every module of a class."""
 
 
 class ExpertModules:
@@ -35,73 +34,50 @@ class ExpertModules:
         self.skipped: list[str] = []
         """Expressions that were not tried, because matching them could take forever."""
         self._matchers: list[Matcher] | None = None
+        self._layers: LayerQuantization | None = None
+        self._entries: dict[str, object] | None = None
 
     def names(self, layer: int) -> tuple[str, ...]:
         """Module paths that stand for the experts of one layer."""
         return tuple(f"{prefix}layers.{layer}.{self.block}" for prefix in PREFIXES)
 
-    def ignored(
+    def rules(
         self, method: str, patterns: tuple[str, ...], raw: Mapping[str, Any], layer: int
-    ) -> bool:
-        """Whether a declaration leaves the experts of a layer unquantized."""
-        if self._matchers is None:
-            self._matchers = self._compile(method, patterns, raw)
-        targets = _targets(raw) if method == "compressed-tensors" else ()
-        if not self._matchers and not targets:
-            return False
+    ) -> Rules | None:
+        """The declaration's rules for one layer's experts; None where they stay unquantized."""
+        if self._layers is None:
+            self._layers = LayerQuantization(method, raw, patterns, self.skipped)
         names = self.names(layer)
+        if self._layers.known:
+            return self._layers.rules(names)
+        if self._matchers is None:
+            self._matchers = self._compile(method, patterns)
+        if not self._matchers:
+            return ()
         paths = _paths(names)
-        if any(matcher.matches(names, paths) for matcher in self._matchers):
-            return True
-        return self._untargeted(targets, names, paths)
+        return None if any(matcher.matches(names, paths) for matcher in self._matchers) else ()
 
     def entry(self, layers: Mapping[str, Any], layer: int) -> object | None:
-        """Entry of `quantized_layers` for the experts of a layer: theirs or one expert's."""
-        names = self.names(layer)
-        for path in (*names, *_paths(names)):
-            if path in layers:
-                return layers[path] if layers[path] is not None else {}
-        return None
+        """Entry of `quantized_layers` for the experts of a layer: theirs or the first below."""
+        if self._entries is None:
+            self._entries = {}
+            for key, value in layers.items():
+                head, word, rest = str(key).partition(".experts")
+                if word and (not rest or rest.startswith(".")):
+                    found = {} if value is None else value
+                    if rest:
+                        self._entries.setdefault(head + word, found)
+                    else:
+                        self._entries[head + word] = found
+        named = (name for name in self.names(layer) if name in self._entries)
+        return next((self._entries[name] for name in named), None)
 
-    def _compile(
-        self, method: str, patterns: tuple[str, ...], raw: Mapping[str, Any]
-    ) -> list[Matcher]:
-        made = [
+    def _compile(self, method: str, patterns: tuple[str, ...]) -> list[Matcher]:
+        made = (
             compile_pattern(method, pattern, self.block, self.skipped)
             for pattern in dict.fromkeys(patterns)
-        ]
-        # GPTQModel's `dynamic`: a key with `-:` in front leaves modules out.
-        dynamic = raw.get("dynamic")
-        rules = [str(rule) for rule in dynamic] if isinstance(dynamic, Mapping) else []
-        made.extend(
-            compile_regex(rule[2:], self.skipped) for rule in rules if rule.startswith("-:")
         )
         return [matcher for matcher in made if matcher is not None]
-
-    def _untargeted(
-        self, targets: tuple[str, ...], names: tuple[str, ...], paths: tuple[str, ...]
-    ) -> bool:
-        """compressed-tensors: experts that no group's targets name stay as they are."""
-        for target in targets:
-            if target.startswith("re:"):
-                rule = compile_regex(target[3:], self.skipped)
-                if rule is None or rule.matches(names, paths):
-                    return False
-            elif any(path.endswith(target) for path in (*names, *paths)):
-                return False
-        return bool(targets)
-
-
-def _targets(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Targets of all groups; empty when one of them means every linear module."""
-    groups = raw.get("config_groups")
-    targets = [
-        str(target)
-        for group in (groups.values() if isinstance(groups, Mapping) else ())
-        if isinstance(group, Mapping) and isinstance(group.get("targets"), (list, tuple))
-        for target in group["targets"]
-    ]
-    return () if not WHOLE_TARGETS.isdisjoint(targets) else tuple(dict.fromkeys(targets))
 
 
 def _paths(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from fnmatch import translate
 
-SUBSTRING_METHODS = frozenset({"awq", "awq_marlin", "gptq", "gptq_marlin", "bitsandbytes"})
+SUBSTRING_METHODS = frozenset({"awq", "awq_marlin", "bitsandbytes"})
 """Methods whose patterns match anywhere in a module's path (vLLM awq.py, bitsandbytes.py)."""
 
 MAX_LENGTH = 256

@@ -41,11 +41,12 @@ class Declaration:
 
     def for_layer(self, modules: ExpertModules, layer: int) -> QuantSpec | None:
         """Spec of the experts of one layer, or None when the declaration leaves them out."""
-        if modules.ignored(self.spec.method, self.spec.ignore, self.raw, layer):
+        rules = modules.rules(self.spec.method, self.spec.ignore, self.raw, layer)
+        if rules is None:
             return None
         layers = self.raw.get("quantized_layers")
         if not isinstance(layers, Mapping) or self.raw.get("moe_quant_algo") is not None:
-            return self.spec
+            return replace(self.spec, rules=rules) if rules else self.spec
         entry = modules.entry(layers, layer)
         if entry is None:
             return None

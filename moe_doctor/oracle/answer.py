@@ -157,7 +157,9 @@ def _answer(
         return _refused(index, lora, call)
     if isinstance(call, NoOracle):
         note = f"{call.method}: {call.why}" if call.method else call.why
-        return _unanswered(index, lora, note, built.query, built.assumed)
+        if call.backend is None:
+            return _unanswered(index, lora, note, built.query, built.assumed)
+        return Answer(_fixed(index, lora, call, note), built.query, assumed=built.assumed)
     if call.oracle not in ORACLES:
         note = f"{call.method} chooses by rules that these tables do not hold ({call.oracle})"
         return _unanswered(index, lora, note, call.query, built.assumed)
@@ -192,6 +194,20 @@ def _as_loaded(model: ModelSpec, index: int, deployment: Deployment) -> Deployme
 def _refused(index: int, lora: bool, refusal: EngineRefusal) -> Answer:
     refused = Selection(index, lora, None, Outcome.ERROR, error=refusal.error, note=refusal.reason)
     return Answer(refused, refusal=refusal)
+
+
+def _fixed(index: int, lora: bool, call: NoOracle, note: str) -> Selection:
+    """A method that has no choice in this release: no oracle, no candidates."""
+    return Selection(
+        index,
+        lora,
+        None,
+        Outcome.SELECTED,
+        backend=call.backend,
+        kernel=call.kernel,
+        runs=call.kernel,
+        note=note,
+    )
 
 
 def _unanswered(

@@ -39,9 +39,26 @@ def recorded_layers(record: dict[str, Any]) -> Counter[tuple[str, str | None, st
     return layers
 
 
+# Attributes in which a method without an oracle keeps its backend, and what stands for it there.
+_BACKEND_ATTRIBUTES = ("kernel_backend", "mxfp4_backend", "fp8_backend")
+
+
+def recorded_methods(record: dict[str, Any]) -> set[tuple[str, str | None]]:
+    """Methods that asked no oracle, with the backend that they keep."""
+    if record["groups"]:
+        return set()
+    found = set()
+    for method in record["methods"]:
+        attributes = method.get("attrs") or {}
+        named = (attributes[name] for name in _BACKEND_ATTRIBUTES if name in attributes)
+        found.add((method["quant_method"], next(named, None)))
+    return found
+
+
 def our_layers(
     record: dict[str, Any], release: str, capability: str, packages: str
-) -> Counter[tuple[str, str | None, str | None]]:
+) -> tuple[Counter[tuple[str, str | None, str | None]], set[tuple[str, str | None]], list[str]]:
+    """Layers by oracle's answer; methods without an oracle; notes on what was not answered."""
     spec = model(record["model"])
     answers = select_layers(
         spec,
@@ -51,11 +68,16 @@ def our_layers(
         lora=record.get("lora", False),
     )
     layers: Counter[tuple[str, str | None, str | None]] = Counter()
+    methods, silent = set(), []
     for one, kind in zip(answers, spec.moe_layers, strict=True):
         selection = one.selection
-        if selection.outcome is Outcome.SELECTED:
+        if selection.outcome is Outcome.NOT_APPLICABLE:
+            silent.append(selection.note)
+        elif selection.outcome is Outcome.SELECTED and selection.oracle is None:
+            methods.add((selection.note.partition(":")[0], selection.backend))
+        elif selection.outcome is Outcome.SELECTED:
             layers[str(selection.oracle), selection.backend, selection.kernel] += kind.count
-    return layers
+    return layers, methods, silent
 
 
 def judged(release: str) -> Iterator[tuple[dict[str, Any], str, str]]:
@@ -71,12 +93,12 @@ def judged(release: str) -> Iterator[tuple[dict[str, Any], str, str]]:
 @needs_truth
 @pytest.mark.parametrize("release", releases("model"))
 def test_layers_and_their_backends_are_the_recorded_ones(release: str) -> None:
-    """Oracle, backend and kernel of every layer, whatever its quantization."""
+    """Oracle, backend and kernel of every layer, whatever its quantization; none is left out."""
     differ, compared = [], 0
     for record, capability, packages in judged(release):
         if record["outcome"] != "ok":
             continue
-        wanted = recorded_layers(record)
+        wanted = recorded_layers(record), recorded_methods(record), []
         compared += 1
         ours = our_layers(record, release, capability, packages)
         if ours != wanted:

@@ -26,6 +26,7 @@ from moe_doctor.oracle.walk import Refused, Walk, refused, selected
 ORACLES = {
     "unquantized": "unquantized.steps:ORACLE",
     "fp8": "fp8.steps:ORACLE",
+    "legacy_mxfp4": "mxfp4.legacy:ORACLE",
     "mxfp4": "mxfp4.steps:MXFP4",
     "gpt_oss_mxfp4": "mxfp4.steps:GPT_OSS_MXFP4",
     "deepseek_v4_mxfp4": "mxfp4.steps:DEEPSEEK_V4_MXFP4",

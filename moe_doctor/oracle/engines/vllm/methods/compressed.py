@@ -6,18 +6,21 @@ compressed_tensors_moe/*.py, 0.16.0 to 0.33.0. The tests are tried in the order 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments, read_arguments
+from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments
+from moe_doctor.oracle.engines.vllm.methods.compressed_groups import (
+    attention_group,
+    experts_group,
+    read_groups,
+)
 from moe_doctor.oracle.engines.vllm.methods.compressed_integers import build_wna16
 from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear
 from moe_doctor.oracle.engines.vllm.methods.fp8 import late_block_refusal
+from moe_doctor.oracle.engines.vllm.methods.mxfp4 import ask_cutlass_or_marlin
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     MethodRefused,
     NoOracle,
     OracleCall,
     refused_by_method,
-    refused_by_vllm_config,
     refused_later,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
@@ -31,28 +34,16 @@ _INT4_KEYS = {
 
 def build(question: Question) -> OracleCall | NoOracle:
     """CompressedTensorsMoEMethod.get_moe_method."""
-    groups = question.details.get("config_groups")
-    found = list(groups.values()) if isinstance(groups, Mapping) else []
-    if len(found) != 1 or not isinstance(found[0], Mapping):
-        return NoOracle(
-            "", f"compressed-tensors with {len(found)} groups: the tables read one for the experts"
-        )
-    weights = read_arguments(found[0].get("weights"))
-    inputs = read_arguments(found[0].get("input_activations"))
-    if weights is None:
+    groups = read_groups(question)
+    attention = attention_group(question, groups)
+    if attention is not None:
+        refused = refuse_linear(question, attention)
+        if refused is not None:
+            raise refused
+    experts = experts_group(question, groups)
+    if experts is None:
         return question.unquantized()
-    if question.release >= (0, 30, 0) and weights.reorders_groups:
-        raise refused_by_vllm_config(
-            "Compressed-tensors group/dynamic activation ordering "
-            f"(actorder={weights.actorder!r}) is no longer supported. Use a checkpoint with "
-            "static/weight activation ordering or without activation ordering.",
-            "columns reordered across groups have no kernel from 0.30.0 on",
-        )
-    layout = found[0].get("format") or question.details.get("format")
-    refused = refuse_linear(question, weights, inputs, str(layout))
-    if refused is not None:
-        raise refused
-    return _build(question, weights, inputs, str(layout))
+    return _build(question, experts.weights, experts.inputs, experts.layout)
 
 
 def _build(
@@ -129,20 +120,7 @@ def _is_w4a8_int8(question: Question, weights: Arguments, inputs: Arguments) -> 
 
 
 def _mxfp4(question: Question) -> OracleCall | NoOracle:
-    method, release = "CompressedTensorsW4A4Mxfp4MoEMethod", question.release
-    backend = question.deployment.moe_backend.lower().replace("-", "_")
-    if release >= (0, 29, 0) and backend == "b12x":
-        return question.ask("mxfp4", method)
-    if release >= (0, 32, 0) and backend.startswith("flashinfer_moe_ep"):
-        return question.ask("mxfp4", method)
-    capability = question.capability
-    cutlass = question.platform == "cuda" and capability is not None and capability[0] in (10, 11)
-    if release >= (0, 20, 0) and cutlass:
-        why = "it takes CutlassExpertsMxfp4 where vLLM's CUTLASS kernel runs, without an oracle"
-        return NoOracle(method, why)
-    if release >= (0, 23, 0) and question.platform == "xpu":
-        return NoOracle(method, "it fixes XPU's kernel by itself", "XPU", "XPUExpertsMxFp4")
-    return NoOracle(method, "it fixes Marlin by itself", "MARLIN", "MarlinExperts")
+    return ask_cutlass_or_marlin(question, "CompressedTensorsW4A4Mxfp4MoEMethod", (0, 23, 0))
 
 
 def _nvfp4(question: Question, inputs: Arguments | None) -> OracleCall:
@@ -190,7 +168,7 @@ def _int8(question: Question, weights: Arguments) -> OracleCall | NoOracle:
             f"INT8 weights have one scale per {weights.strategy}; expected per channel",
         )
     if question.release < (0, 20, 0):
-        return NoOracle(method, "it calls Triton's fused_experts itself in this release", "Triton")
+        return NoOracle(method, "it calls Triton's fused_experts itself in this release", "TRITON")
     return question.ask("int8", method, "kInt8StaticChannelSym", "kInt8DynamicTokenSym")
 
 

@@ -64,12 +64,18 @@ def _marlin(question: Question, weights: Arguments) -> OracleCall | NoOracle:
     if not weights.symmetric:
         text = "Only symmetric quantization is supported for MoE"
         raise refused_by_method("AssertionError", text, "the weights have zero points")
+    if _wants_mxint4(question, weights):
+        why = "VLLM_USE_FLASHINFER_MOE_INT4 asks for FlashInfer's kernel where it is installed"
+        return NoOracle(method, why)
+    return NoOracle(method, "it fixes Marlin by itself in this release", "Marlin")
+
+
+def _wants_mxint4(question: Question, weights: Arguments) -> bool:
+    value = question.environment.get("VLLM_USE_FLASHINFER_MOE_INT4", "0")
     capability = question.capability
     blackwell = question.platform == "cuda" and capability is not None and capability[0] == 10
-    if blackwell and weights.group_size == 32 and weights.num_bits == 4:
-        why = "it takes FlashInfer's MXINT4 kernel where FlashInfer is installed, else Marlin"
-        return NoOracle(method, why)
-    return NoOracle(method, "it fixes Marlin by itself in this release", "Marlin", "MarlinExperts")
+    small = weights.group_size == 32 and weights.num_bits == 4
+    return blackwell and small and value.strip().isdigit() and int(value) != 0
 
 
 def _triton(question: Question, weights: Arguments) -> NoOracle:
@@ -86,7 +92,7 @@ def _triton(question: Question, weights: Arguments) -> NoOracle:
             text += ". Try --moe-backend emulation."
         raise refused_by_method("AssertionError", text, "the weights have zero points")
     method = "CompressedTensorsWNA16MoEMethod"
-    return NoOracle(method, "the shape does not suit Marlin: it calls Triton itself", "Triton")
+    return NoOracle(method, "the shape does not suit Marlin: it calls Triton itself", "TRITON")
 
 
 def _ask(question: Question, weights: Arguments, method: str) -> OracleCall:

@@ -8,6 +8,7 @@ to 0.33.0.
 from __future__ import annotations
 
 from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments
+from moe_doctor.oracle.engines.vllm.methods.compressed_groups import Group
 from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, refused_by_method
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
@@ -15,13 +16,9 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 _NO_SCHEME = "No compressed-tensors compatible scheme was found"
 
 
-def refuse_linear(
-    question: Question, weights: Arguments, inputs: Arguments | None, layout: str
-) -> MethodRefused | None:
+def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
     """The refusal of attention's linear layers, or None."""
-    spec = question.quantization
-    if spec is None or any("attn" in pattern or "attention" in pattern for pattern in spec.ignore):
-        return None
+    weights, inputs, layout = group.weights, group.inputs, group.layout
     release = question.release
     if weights.strategy == "tensor_group" and inputs is not None:
         return _refuse_nvfp4(question, weights, inputs)

@@ -12,7 +12,8 @@ from typing import Any
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
-_GROUPS = (-1, 32, 64, 128)
+GROUPS = (-1, 32, 64, 128)
+"""Group sizes that Marlin has kernels for (MARLIN_SUPPORTED_GROUP_SIZES)."""
 # Model classes that put the router's weight on the experts' input, which Marlin does not carry.
 _WEIGHTED_INPUT = ("Llama4ForConditionalGeneration", "Llama4ForCausalLM")
 
@@ -26,7 +27,7 @@ def gptq_marlin_takes(question: Question, declared: Declared) -> bool:
         return False
     if raw["bits"] not in (4, 8) or raw["sym"] is not True:
         return False
-    return _marlin_type(question, raw["bits"], zeros=False) and raw["group_size"] in _GROUPS
+    return _marlin_type(question, raw["bits"], zeros=False) and raw["group_size"] in GROUPS
 
 
 def awq_marlin_takes(question: Question, declared: Declared) -> bool:
@@ -43,7 +44,7 @@ def awq_marlin_takes(question: Question, declared: Declared) -> bool:
         return False
     # uint4 needs zero points in the kernel, uint8 has none with them.
     supported = raw["bits"] == 4 and bool(raw["zero_point"])
-    return supported and _marlin_type(question, 4, zeros=True) and raw["group_size"] in _GROUPS
+    return supported and _marlin_type(question, 4, zeros=True) and raw["group_size"] in GROUPS
 
 
 def moe_wna16_takes(question: Question, declared: Declared) -> bool:
@@ -78,12 +79,17 @@ def marlin_fits(question: Question, group_size: int, *, padding: bool = False) -
         fits = width % max(64, group_size) == 0
     if question.release < (0, 27, 0) and question.architecture in _WEIGHTED_INPUT:
         return False
-    return fits and question.query.hidden_size % 128 == 0 and group_size in _GROUPS
+    return fits and question.query.hidden_size % 128 == 0 and group_size in GROUPS
+
+
+def marlin_capable(question: Question) -> bool:
+    """Whether the GPU is one that Marlin's integer kernels run on (query_marlin_supported)."""
+    if question.platform == "rocm":
+        return True
+    return question.capability is not None and question.capability >= (7, 5)
 
 
 def _marlin_type(question: Question, bits: int, *, zeros: bool) -> bool:
     if question.platform == "cpu":
         return bits == 4
-    if question.platform == "rocm":
-        return True
-    return question.capability is not None and question.capability >= (7, 5)
+    return marlin_capable(question)

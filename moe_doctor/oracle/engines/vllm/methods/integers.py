@@ -12,12 +12,17 @@ from typing import Any
 from moe_doctor.core.query import QuantQuery
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
-from moe_doctor.oracle.engines.vllm.methods.integer_formats import marlin_fits, orders_groups
+from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
+    GROUPS,
+    marlin_fits,
+    orders_groups,
+)
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     Afterwards,
     MethodRefused,
     NoOracle,
     OracleCall,
+    refused_by_method,
     refused_by_vllm_config,
     refused_later,
 )
@@ -26,35 +31,50 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 _MERGED_GPTQ: Release = (0, 22, 0)
 _MERGED_AWQ: Release = (0, 24, 0)
 _PADDED: Release = (0, 25, 0)
+_GPTQ_TYPES = ((4, True), (8, True))
 
 
 def build_gptq(question: Question, declared: Declared, name: str) -> OracleCall | NoOracle:
     """GPTQConfig, GPTQMarlinConfig and AutoGPTQConfig."""
     release = question.release
-    if declared.settings.get("dynamic"):
-        why = "GPTQ with per-module rules (`dynamic`): the tables do not follow them"
-        return NoOracle("", why)
     bits, group = _needed(declared, ("bits",)), _needed(declared, ("group_size",))
     ordered = _needed(declared, ("desc_act",))
     if name == "gptq" and release < _MERGED_GPTQ:
         if bits not in (2, 3, 4, 8):
             text = "Currently, only 2/3/4/8-bit weight quantization is supported for GPTQ, but got "
             raise refused_by_vllm_config(f"{text}{bits} bits.", f"the weights have {bits} bits")
-        return _wna16(question, "gptq", bits, group, zeros=False)
+        return ask_for_wna16(question, "gptq", bits, group, zeros=False)
     symmetric = _needed(declared, ("sym",))
-    if release >= (0, 30, 0) and orders_groups(declared.settings):
-        raise refused_by_vllm_config(
-            "GPTQ group activation ordering (desc_act=True) is no longer supported. Use a "
-            "checkpoint with static activation ordering or desc_act=False.",
-            "columns reordered across groups have no kernel from 0.30.0 on",
-        )
-    if bits not in (4, 8) or symmetric is not True:
+    if release >= (0, 30, 0):
+        _refuse_ordering(declared.settings)
+    if (bits, symmetric) not in _GPTQ_TYPES:
         text = f"Unsupported quantization config: bits={bits}, sym={symmetric}"
         raise refused_by_vllm_config(text, "Marlin takes symmetric weights of 4 or 8 bits")
+    if release >= _MERGED_GPTQ and group not in GROUPS:
+        # The linear layers are built first, and have no other kernel.
+        text = f"Marlin does not support group_size = {group}. Only group_sizes = {list(GROUPS)} "
+        text += "are supported."
+        raise refused_by_method("ValueError", text, f"group_size is {group}")
     ordered = bool(ordered) and group != -1
     padding = release >= (0, 30, 0) or (release >= _PADDED and not ordered)
     if not marlin_fits(question, group, padding=padding):
-        return _wna16(question, "gptq", bits, group, zeros=False)
+        # Falls back with the checkpoint's own settings: rules of single modules are not read.
+        return ask_for_wna16(question, "gptq", bits, group, zeros=False)
+    rule = question.rule("dynamic")
+    bits, group = _overridden(rule, "bits", bits), _overridden(rule, "group_size", group)
+    ordered, symmetric = bool(rule.get("desc_act", ordered)), rule.get("sym", symmetric)
+    if (bits, symmetric) not in _GPTQ_TYPES:
+        text = f"Unsupported quantization config: bits={bits}, sym={symmetric}"
+        reason = "a `dynamic` rule asks for what Marlin does not take"
+        raise refused_by_method("ValueError", text, reason)
+    return ask_for_gptq(question, bits, group, ordered=ordered)
+
+
+def ask_for_gptq(
+    question: Question, bits: int, group: int, *, ordered: bool = False
+) -> OracleCall | NoOracle:
+    """GPTQMarlinMoEMethod and AutoGPTQMoEMethod."""
+    release = question.release
     method = "AutoGPTQMoEMethod" if release >= _MERGED_GPTQ else "GPTQMarlinMoEMethod"
     if release < (0, 20, 0):
         return NoOracle(method, "it fixes Marlin by itself in this release", "MARLIN")
@@ -84,8 +104,14 @@ def build_awq(question: Question, declared: Declared, name: str) -> OracleCall |
         # AWQConfig hands experts to AWQMarlinConfig, whose kernel needs zero points.
         return NoOracle("", "AWQ without zero points before 0.24.0: the tables do not state it")
     if not marlin_fits(question, group, padding=release >= _PADDED):
-        return _wna16(question, "awq", bits, group, zeros=zeros)
-    method = "AutoAWQMoEMethod" if merged else "AWQMarlinMoEMethod"
+        return ask_for_wna16(question, "awq", bits, group, zeros=zeros)
+    return ask_for_awq(question, group, zeros=zeros)
+
+
+def ask_for_awq(question: Question, group: int, *, zeros: bool) -> OracleCall | NoOracle:
+    """AWQMarlinMoEMethod and AutoAWQMoEMethod."""
+    release = question.release
+    method = "AutoAWQMoEMethod" if release >= _MERGED_AWQ else "AWQMarlinMoEMethod"
     late: tuple[Afterwards, ...] = ()
     if group == -1:
         width = question.query.intermediate_size_per_partition
@@ -113,15 +139,16 @@ def build_moe_wna16(question: Question, declared: Declared) -> OracleCall | NoOr
     awq = declared.method == "awq"
     zeros = bool(raw.get("zero_point")) if awq else raw.get("sym") is not True
     bits, group = _needed(declared, ("bits",)), _needed(declared, ("group_size",))
-    return _wna16(question, declared.method, bits, group, zeros=zeros)
+    return ask_for_wna16(question, declared.method, bits, group, zeros=zeros)
 
 
-def _wna16(
+def ask_for_wna16(
     question: Question, source: str, bits: int, group: int, *, zeros: bool
 ) -> OracleCall | NoOracle:
+    """MoeWNA16Method."""
     method, release = "MoeWNA16Method", question.release
     if release < (0, 27, 0):
-        return NoOracle(method, "it calls Triton's fused_experts itself in this release", "Triton")
+        return NoOracle(method, "it calls Triton's fused_experts itself in this release", "TRITON")
     if bits == 8 and release < (0, 29, 0) and group != -1:
         why = f"{source} of 8 bits in groups of {group}: this release asserts group_size -1"
         return NoOracle("", why)
@@ -137,6 +164,27 @@ def _wna16(
         symmetric=not zeros,
     )
     return question.ask_with("int_wna16", method, quant)
+
+
+def _refuse_ordering(raw: Mapping[str, Any]) -> None:
+    """normalize_and_validate_gptq_desc_act: the checkpoint's own setting, then each rule's."""
+    reason = "columns reordered across groups have no kernel from 0.30.0 on"
+    text = "GPTQ group activation ordering (desc_act=True) is no longer supported"
+    tail = "Use a checkpoint with static activation ordering or desc_act=False."
+    if orders_groups(raw):
+        raise refused_by_vllm_config(f"{text}. {tail}", reason)
+    rules = raw.get("dynamic")
+    for pattern, rule in rules.items() if isinstance(rules, Mapping) else ():
+        if str(pattern).startswith("-:") or not isinstance(rule, Mapping):
+            continue
+        if orders_groups({**raw, **rule}):
+            where = f", but is enabled by dynamic rule {pattern!r}. "
+            raise refused_by_vllm_config(f"{text}{where}{tail}", reason)
+
+
+def _overridden(rule: Mapping[str, Any], key: str, value: int) -> int:
+    found = rule.get(key, value)
+    return found if isinstance(found, int) else value
 
 
 def _needed(declared: Declared, keys: tuple[str, ...]) -> Any:

@@ -124,14 +124,19 @@ def _ask_for_mxfp8(question: Question) -> OracleCall | NoOracle:
     if question.release < (0, 18, 0):
         why = "this release has no MXFP8 method for experts and fails while it builds the layer"
         return NoOracle("", why)
-    return question.ask_for_mxfp8("ModelOptMxFp8FusedMoE", afterwards=_mxfp8_sizes(question))
+    return question.ask_for_mxfp8("ModelOptMxFp8FusedMoE", afterwards=_mxfp8_late(question))
 
 
-def _mxfp8_sizes(question: Question) -> tuple[Afterwards, ...]:
+def _mxfp8_late(question: Question) -> tuple[Afterwards, ...]:
     if (0, 19, 0) <= question.release < (0, 22, 0):
         # create_weights assigns to a read-only property (FusedMoE) in these releases.
         text = "property 'intermediate_size_per_partition' of 'FusedMoE' object has no setter"
         return (refused_later("AttributeError", text, "a defect of this release; 0.22.0 mends it"),)
+    return late_mxfp8_sizes(question)
+
+
+def late_mxfp8_sizes(question: Question) -> tuple[Afterwards, ...]:
+    """What create_weights of a stored MXFP8 layer says about sizes that are no whole blocks."""
     query = question.query
     sizes = {
         "hidden_size": query.hidden_size,

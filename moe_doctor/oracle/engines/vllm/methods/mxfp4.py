@@ -39,6 +39,28 @@ def ask_for_mxfp4(question: Question) -> OracleCall:
     return question.ask(oracle, "Mxfp4MoEMethod")
 
 
+def ask_cutlass_or_marlin(question: Question, method: str, xpu: Release) -> OracleCall | NoOracle:
+    """Methods that look at the GPU themselves; from `xpu` on they ask the oracle on XPU."""
+    release = question.release
+    backend = question.deployment.moe_backend.lower().replace("-", "_")
+    if release >= (0, 29, 0) and backend == "b12x":
+        return question.ask("mxfp4", method)
+    if release >= (0, 32, 0) and backend.startswith("flashinfer_moe_ep"):
+        if method.startswith("INC"):
+            text = f"moe_backend={backend!r} is not supported for AutoRound (INC) MXFP4 MoE "
+            raise refused_by_method("ValueError", f"{text}checkpoints", "that backend is not taken")
+        return question.ask("mxfp4", method)
+    capability = question.capability
+    cutlass = question.platform == "cuda" and capability is not None and capability[0] in (10, 11)
+    if release >= (0, 20, 0) and cutlass:
+        # The method's own attribute still says MARLIN then; the class is what it runs.
+        why = "it takes CutlassExpertsMxfp4 on this GPU by itself"
+        return NoOracle(method, why, "CUTLASS_MXFP4_MXFP4", "CutlassExpertsMxfp4")
+    if release >= xpu and question.platform == "xpu":
+        return NoOracle(method, "it fixes XPU's kernel by itself", "XPU", "XPUExpertsMxFp4")
+    return NoOracle(method, "it fixes Marlin by itself", "MARLIN", "MarlinExperts")
+
+
 def build_deepseek_v4(question: Question, declared: Declared) -> OracleCall | NoOracle:
     """DeepseekV4FP8Config: the experts' format stands beside the fp8 declaration."""
     fp8.check_config(declared)

@@ -63,7 +63,7 @@ def build_experts_int8(question: Question) -> OracleCall | NoOracle:
     if question.release >= (0, 20, 0):
         return question.ask("int8", "Int8OnlineMoEMethod", *_INT8)
     return NoOracle(
-        "ExpertsInt8MoEMethod", "it calls Triton's fused_experts itself in this release", "Triton"
+        "ExpertsInt8MoEMethod", "it calls Triton's fused_experts itself in this release", "TRITON"
     )
 
 

@@ -74,6 +74,12 @@ def refused_by_vllm_config(text: str, reason: str) -> MethodRefused:
     return _refused_by_config("VllmConfig", text, reason)
 
 
+def refused_by_validation(text: str, reason: str) -> MethodRefused:
+    """Whatever else pydantic says while VllmConfig reads the quantization config."""
+    message = f"1 validation error for VllmConfig\n  {text}"
+    return MethodRefused(EngineRefusal("config", EngineError("ValidationError", message), reason))
+
+
 def refused_by_method(kind: str, text: str, reason: str) -> MethodRefused:
     """An exception of the method's own constructor, before its oracle."""
     return MethodRefused(EngineRefusal("model", EngineError(kind, text), reason))

@@ -25,9 +25,7 @@ _Side = Mapping[str, Any]
 def build(question: Question) -> OracleCall | NoOracle:
     """QuarkMoEMethod.get_moe_method for the global settings."""
     details = question.details
-    if details.get("layer_quant_config") or details.get("layer_type_quant_config"):
-        return NoOracle("", "Quark with settings per layer: the tables do not follow them")
-    settings = details.get("global_quant_config")
+    settings = question.rule("layer_quant_config") or details.get("global_quant_config")
     settings = settings if isinstance(settings, Mapping) else {}
     if settings.get("output_tensors") or settings.get("bias"):
         raise refused_by_method(
@@ -133,7 +131,7 @@ def _is_int8(weights: _Side, inputs: _Side | None) -> bool:
 def _int8(question: Question, weights: _Side) -> OracleCall | NoOracle:
     method = "QuarkW8A8Int8MoEMethod"
     if question.release < (0, 27, 0):
-        return NoOracle(method, "it calls Triton's fused_experts itself in this release", "Triton")
+        return NoOracle(method, "it calls Triton's fused_experts itself in this release", "TRITON")
     if weights.get("qscheme") == "per_channel":
         return question.ask("int8", method, "kInt8StaticChannelSym", "kInt8DynamicTokenSym")
     if question.release < (0, 30, 0):

@@ -44,6 +44,19 @@ class Question(NamedTuple):
         return {} if self.quantization is None else self.quantization.details
 
     @property
+    def rules(self) -> tuple[str, ...]:
+        """Keys of the declaration that speak of these experts in particular."""
+        return () if self.quantization is None else self.quantization.rules
+
+    def rule(self, key: str) -> Mapping[str, Any]:
+        """The entry under `key` that these experts follow; empty where they follow none."""
+        entries = self.details.get(key)
+        if not self.rules or not isinstance(entries, Mapping):
+            return {}
+        found = entries.get(self.rules[0])
+        return found if isinstance(found, Mapping) else {}
+
+    @property
     def batch_invariant(self) -> bool:
         """VLLM_BATCH_INVARIANT, as vllm/envs.py reads it: an integer, off by default."""
         value = self.environment.get("VLLM_BATCH_INVARIANT", "0")

@@ -10,6 +10,7 @@ from moe_doctor.core.release import Release, format_release
 from moe_doctor.core.spec import MoESpec, QuantSpec
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.methods import (
+    auto_round,
     compressed,
     fp8,
     integers,
@@ -130,11 +131,13 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
             return integers.build_moe_wna16(question, declared)
         case "quark" if question.quantization is not None:
             return quark.build(question)
+        case "inc" if question.quantization is not None:
+            return auto_round.build(question)
         case "experts_int8":
             return online.build_experts_int8(question)
         case "bitsandbytes":
             why = "it unpacks the experts and calls Triton's fused_experts itself"
-            return NoOracle("BitsAndBytesMoEMethod", why, "Triton")
+            return NoOracle("BitsAndBytesMoEMethod", why, "TRITON")
         case _ if name in online.SHORTHANDS and question.quantization is None:
             return online.build(question, name)
         case _ if name in _ONLY_LINEAR:

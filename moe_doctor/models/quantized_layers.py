@@ -1,0 +1,231 @@
+"""Declarations that speak of single layers: which of their rules the experts of a layer follow.
+
+Each format has its own grammar, and engines follow the format: GPTQModel's `dynamic`, the groups of
+compressed-tensors, Quark's `layer_quant_config`, AutoRound's `extra_config`, the lists of plain
+FP8 and of ModelOpt. A layer's rules are keys of the declaration; rules with equal contents share
+the first key, so that layers stored alike stay together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from moe_doctor.models.patterns import Matcher, compile_regex
+
+Rules = tuple[str, ...]
+_SPECIAL = frozenset("*+?^$()[]{}|\\")
+_PROJECTIONS = (("gate_proj", "w1"), ("up_proj", "w3"), ("down_proj", "w2"))
+WHOLE_TARGETS = frozenset({"Linear", "FusedMoE", "MoE", "RoutedExperts"})
+"""Targets of compressed-tensors that mean every module of a class."""
+LEFT_OUT = "-"
+"""Stands for a projection that compressed-tensors leaves out while it takes others."""
+
+
+class ListedNames(NamedTuple):
+    """A list of exact paths and `re:` expressions, ready to be asked."""
+
+    exact: frozenset[str]
+    """Paths."""
+    rules: tuple[Matcher, ...]
+    """Expressions."""
+
+    def names_any(self, names: tuple[str, ...]) -> bool:
+        """Whether one of the spellings of a module's path is listed."""
+        if any(name in self.exact for name in names):
+            return True
+        return any(rule.pattern.search(name) for rule in self.rules for name in names)
+
+
+class LayerQuantization:
+    """One declaration's grammar, compiled once and asked for every layer with experts."""
+
+    def __init__(
+        self, method: str, raw: Mapping[str, Any], ignore: tuple[str, ...], skipped: list[str]
+    ) -> None:
+        self._raw = raw
+        self._ignore = ignore
+        self._skipped = skipped
+        self._compiled: dict[str, Matcher | None] = {}
+        self._listed: ListedNames | None = None
+        self._heads: frozenset[str] | None = None
+        self._grammar = _GRAMMARS.get(method)
+
+    @property
+    def known(self) -> bool:
+        """Whether the format has a grammar of its own here."""
+        return self._grammar is not None
+
+    def rules(self, names: tuple[str, ...]) -> Rules | None:
+        """Rules of the experts called `names`, or None where they stay unquantized."""
+        return None if self._grammar is None else self._grammar(self, names)
+
+    def gptq(self, names: tuple[str, ...]) -> Rules | None:
+        """GPTQModel's `dynamic`: the first rule that matches the module's path decides."""
+        for key, _ in _entries(self._raw.get("dynamic")):
+            negative = key.startswith("-:")
+            rule = self._regex(key[2:] if key.startswith(("-:", "+:")) else key)
+            if rule is None or not any(rule.pattern.search(name) for name in names):
+                continue
+            return None if negative else (_first_alike(self._raw["dynamic"], key),)
+        return ()
+
+    def compressed(self, names: tuple[str, ...]) -> Rules | None:
+        """compressed-tensors: one group per projection of the first expert."""
+        found: list[str] = []
+        for projection in _PROJECTIONS:
+            paths = tuple(f"{name}.0.{each}" for name in names for each in projection)
+            if self._list().names_any(paths):
+                found.append(LEFT_OUT)
+            else:
+                found.append(self._group_of(paths))
+        distinct = set(found)
+        if distinct == {LEFT_OUT}:
+            return None
+        if distinct == {""}:  # no group by path: a group for the whole class, where there is one
+            groups = _entries(self._raw.get("config_groups"))
+            return () if self._has_whole_target() or not groups else None
+        return tuple(found) if len(distinct) > 1 else (found[0],)
+
+    def quark(self, names: tuple[str, ...]) -> Rules | None:
+        """Quark: `exclude` by path or expression, then the first pattern that matches."""
+        children = tuple(f"{name}." for name in names)
+        listed = self._list()
+        if listed.names_any(names) or any(one.startswith(children) for one in listed.exact):
+            return None
+        settings = self._raw.get("layer_quant_config")
+        for key, _ in _entries(settings):
+            matches = (
+                any(fnmatchcase(name, key) for name in names)
+                if "*" in key
+                else any(name in key for name in names)
+            )
+            if matches and isinstance(settings, Mapping):
+                return (_first_alike(settings, key),)
+        return ()
+
+    def auto_round(self, names: tuple[str, ...]) -> Rules:
+        """AutoRound: (the module's own entry, the one that its projections share)."""
+        entries = self._raw.get("extra_config")
+        own = next((key for key, _ in _entries(entries) if key in names), "")
+        if not own:
+            ends = (k for k, _ in _entries(entries) if any(n.endswith(f".{k}") for n in names))
+            own = next(ends, "")
+        if not own:
+            own = next((key for key, _ in _entries(entries) if self._searches(key, names)), "")
+        prefixes = tuple(f"{name}." for name in names)
+        children = [key for key, _ in _entries(entries) if key.startswith(prefixes)]
+        if not isinstance(entries, Mapping) or not (own or children):
+            return self._outside_blocks(names)
+        alike = {_first_alike(entries, key) for key in children}
+        shared = "" if not alike else alike.pop() if len(alike) == 1 else LEFT_OUT
+        return (_first_alike(entries, own) if own else "", shared)
+
+    def fp8(self, names: tuple[str, ...]) -> Rules | None:
+        """Plain FP8: an entry leaves experts out when it is their path or begins with it."""
+        if self._heads is None:
+            cut = (entry.partition("experts") for entry in self._ignore)
+            self._heads = frozenset(head + word for head, word, _ in cut if word)
+        return None if any(name in self._heads for name in names) else ()
+
+    def modelopt(self, names: tuple[str, ...]) -> Rules | None:
+        """ModelOpt: an entry is a piece of a path, a glob, or the path of one projection."""
+        for entry in self._ignore:
+            # An entry that ends with a star also stands without it.
+            piece = entry[:-1] if entry[-1:] == "*" and entry[-2:-1] != "." else entry
+            if any(piece in name or name in entry for name in names[:1]):
+                return None
+            if any(fnmatchcase(name, entry) for name in names):
+                return None
+        return self.fp8(names)
+
+    def everything(self, names: tuple[str, ...]) -> Rules:
+        """Formats whose lists never reach experts."""
+        return ()
+
+    def group_of(self, *paths: str) -> str | None:
+        """compressed-tensors: group of a module by its path; "" for none, None for left out."""
+        return None if self._list().names_any(paths) else self._group_of(paths)
+
+    def _group_of(self, paths: tuple[str, ...]) -> str:
+        groups = self._raw.get("config_groups")
+        for key, group in _entries(groups):
+            for target in _targets(group):
+                if target.startswith("re:"):
+                    rule = self._regex(target[3:])
+                    hit = rule is not None and any(rule.pattern.search(path) for path in paths)
+                else:
+                    hit = target in paths
+                if hit and isinstance(groups, Mapping):
+                    return _first_alike(groups, key, without="targets")
+        return ""
+
+    def _has_whole_target(self) -> bool:
+        groups = _entries(self._raw.get("config_groups"))
+        return any(target in WHOLE_TARGETS for _, group in groups for target in _targets(group))
+
+    def _outside_blocks(self, names: tuple[str, ...]) -> Rules:
+        blocks = self._raw.get("block_name_to_quantize") or self._raw.get("to_quant_block_names")
+        listed = blocks.split(",") if isinstance(blocks, str) else blocks
+        if not isinstance(listed, (list, tuple)) or not listed:
+            return ()
+        starts = tuple(str(block) for block in listed)
+        return () if any(name.startswith(starts) for name in names) else (LEFT_OUT, "")
+
+    def _list(self) -> ListedNames:
+        if self._listed is None:
+            rules = (self._regex(one[3:]) for one in self._ignore if one.startswith("re:"))
+            self._listed = ListedNames(
+                frozenset(one for one in self._ignore if not one.startswith("re:")),
+                tuple(rule for rule in rules if rule is not None),
+            )
+        return self._listed
+
+    def _searches(self, key: str, names: tuple[str, ...]) -> bool:
+        if _SPECIAL.isdisjoint(key):
+            return False
+        rule = self._regex(f".*?{key}")
+        return rule is not None and any(rule.pattern.search(name) for name in names)
+
+    def _regex(self, text: str) -> Matcher | None:
+        if text not in self._compiled:
+            self._compiled[text] = compile_regex(text, self._skipped)
+        return self._compiled[text]
+
+
+_GRAMMARS: dict[str, Callable[[LayerQuantization, tuple[str, ...]], Rules | None]] = {
+    "gptq": LayerQuantization.gptq,
+    "compressed-tensors": LayerQuantization.compressed,
+    "quark": LayerQuantization.quark,
+    "auto-round": LayerQuantization.auto_round,
+    "inc": LayerQuantization.auto_round,
+    "fp8": LayerQuantization.fp8,
+    "modelopt": LayerQuantization.modelopt,
+    "modelopt_fp4": LayerQuantization.modelopt,
+    "mxfp4": LayerQuantization.everything,
+}
+
+
+def _entries(value: object) -> tuple[tuple[str, Any], ...]:
+    """Items of an object with text keys; empty for anything else."""
+    if not isinstance(value, Mapping):
+        return ()
+    return tuple((str(key), item) for key, item in value.items())
+
+
+def _targets(group: object) -> tuple[str, ...]:
+    targets = group.get("targets") if isinstance(group, Mapping) else None
+    return tuple(str(one) for one in targets) if isinstance(targets, (list, tuple)) else ()
+
+
+def _first_alike(entries: Mapping[str, Any], key: str, without: str = "") -> str:
+    """The first key whose content equals that of `key`, less one field."""
+
+    def content(item: object) -> object:
+        if not without or not isinstance(item, Mapping):
+            return item
+        return {name: value for name, value in item.items() if name != without}
+
+    wanted = content(entries[key])
+    return next(str(name) for name, item in entries.items() if content(item) == wanted)

@@ -1,0 +1,133 @@
+"""compressed-tensors: which group of the declaration a layer follows, and what the config refuses.
+
+Groups are matched by path, then by class; the experts count as their first expert's projections.
+Sources: CompressedTensorsConfig (from_config, _quantization_scheme_map_from_config,
+_add_fused_moe_to_target_scheme_map) and compressed_tensors/utils.py (find_matched_target), 0.16.0
+to 0.33.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from moe_doctor.models.expert_modules import PREFIXES
+from moe_doctor.models.quantized_layers import LEFT_OUT, LayerQuantization
+from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments, read_arguments
+from moe_doctor.oracle.engines.vllm.methods.outcome import (
+    refused_by_method,
+    refused_by_validation,
+    refused_by_vllm_config,
+)
+from moe_doctor.oracle.engines.vllm.methods.question import Question
+
+_ATTENTION = ("qkv_proj", "q_proj", "q_a_proj", "q_b_proj", "o_proj")
+# Formats whose inputs are quantized too, unless the weights are floats.
+_WITH_INPUTS = ("naive-quantized", "int-quantized", "float-quantized", "nvfp4-pack-quantized")
+
+
+class Group(NamedTuple):
+    """One entry of `config_groups`."""
+
+    name: str
+    """Its key."""
+    targets: tuple[str, ...]
+    """Paths, `re:` expressions or class names."""
+    weights: Arguments
+    """How weights are stored."""
+    inputs: Arguments | None
+    """How inputs are quantized; None for plain ones."""
+    layout: str
+    """Its own format, else the declaration's."""
+
+
+def read_groups(question: Question) -> dict[str, Group]:
+    """Every group but attention's own; raises MethodRefused as the config does."""
+    raw = question.details.get("config_groups") or {}
+    if not isinstance(raw, Mapping):
+        raise TypeError(f"config_groups is a {type(raw).__name__}")
+    found: dict[str, Group] = {}
+    for name, entry in raw.items():
+        targets = tuple(str(target) for target in entry["targets"])
+        if len(targets) == 1 and targets[0].endswith("Attention"):
+            continue
+        found[str(name)] = _read_group(question, str(name), targets, entry)
+    return found
+
+
+def experts_group(question: Question, groups: Mapping[str, Group]) -> Group | None:
+    """Group of the experts; None where they stay unquantized."""
+    rules = question.rules or ("",)
+    followed = [
+        None if rule == LEFT_OUT else groups.get(rule) or _class_group(question, groups)
+        for rule in rules
+    ]
+    if any(_scheme(one) != _scheme(followed[0]) for one in followed):
+        raise refused_by_method(
+            "ValueError",
+            "All MoE projections need to have same quantization scheme but found multiple",
+            "the projections of one expert are stored in different formats",
+        )
+    return followed[0]
+
+
+def attention_group(question: Question, groups: Mapping[str, Group]) -> Group | None:
+    """Group of the first layer's attention; None where it stays as it is."""
+    spec = question.quantization
+    if spec is None or any("attn" in pattern or "attention" in pattern for pattern in spec.ignore):
+        return None
+    if len(groups) == 1:
+        only = next(iter(groups.values()))
+        if all(target == "Linear" for target in only.targets):
+            return only
+    paths = [f"{prefix}layers.0.self_attn.{name}" for prefix in PREFIXES for name in _ATTENTION]
+    reader = LayerQuantization("compressed-tensors", spec.details, spec.ignore, [])
+    name = reader.group_of(*paths)
+    if name is None:
+        return None
+    return groups.get(name) or _last_with(groups, "Linear")
+
+
+def _read_group(
+    question: Question, name: str, targets: tuple[str, ...], entry: Mapping[str, Any]
+) -> Group:
+    if not isinstance(entry.get("weights"), Mapping):
+        raise refused_by_validation(
+            "Input should be a valid dictionary or instance of QuantizationArgs",
+            f"{name} does not say how its weights are stored",
+        )
+    weights, inputs = read_arguments(entry["weights"]), read_arguments(entry["input_activations"])
+    layout = str(entry.get("format") or question.details.get("format"))
+    if weights is None:
+        raise ValueError(f"{name} has no weights")
+    if question.release >= (0, 30, 0) and weights.reorders_groups:
+        raise refused_by_vllm_config(
+            "Compressed-tensors group/dynamic activation ordering "
+            f"(actorder={weights.actorder!r}) is no longer supported. Use a checkpoint with "
+            "static/weight activation ordering or without activation ordering.",
+            "columns reordered across groups have no kernel from 0.30.0 on",
+        )
+    if inputs is None and layout in _WITH_INPUTS and weights.type != "float":
+        reason = f"format {layout} quantizes inputs, and {name} does not say how"
+        raise refused_by_validation("Assertion failed, ", reason)
+    return Group(name, targets, weights, inputs, layout)
+
+
+def _class_group(question: Question, groups: Mapping[str, Group]) -> Group | None:
+    """The group whose target is part of the module's class name, else that of linear layers."""
+    module = "routedexperts" if question.release >= (0, 24, 0) else "fusedmoe"
+    for group in groups.values():
+        for target in group.targets:
+            if not target.startswith("re:") and target.lower() in module:
+                return _last_with(groups, target)
+    return _last_with(groups, "Linear")
+
+
+def _last_with(groups: Mapping[str, Group], target: str) -> Group | None:
+    """A target that stands in several groups means the last of them."""
+    named = [group for group in groups.values() if target in group.targets]
+    return named[-1] if named else None
+
+
+def _scheme(group: Group | None) -> tuple[Arguments, Arguments | None, str] | None:
+    return None if group is None else (group.weights, group.inputs, group.layout)
