@@ -39,9 +39,15 @@ def records(level: str, release: str) -> Iterator[dict[str, Any]]:
 
 
 def emulated_machine(
-    release: str, capability: str, packages: str, environment: dict[str, str] | None = None
+    release: str,
+    capability: str,
+    packages: str,
+    environment: dict[str, str] | None = None,
+    platform: str = "cuda",
 ) -> MachineSnapshot:
-    """The machine that the recorder emulated: package profile `docker` or `none`."""
+    """The machine that the recorder emulated: package profile `docker`, `docker_rocm`, `none`."""
+    if platform != "cuda":
+        return _other_machine(release, capability, packages, environment or {}, platform)
     major, minor = map(int, capability.split("."))
     known = gpu_for_capability((major, minor))
     gpu = as_gpu(known) if known is not None else Gpu("unknown", (major, minor))
@@ -57,6 +63,26 @@ def emulated_machine(
             ninja=Present("1.13") if has_image else Absent(),
         ),
         environment=environment or {},
+    )
+
+
+def _other_machine(
+    release: str, capability: str, packages: str, environment: dict[str, str], platform: str
+) -> MachineSnapshot:
+    """ROCm by architecture, XPU, or the processor that the harness runs on."""
+    table = dict(image_packages(release, platform)) if packages != "none" else {}
+    if platform == "rocm":
+        # The harness's stand-in for aiter has every attribute, and its profile has quark.
+        table |= {"aiter": "99", "amd-quark": ""}
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text("utf-8").split() if cpuinfo.is_file() else []
+    return MachineSnapshot(
+        platform=platform,
+        gpus=() if platform in ("cpu", "xpu") else (Gpu("AMD", None, capability),),
+        simulated=True,
+        packages={name: Present(version) for name, version in table.items()},
+        environment=environment,
+        cpu_features=tuple(flag for flag in ("amx_tile", "amx_fp8") if flag in flags),
     )
 
 

@@ -12,6 +12,15 @@ from tests.truth import emulated_machine, query_of, records
 
 Record = dict[str, Any]
 
+INNER_CALLS = (
+    "TrtLlmBf16ExpertsMonolithic",
+    "TrtLlmBf16ExpertsModular",
+    "TrtLlmBf16LoRAExperts",
+    "TrtLlmFp8ExpertsMonolithic",
+    "TrtLlmFp8ExpertsModular",
+)
+"""Classes whose base overrides is_supported_config: the recorder sees the inner verdict."""
+
 
 def of_oracle(release: str, *oracles: str) -> list[Record]:
     """The records of these oracles that have an answer."""
@@ -29,7 +38,8 @@ def answer(record: Record) -> Selection:
     release = parse_release(record["v"])
     assert release is not None
     environment = record["q"].get("env", {})
-    machine = emulated_machine(record["v"], record["cap"], record["pk"], environment)
+    platform = record.get("platform", "cuda")
+    machine = emulated_machine(record["v"], record["cap"], record["pk"], environment, platform)
     facts = make_facts(machine, release)
     return select_moe(record["q"]["oracle"], query_of(record["q"]), facts, release, environment)
 
