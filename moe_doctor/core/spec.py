@@ -178,6 +178,10 @@ class ModelSpec:
     """Decoder layers, dense ones included."""
     num_mtp_layers: int = 0
     """Draft (MTP) layers that come with the checkpoint."""
+    text_architecture: str = ""
+    """Architecture of the language model inside a wrapper; empty where nothing is nested."""
+    own_config: bool = False
+    """Whether the checkpoint brings Python code for its config (`auto_map`)."""
     revision: str | None = None
     """Commit of the hub's answer, or None."""
     notes: tuple[ParseNote, ...] = ()

@@ -64,9 +64,20 @@ def parse_model(
         dtype=_dtype(sections) or "bfloat16",
         num_layers=count,
         num_mtp_layers=fields.integer(*_MTP_KEYS, maximum=MAX_LAYERS) or 0,
+        text_architecture=_text_architecture(sections, row),
+        own_config=sections.has_own_config,
         revision=revision,
         notes=tuple(notes),
     )
+
+
+def _text_architecture(sections: Sections, row: Family) -> str:
+    """Class of the nested language model: what it says, or its family's (0.33 with_hf_config)."""
+    if len(sections.chain) == 1:
+        return ""
+    if sections.text.get("architectures"):
+        return sections.architectures[0]
+    return next((name for name in row.architectures if name.endswith("ForCausalLM")), "")
 
 
 def _looks_like_model(sections: Sections) -> bool:

@@ -57,6 +57,12 @@ class Sections:
         """First architecture of the whole config, or of the language model, or empty."""
         return self.architectures[-1] if self.architectures else ""
 
+    @property
+    def has_own_config(self) -> bool:
+        """Whether the checkpoint brings the code of its config class (`auto_map`)."""
+        code = self.outer.get("auto_map")
+        return isinstance(code, Mapping) and "AutoConfig" in code
+
     def first(self, *names: str) -> Any:
         """First value of a key, outermost section first; None when absent or null."""
         for section in self.chain:

@@ -18,6 +18,8 @@ from moe_doctor.oracle.engines.vllm.architectures.registered import (
 )
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, LayerQuery, build_query
 
+PLAIN_LAYERS = (MoELayers(MoESpec(64, 6, 2048, 1408), (0,)),)
+
 
 def ask(
     architecture: str,
@@ -61,9 +63,41 @@ def test_an_architecture_that_nobody_has_is_listed_as_unsupported() -> None:
 
 
 def test_a_removed_architecture_names_the_last_release_that_had_it() -> None:
-    result = refused(ask("Grok1ForCausalLM", (0, 25, 0), model_type="grok-1"))
+    model = ModelSpec("", "", "Grok1ForCausalLM", "grok-1", PLAIN_LAYERS, own_config=True)
+    result = refused(
+        build_query(model, 0, Deployment(), release=(0, 25, 0), platform="cuda", lora=False)
+    )
     assert "was supported in vLLM until v0.24.0" in result.error.message
     assert result.reason.endswith("0.24.0 was the last that did")
+
+
+def test_a_model_type_without_code_is_refused_before_its_architecture() -> None:
+    """arctic's config class left vLLM with 0.29, its model class with 0.29 too."""
+    result = refused(ask("ArcticForCausalLM", (0, 33, 0), model_type="arctic"))
+    assert "model type `arctic` but Transformers does not recognize" in result.error.message
+    assert result.reason.endswith("0.28.0 was the last that did")
+
+
+def test_a_classifier_or_an_embedding_model_is_its_generative_model() -> None:
+    """registry.py _normalize_arch: the suffix is exchanged until the registry has the name."""
+    for name in ("Qwen3MoeForSequenceClassification", "Qwen3MoeModel", "Qwen3MoeForRewardModeling"):
+        assert serving_class(name, (0, 20, 0)) == "native"
+        assert find_row(name, (0, 20, 0), "native") == TABLE["Qwen3MoeForCausalLM"][-1]
+    assert serving_class("NobodyMoeForSequenceClassification", (0, 20, 0)) is None
+
+
+def test_a_wrapper_is_served_as_the_language_model_in_it() -> None:
+    wrapper = "LlavaForConditionalGeneration"
+    row = find_row(wrapper, (0, 33, 0), "native", "Glm4MoeForCausalLM")
+    assert row is not None
+    assert row.router_dtype == "float32"
+    model = ModelSpec("", "", wrapper, "llava", PLAIN_LAYERS, text_architecture="HYV3ForCausalLM")
+    result = refused(
+        build_query(model, 0, Deployment(), release=(0, 19, 0), platform="cuda", lora=False)
+    )
+    assert result.stage == "model"
+    assert result.error.message.startswith("Model architectures ['HYV3ForCausalLM'] are not")
+    assert result.reason.endswith("0.20.0 is the first that does")
 
 
 def test_a_removed_architecture_that_transformers_has_runs_on_the_generic_class() -> None:

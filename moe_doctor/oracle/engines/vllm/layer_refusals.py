@@ -43,9 +43,11 @@ class EngineRefusal:
     """One sentence for a reader, with the first release that accepts it where one is known."""
 
 
-def refuse_architecture(architecture: str, model_type: str, release: Release) -> EngineRefusal:
+def refuse_architecture(
+    architecture: str, model_type: str, own_config: bool, release: Release
+) -> EngineRefusal:
     """What ModelConfig says about a name that the registry lacks."""
-    error = registered.refusal(architecture, model_type, release)
+    error = registered.refusal(architecture, model_type, release, own_config=own_config)
     name = architecture or "a model without an architecture"
     first = registered.first_release(architecture, release)
     last = registered.last_release(architecture, release)
@@ -57,11 +59,38 @@ def refuse_architecture(architecture: str, model_type: str, release: Release) ->
     return EngineRefusal("config", error, reason)
 
 
+def refuse_text_architecture(architecture: str, release: Release) -> EngineRefusal:
+    """What a wrapper raises whose language model the registry lacks (registry.py)."""
+    text = f"Model architectures ['{architecture}'] are not supported for now."
+    name = format_release(release)
+    reason = f"vLLM {name} does not know the language model {architecture}"
+    first = registered.first_release(architecture, release)
+    if first is not None:
+        reason += f"; {format_release(first)} is the first that does"
+    return EngineRefusal("model", EngineError("ValueError", text), reason)
+
+
+def refuse_class(row: ClassRow, deployment: Deployment) -> EngineRefusal | None:
+    """What the model class raises before it builds any layer."""
+    if row.refused is not None:
+        return EngineRefusal("model", EngineError(*row.refused), f"{row.source} cannot be built")
+    if row.unsharded and deployment.tensor_parallel_size > 1:
+        text = (
+            f"<class '{row.unsharded}'> does not support tensor parallel. See "
+            "https://docs.vllm.ai/en/latest/models/supported_models.html"
+            "#writing-custom-models for instructions on how to add support yourself."
+        )
+        reason = "Transformers' class has no plan for tensor parallelism"
+        return EngineRefusal("model", EngineError("ValueError", text), reason)
+    return None
+
+
 def refuse_lora(model: ModelSpec, release: Release) -> EngineRefusal | None:
     """From 0.33 VllmConfig looks for SupportsLoRA; before, the worker does after loading."""
     if release < lora_table.REFUSED_BY_CONFIG:
         return None
-    if lora_table.supports_lora(model.architecture, release):
+    name = registered.registered_name(model.architecture, release)
+    if lora_table.supports_lora(name, release):
         return None
     error = lora_table.refused_by_config(model.architecture, model.id)
     return EngineRefusal("config", error, f"{model.architecture} has no LoRA support in vLLM")

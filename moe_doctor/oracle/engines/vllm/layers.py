@@ -67,7 +67,9 @@ def build_query(
     spec = model.moe_layers[index].spec
     settled = _settle(
         model.architecture,
+        model.text_architecture,
         model.model_type,
+        model.own_config,
         model.dtype,
         deployment,
         release,
@@ -80,6 +82,9 @@ def build_query(
     if lora and (refused := refusals.refuse_lora(model, release)) is not None:
         return refused
     row, parallel = settled.row, settled.parallel
+    refused = refusals.refuse_class(row, deployment)
+    if refused is not None:
+        return refused
     width = _width(spec, row, deployment)
     activation = _activation(spec, row)
     refused = refusals.refuse_layer(
@@ -135,7 +140,9 @@ class _Settled:
 @lru_cache(maxsize=4096)
 def _settle(
     architecture: str,
+    text_architecture: str,
     model_type: str,
+    own_config: bool,
     checkpoint_dtype: str,
     deployment: Deployment,
     release: Release,
@@ -153,8 +160,10 @@ def _settle(
     # vLLM guesses a missing architecture from the model type (transformers_utils/config.py).
     backend = registered.serving_class(architecture, release) if architecture else "native"
     if backend is None:
-        return refusals.refuse_architecture(architecture, model_type, release)
-    row = find_row(architecture, release, backend)
+        return refusals.refuse_architecture(architecture, model_type, own_config, release)
+    row = find_row(architecture, release, backend, text_architecture)
+    if row is None:
+        return refusals.refuse_text_architecture(text_architecture, release)
     if deployment.expert_parallel and not row.expert_parallel:
         text = "Number of experts in the model must be greater than 0 when expert parallelism is"
         error = EngineError(
@@ -175,14 +184,15 @@ def _settle(
     error = options.rejects_moonep(deployment, dtype) if all2all == "moonep" else None
     if error is not None:
         return EngineRefusal("config", error, "moonep does not carry that deployment")
-    crashes = lora and not lora_table.supports_lora(architecture, release)
+    name = registered.registered_name(architecture, release)
+    crashes = lora and not lora_table.supports_lora(name, release)
     return _Settled(
         row=row,
         parallel=_parallel(row, deployment, all2all, release),
         dtype=dtype,
         moe_backend=options.normalize_moe_backend(deployment.moe_backend),
         crash=lora_table.refused_at_load(architecture) if crashes else None,
-        unasked="" if row.asks_oracle else f"{row.source} calls Triton's fused_experts itself",
+        unasked=f"{row.source} {row.unasked}" if row.unasked else "",
     )
 
 

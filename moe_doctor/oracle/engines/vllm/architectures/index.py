@@ -13,6 +13,10 @@ from moe_doctor.oracle.engines.vllm.architectures import (
     qwen,
     softmax,
 )
+from moe_doctor.oracle.engines.vllm.architectures.registered import (
+    registered_name,
+    serving_class,
+)
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow, Table
 
 GENERAL = ClassRow(
@@ -36,15 +40,22 @@ TABLE: Table = {
 
 
 @lru_cache(maxsize=1024)
-def find_row(architecture: str, release: Release, backend: str) -> ClassRow:
+def find_row(
+    architecture: str, release: Release, backend: str, text_architecture: str = ""
+) -> ClassRow | None:
     """The row of `architecture` in `release`, or the general rule.
 
-    `backend` is how the registry serves it: `native`, or `transformers` for the generic class.
+    `backend` is how the registry serves it: `native`, or `transformers` for the generic class. A
+    wrapper without a row is served as the language model in it; None: the release has no such.
     """
-    rows = [row for row in TABLE.get(architecture, ()) if row.since <= release]
-    if rows and (backend == "native" or "transformers" in rows[-1].source):
-        return rows[-1]
+    for name in dict.fromkeys((architecture, registered_name(architecture, release))):
+        rows = [row for row in TABLE.get(name, ()) if row.since <= release]
+        if rows and (backend == "native" or "transformers" in rows[-1].source):
+            return rows[-1]
     if backend != "transformers":
-        return GENERAL
+        if text_architecture in ("", architecture):
+            return GENERAL
+        inner = serving_class(text_architecture, release)
+        return None if inner is None else find_row(text_architecture, release, inner)
     fused = softmax.TRANSFORMERS_FUSED
     return fused if fused.since <= release else softmax.TRANSFORMERS

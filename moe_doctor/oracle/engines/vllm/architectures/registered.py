@@ -15,6 +15,25 @@ from moe_doctor.oracle.engines.vllm.architectures.transformers_classes import (
     MODEL_TYPES,
 )
 
+# config/model.py _SUFFIX_TO_DEFAULTS, in its order (0.16 to 0.33).
+_SUFFIXES = (
+    "ForCausalLM",
+    "ForConditionalGeneration",
+    "ChatModel",
+    "LMHeadModel",
+    "ForTextEncoding",
+    "EmbeddingModel",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForAudioClassification",
+    "ForImageClassification",
+    "ForVideoClassification",
+    "ClassificationModel",
+    "ForRewardModeling",
+    "RewardModel",
+    "Model",
+)
+
 
 @lru_cache(maxsize=1024)
 def serving_class(architecture: str, release: Release) -> str | None:
@@ -28,20 +47,43 @@ def serving_class(architecture: str, release: Release) -> str | None:
     listed = _holds(_parsed(_SUPPORTED_BY_TRANSFORMERS), architecture, release)
     if listed or _holds(_parsed(CLASSES), architecture, release):
         return "transformers"
+    if registered_name(architecture, release) != architecture:
+        return "native"
     return None
 
 
-def refusal(architecture: str, model_type: str, release: Release) -> EngineError:
-    """What ModelConfig raises for an architecture that `serving_class` does not know."""
+@lru_cache(maxsize=1024)
+def registered_name(architecture: str, release: Release) -> str:
+    """The registry's own name for `architecture`: itself, or the model that it adapts.
+
+    A name that the registry lacks is tried with every other suffix, so that a classifier or an
+    embedding model is its generative model with another head (registry.py _normalize_arch).
+    """
+    native = _parsed(_NATIVE)
+    suffix = next((one for one in _SUFFIXES if architecture.endswith(one)), None)
+    if suffix is None or _holds(native, architecture, release):
+        return architecture
+    names = (architecture.replace(suffix, other) for other in _SUFFIXES)
+    return next((name for name in names if _holds(native, name, release)), architecture)
+
+
+def refusal(
+    architecture: str, model_type: str, release: Release, *, own_config: bool = False
+) -> EngineError:
+    """What ModelConfig raises for an architecture that `serving_class` does not know.
+
+    `own_config`: the checkpoint brings its config class, so that its model type is no obstacle.
+    """
     head = "1 validation error for ModelConfig\n  Value error, "
     last = _parsed(_UNTIL).get(architecture)
-    if last is not None and _was_removed(architecture, release):
+    loads = own_config or _holds(_parsed(MODEL_TYPES), model_type, release)
+    if loads and last is not None and _was_removed(architecture, release):
         until = ".".join(map(str, last[0].since or ()))
         text = (
             f"Model architecture {architecture} was supported in vLLM until v{until}, "
             "and is not supported anymore."
         )
-    elif _holds(_parsed(MODEL_TYPES), model_type, release):
+    elif loads:
         text = f"Model architectures ['{architecture}'] are not supported for now."
     else:
         text = (

@@ -50,8 +50,12 @@ class ClassRow:
     """Whether ModelConfig finds the number of experts, without which it refuses EP."""
     experts_bound_tp: bool = False
     """Whether the class refuses more tensor-parallel ranks than experts."""
-    asks_oracle: bool = True
-    """Whether its experts are a FusedMoE layer at all."""
+    unasked: str = ""
+    """Why the class asks no oracle; empty where its experts are a FusedMoE layer."""
+    unsharded: str = ""
+    """Transformers' class that vLLM cannot split over tensor-parallel ranks; empty where it can."""
+    refused: tuple[str, str] | None = None
+    """Type and message of what the class raises whatever the checkpoint, or None."""
     assumed: tuple[str, ...] = ()
     """What the row takes for granted because `ModelSpec` does not carry it."""
 

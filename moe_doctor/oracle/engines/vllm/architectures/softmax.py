@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow, Rows, Table, changed, table
 
+CALLS_ITSELF = "calls Triton's fused_experts itself"
+
 
 def _softmax(source: str, *, renormalize: bool | None) -> ClassRow:
     """A class that leaves scoring, groups and bias at FusedMoE's defaults."""
@@ -72,7 +74,9 @@ MINIMAX: Rows = (
 GROK1 = changed(_softmax("grok1.py Grok1MoE", renormalize=True), (0, 16, 0), activation="gelu")
 # dbrx keeps its expert count in ffn_config, where ModelConfig.get_num_experts does not look.
 DBRX = changed(_softmax("dbrx.py DbrxExperts", renormalize=True), (0, 16, 0), expert_parallel=False)
-ARCTIC = changed(_softmax("arctic.py ArcticMoE", renormalize=None), (0, 16, 0), asks_oracle=False)
+ARCTIC = changed(
+    _softmax("arctic.py ArcticMoE", renormalize=None), (0, 16, 0), unasked=CALLS_ITSELF
+)
 GPT_OSS = ClassRow(
     "model_executor/models/gpt_oss.py MLPBlock",
     scoring="softmax",

@@ -85,7 +85,9 @@ MODEL_TYPES = """
 0.25.0 -
     mimo_v2_flash unlimited-ocr zaya
 0.26.0 -
-    arctic axk1 inkling_text
+    axk1 inkling_text
+0.26.0 0.28.0
+    arctic
 0.27.0 -
     axk2 granitemoe_swa
 0.28.0 -
