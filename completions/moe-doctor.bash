@@ -23,6 +23,8 @@ _moe_doctor() {
         check:--engine)
             COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
+        check:--python)
+            return ;;
         check:--tensor-parallel-size|check:-tp)
             return ;;
         check:--data-parallel-size|check:-dp)
@@ -86,6 +88,8 @@ _moe_doctor() {
             return ;;
         select:--engine)
             COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
+            return ;;
+        select:--python)
             return ;;
         select:--tensor-parallel-size|select:-tp)
             return ;;
@@ -333,15 +337,15 @@ _moe_doctor() {
     esac
     if [[ $current != -* ]]; then
         if [[ $command == explain ]]; then
-            COMPREPLY=($(compgen -W 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE305 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE421 MOE422 MOE423 MOE424 MOE425 MOE426 MOE427 MOE501 MOE502 MOE503 MOE504 MOE505 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE608 MOE701 MOE702 MOE703 MOE803 triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter deep_gemm_mega_moe emulation humming triton_unfused flashinfer_b12x flydsl hpc batched_triton b12x flashinfer_moe_ep_mega_deep_gemm flashinfer_moe_ep_mega_cutedsl aiter_triton_mxfp4_bf16 rdna3 flashinfer_moe_ep_cutedsl aiter_mega_moe aiter_triton_mxfp4_mxfp4' -- "$current"))
+            COMPREPLY=($(compgen -W 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE305 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE421 MOE422 MOE423 MOE424 MOE425 MOE426 MOE427 MOE431 MOE432 MOE433 MOE434 MOE435 MOE436 MOE501 MOE502 MOE503 MOE504 MOE505 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE608 MOE701 MOE702 MOE703 MOE803 triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter deep_gemm_mega_moe emulation humming triton_unfused flashinfer_b12x flydsl hpc batched_triton b12x flashinfer_moe_ep_mega_deep_gemm flashinfer_moe_ep_mega_cutedsl aiter_triton_mxfp4_bf16 rdna3 flashinfer_moe_ep_cutedsl aiter_mega_moe aiter_triton_mxfp4_mxfp4' -- "$current"))
         else
             COMPREPLY=($(compgen -f -- "$current"))
         fi
         return
     fi
     case $command in
-        check) COMPREPLY=($(compgen -W '-h --help --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --level --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        select) COMPREPLY=($(compgen -W '-h --help --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        check) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --level --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        select) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         prove) COMPREPLY=($(compgen -W '-h --help --backend --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         env) COMPREPLY=($(compgen -W '-h --help --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         diff) COMPREPLY=($(compgen -W '-h --help --from --engine --to --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;

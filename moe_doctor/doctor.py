@@ -24,6 +24,7 @@ from moe_doctor.core.spec import ModelSpec, MoELayers
 
 if TYPE_CHECKING:
     from moe_doctor.checks.case import Case
+    from moe_doctor.live.interpreter import Installed
 
 Progress = Callable[[str], None]
 
@@ -40,15 +41,18 @@ def run(request: Request, progress: Progress | None = None) -> Report:
         from moe_doctor.probes.snapshot import probe_machine
 
         return Report("env", probe_machine(), fail_on=request.fail_on)
-    engine, machine, here = engine_and_machine(request)
+    installed = _installed_to_ask(request)
+    engine, machine, here = engine_and_machine(request, installed)
     case = _select(request, model, engine, machine, here)
+    if installed is not None:
+        case = _ask(case, installed, say)
     case = replace(case, proofs=_prove(case, say))
     from moe_doctor.checks.judge import judge
 
     return Report(
         command=request.command,
         machine=machine,
-        engine=engine,
+        engine=case.engine,
         model=model,
         deployment=request.deployment,
         selections=case.selections,
@@ -123,12 +127,24 @@ def load(request: Request, say: Progress) -> ModelSpec | None:
     return require_moe(model)
 
 
-def engine_and_machine(request: Request) -> tuple[Engine, MachineSnapshot, MachineSnapshot | None]:
-    """The engine, the machine asked about, and this machine where it was probed."""
+def engine_and_machine(
+    request: Request, installed: Installed | None = None
+) -> tuple[Engine, MachineSnapshot, MachineSnapshot | None]:
+    """The tables' engine, the machine asked about, and this machine where it was probed.
+
+    With `installed` the machine has that environment's packages, and the engine is its release, or
+    the nearest that the tables hold.
+    """
     from moe_doctor.oracle.engines.registry import resolve_engine
     from moe_doctor.oracle.engines.vllm.releases import image_packages
     from moe_doctor.probes.simulate import adjust_machine, simulate_machine
 
+    if installed is not None:
+        from moe_doctor.live.wanted import as_it_sees
+
+        simulates = request.machine.simulates
+        here = _probe() if not simulates or _runs_proofs(request) else None
+        return *as_it_sees(request, installed, here), here
     if request.machine.simulates:
         named = "@" in (request.engine or "")
         engine = resolve_engine(request.engine, None if named else installed_vllm())
@@ -158,6 +174,15 @@ def _platform(machine: MachineRequest) -> str:
 
         return find_gpu(machine.gpu).platform
     return "cuda"
+
+
+def _installed_to_ask(request: Request) -> Installed | None:
+    """The vLLM that will be asked itself, or None where the tables answer."""
+    if request.command not in ("check", "select") or request.level < 2:
+        return None
+    from moe_doctor.live.wanted import find_wanted
+
+    return find_wanted(request.engine, request.python)
 
 
 def installed_vllm() -> str | None:
@@ -211,6 +236,46 @@ def _select(
             if answer.refusal is not None
         ),
         assumed=tuple(dict.fromkeys(text for answer in answers for text in answer.assumed)),
+    )
+
+
+def _ask(case: Case, installed: Installed, say: Progress) -> Case:
+    """The case with the installed engine's own answers laid over the tables'."""
+    from moe_doctor.checks.case import Refusal
+    from moe_doctor.live.consult import consult
+    from moe_doctor.models.load import config_files
+    from moe_doctor.oracle.answer import PLAIN_MODEL
+
+    request, model = case.request, case.model
+    files = None
+    if model is not None and request.model is not None and model.source != "catalogue":
+        files = config_files(
+            request.model, revision=request.revision, hf_overrides=request.hf_overrides
+        )
+    live, answered = consult(
+        request,
+        model,
+        files,
+        (model or PLAIN_MODEL).moe_layers,
+        case.machine,
+        installed,
+        [one for one in case.selections if model is not None or one.moe_layers == 0],
+        say,
+    )
+    own = {(one.moe_layers, one.lora): one for one in answered}
+    source = "installed" if live.answered else "table"
+    refusals = case.refusals
+    if live.answered:
+        refusals = tuple(
+            Refusal(index, lora, stage, f"{stage} stage, {where}")
+            for index, lora, stage, where in live.refusals
+        )
+    return replace(
+        case,
+        engine=Engine("vllm", live.version, source),
+        selections=tuple(own.get((one.moe_layers, one.lora), one) for one in case.selections),
+        refusals=refusals,
+        live=live,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.proof import Proof
@@ -13,6 +13,9 @@ from moe_doctor.core.report import Engine
 from moe_doctor.core.request import Request
 from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.core.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from moe_doctor.live.consult import Live
 
 
 class Refusal(NamedTuple):
@@ -52,6 +55,8 @@ class Case:
     """What the translation to the engine's question had to assume."""
     proofs: tuple[Proof, ...] = ()
     """What ran."""
+    live: Live | None = None
+    """How asking the installed engine went; None where it was not asked."""
 
     @property
     def release(self) -> Release | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from moe_doctor.checks import deployment, lora, machine, model, proof, selection
+from moe_doctor.checks import deployment, live, lora, machine, model, proof, selection
 from moe_doctor.checks.case import Case
 from moe_doctor.core.findings import Finding
 
 CHECKS = (
     *selection.CHECKS,
+    *live.CHECKS,
     *lora.CHECKS,
     *proof.CHECKS,
     *machine.CHECKS,

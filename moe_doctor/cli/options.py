@@ -58,8 +58,19 @@ class EngineOptions(OptionGroup):
 
     engine: str | None = option(
         "--engine",
-        metavar="vllm[@VERSION]",
-        help="Default: the installed vLLM, else the newest release in the tables.",
+        metavar="vllm[@VERSION]|installed",
+        help="vllm@VERSION: the tables. installed: the installed vLLM itself is asked, seconds. "
+        "Default: installed where there is one, else the newest release in the tables.",
+    )
+
+
+class LiveOptions(OptionGroup):
+    """Installed engine"""
+
+    python: str | None = option(
+        "--python",
+        metavar="PATH",
+        help="The Python, or the virtual environment, whose vLLM is asked; default: this one.",
     )
 
 
@@ -320,6 +331,7 @@ class RuleTarget(OptionGroup):
 
 CONFIGURABLE: tuple[type[OptionGroup], ...] = (
     EngineOptions,
+    LiveOptions,
     ServerOptions,
     MachineOptions,
     ModelOptions,

@@ -45,7 +45,9 @@ class Request:
     model: str | None = None
     """Directory, config.json, Hugging Face id, or catalogue id."""
     engine: str | None = None
-    """`vllm` or `vllm@VERSION`; None = installed, else the newest in the tables."""
+    """`vllm@VERSION`, `installed`, or `vllm`/None = installed, else the newest in the tables."""
+    python: str | None = None
+    """Interpreter whose vLLM is the installed one; None = the one that runs this."""
     lora: bool | None = None
     """True, False, or None for both."""
     deployment: Deployment = field(default_factory=Deployment)

@@ -5,6 +5,7 @@ The first source that knows the model answers, and `ModelSpec.source` says which
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -50,6 +51,26 @@ def load_model(
     if files is not None:
         return _parse(files, name, overrides)
     return _load_by_id(name, revision, offline, overrides, timeout_s)
+
+
+def config_files(
+    name: str,
+    *,
+    revision: str | None = None,
+    hf_overrides: Mapping[str, Any] | None = None,
+) -> ConfigFiles | None:
+    """The files that `load_model` read, overrides laid over; never touches the network.
+
+    None where no file is at hand because the bundled catalogue answered. Raises as `load_model`.
+    """
+    from moe_doctor.models.hub_cache import cache_directory, read_cache
+
+    files = read_local(name)
+    if files is None:
+        files = read_cache(name, revision, cache_directory())
+    if files is None or not hf_overrides:
+        return files
+    return dataclasses.replace(files, config=merge_overrides(files.config, hf_overrides))
 
 
 def require_moe(model: ModelSpec) -> ModelSpec:

@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Mapping
 
 from moe_doctor.core.errors import UnknownNameError
-from moe_doctor.rules import deployment, lora, machine, model, proof, selection
+from moe_doctor.rules import deployment, live, lora, machine, model, proof, selection
 from moe_doctor.rules.rule import Rule
 
 
 def _index() -> dict[str, Rule]:
-    rooms = (machine, model, selection, lora, proof, deployment)
+    rooms = (machine, model, selection, live, lora, proof, deployment)
     rules = sorted((rule for room in rooms for rule in room.RULES), key=lambda rule: rule.code)
     table = {rule.code: rule for rule in rules}
     if len(table) != len(rules) or len({rule.name for rule in rules}) != len(rules):
@@ -36,10 +36,20 @@ def find_rule(text: str) -> Rule:
     by_name = {rule.name: rule for rule in RULES.values()}
     if wanted.lower() in by_name:
         return by_name[wanted.lower()]
-    near = difflib.get_close_matches(code, RULES, 3) or difflib.get_close_matches(
-        wanted.lower(), by_name, 3, 0.4
+    near = (
+        _near_numbers(code)
+        or difflib.get_close_matches(code, RULES, 3)
+        or difflib.get_close_matches(wanted.lower(), by_name, 3, 0.4)
     )
     raise UnknownNameError("rule", wanted, tuple(near), "" if near else "moe-doctor explain")
+
+
+def _near_numbers(code: str) -> list[str]:
+    """The three codes nearest in number, for a code that no rule has."""
+    number = code.removeprefix("MOE")
+    if number == code or not number.isdecimal() or len(number) != 3:
+        return []
+    return sorted(RULES, key=lambda each: (abs(int(each[3:]) - int(number)), each))[:3]
 
 
 def page(code: str) -> str:

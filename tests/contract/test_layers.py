@@ -19,6 +19,7 @@ LAYERS = {
     "backends": 2,
     "oracle": 3,
     "proof": 4,
+    "live": 4,
     "checks": 5,
     "doctor": 6,
     "render": 7,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from moe_doctor.cli.options import (
     EngineOptions,
     LevelOptions,
+    LiveOptions,
     MachineOptions,
     ModelOptions,
     ProofOptions,
@@ -19,6 +20,7 @@ from moe_doctor.cli.request import build_request, require_model
 def check(
     target: Target,
     engine: EngineOptions,
+    live: LiveOptions,
     server: ServerOptions,
     machine: MachineOptions,
     source: ModelOptions,
@@ -36,6 +38,7 @@ def check(
             model=require_model("check", target.model),
             model_options=source,
             engine=engine.engine,
+            python=live.python,
             server=server,
             machine=machine,
             proof=proof,

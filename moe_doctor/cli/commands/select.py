@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moe_doctor.cli.options import (
     EngineOptions,
+    LiveOptions,
     MachineOptions,
     ModelOptions,
     ReportOptions,
@@ -17,6 +18,7 @@ from moe_doctor.cli.request import build_request
 def select(
     target: Target,
     engine: EngineOptions,
+    live: LiveOptions,
     server: ServerOptions,
     machine: MachineOptions,
     source: ModelOptions,
@@ -32,6 +34,7 @@ def select(
             model=target.model,
             model_options=source,
             engine=engine.engine,
+            python=live.python,
             server=server,
             machine=machine,
             report=report,

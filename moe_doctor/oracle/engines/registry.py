@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 
 from moe_doctor.core.errors import UnknownNameError, UsageError
 from moe_doctor.core.release import format_release, parse_release
@@ -10,6 +11,8 @@ from moe_doctor.core.report import Engine
 from moe_doctor.oracle.engines.vllm.releases import BY_VERSION, NEWEST
 
 ENGINES = ("vllm",)
+INSTALLED = "installed"
+"""`--engine installed`: the vLLM of this environment, or none."""
 
 
 def resolve_engine(text: str | None, installed: str | None) -> Engine:
@@ -20,10 +23,17 @@ def resolve_engine(text: str | None, installed: str | None) -> Engine:
     """
     name, separator, version = (text or "vllm").partition("@")
     name = name.strip().lower()
+    if name == INSTALLED and not separator:
+        if installed is None:
+            raise nothing_installed()
+        name = ENGINES[0]
     if name not in ENGINES:
         near = tuple(difflib.get_close_matches(name, ENGINES, 3, 0.3))
         raise UnknownNameError(
-            "engine", name, near, f"known engines: {', '.join(ENGINES)} (NAME or NAME@VERSION)"
+            "engine",
+            name,
+            near,
+            f"known engines: {', '.join(ENGINES)} (NAME or NAME@VERSION) and {INSTALLED}",
         )
     if separator and not version.strip():
         raise UsageError(
@@ -34,6 +44,16 @@ def resolve_engine(text: str | None, installed: str | None) -> Engine:
     if installed is not None:
         return Engine(name, _installed(installed))
     return Engine(name, NEWEST.version)
+
+
+def nothing_installed() -> UsageError:
+    """What to say where the installed vLLM is asked for and there is none."""
+    return UsageError(
+        f"--engine {INSTALLED} asks the vLLM of this environment, and it has none "
+        f"(looked for metadata of vllm on the path of {sys.executable})",
+        "name the Python that has it, --python /path/to/venv/bin/python, or ask the tables: "
+        f"--engine vllm@{NEWEST.version}",
+    )
 
 
 def _known(version: str) -> str:

@@ -1,0 +1,1 @@
+"""The installed engine itself, asked in a child process: request, runner, translation."""
