@@ -8,6 +8,7 @@ from typing import Any
 
 from moe_doctor.core.record import record
 from moe_doctor.core.spec import RoutingSpec
+from moe_doctor.kernels.schemes import NONE, find_scheme
 
 ROUTINGS = (
     "random",
@@ -103,6 +104,26 @@ class Geometry:
     """Dtype that runs."""
     dtype_model: str
     """Dtype of the model."""
+    scheme: str = NONE
+    """How weights and activations are quantized: a name of `moe_doctor.kernels.schemes`."""
+    has_bias: bool = False
+    """Whether both projections add a bias."""
+    limit: float | None = None
+    """Clamp before a gated activation: gate from above, up from both sides; None = no clamp."""
+    alpha: float = 1.0
+    """Factor inside the sigmoid of a gated activation: 1.702 for SwiGLU-OAI."""
+    beta: float = 0.0
+    """What is added to the up half: 1 for SwiGLU-OAI."""
+
+    @property
+    def weight_bytes_per_expert(self) -> int:
+        """Bytes of w13 and w2 of one expert as the scheme stores them, scales included."""
+        scheme = find_scheme(self.scheme)
+        if not scheme.bits:
+            return self.elements_per_expert * self.element_bytes
+        # At most a 4-byte scale per 32 values, or one per row.
+        scales = self.elements_per_expert // max(32, scheme.group_k) * 4
+        return self.elements_per_expert * scheme.bits // 8 + scales
 
     @property
     def elements_per_expert(self) -> int:
@@ -112,7 +133,7 @@ class Geometry:
 
     @property
     def element_bytes(self) -> int:
-        """Bytes of one element."""
+        """Bytes of one element of the hidden states, and of unquantized weights."""
         return 4 if self.dtype == "float32" else 2
 
     def shrinkage(self) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.record import record
+from moe_doctor.kernels.schemes import NONE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,12 @@ class Question:
     """Whether w13 holds gate and up rows."""
     lora: bool
     """Whether adapters are applied."""
+    scheme: str = NONE
+    """How weights and activations are quantized: a name of `moe_doctor.kernels.schemes`."""
+    has_bias: bool = False
+    """Whether both projections add a bias."""
+    limit: float | None = None
+    """Clamp before a gated activation, where the model has one."""
 
 
 class Adapter(Protocol):
