@@ -9,7 +9,9 @@ sixty classes that was a third of `select`'s quarter of a second.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ def record(cls: type[T]) -> type[T]:
     compared = tuple(one.name for one in known if one.compare)
     plain = {one.name: one.default for one in known if one.default is not MISSING}
     made = {one.name: one.default_factory for one in known if one.default_factory is not MISSING}
-    known_names = frozenset(names)
+    needed = frozenset(names) - plain.keys()
+    read = _reader(compared)
     after = getattr(cls, "__post_init__", None)
     title = cls.__qualname__
 
@@ -53,9 +56,10 @@ def record(cls: type[T]) -> type[T]:
         for name, factory in made.items():
             if name not in values:
                 values[name] = factory()
-        if values.keys() != known_names:
+        # Nothing missing and no more than there should be: the names are the right ones.
+        if len(values) != len(names) or not needed <= values.keys():
             for name in kwargs:
-                if name not in known_names:
+                if name not in names:
                     raise TypeError(f"{title}() has no field {name!r}")
             for name in names:
                 if name not in values:
@@ -66,11 +70,10 @@ def record(cls: type[T]) -> type[T]:
     def __eq__(self: Any, other: object) -> bool:  # noqa: N807
         if other.__class__ is not self.__class__:
             return NotImplemented
-        mine, theirs = self.__dict__, other.__dict__
-        return all(mine[name] == theirs[name] for name in compared)
+        return bool(read(self.__dict__) == read(other.__dict__))
 
     def __hash__(self: Any) -> int:  # noqa: N807
-        return hash((title, *(self.__dict__[name] for name in compared)))
+        return hash((title, read(self.__dict__)))
 
     def __repr__(self: Any) -> str:  # noqa: N807
         inside = ", ".join(f"{name}={self.__dict__[name]!r}" for name in names)
@@ -100,6 +103,11 @@ def replace(value: T, /, **changes: Any) -> T:
     if after is not None:
         after()
     return copy
+
+
+def _reader(names: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:
+    """The values of some names, all at once."""
+    return itemgetter(*names) if names else lambda _: ()
 
 
 def _refuse_set(self: Any, name: str, value: Any) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 Release = tuple[int, int, int]
@@ -10,6 +11,7 @@ Release = tuple[int, int, int]
 _RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?$")
 
 
+@lru_cache(maxsize=256)
 def parse_release(text: str) -> Release | None:
     """`"0.20.0"` -> `(0, 20, 0)`; None for anything that is not a plain release.
 

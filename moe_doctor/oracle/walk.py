@@ -147,7 +147,11 @@ class Walk:
             if not backend.kernels:
                 out.append(Candidate(backend.value, None, True, _without_class(backend)))
             for name in backend.kernels:
-                out.append(self._candidate(member, name, chosen, kernel))  # noqa: PERF401
+                here = self.kernels[name]
+                if here.rejection is None or name in self.asked or member == chosen:
+                    out.append(self._candidate(member, name, chosen, kernel))
+                else:
+                    out.append(here.unfit(backend.value, False))
         return tuple(out)
 
     def _candidate(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from moe_doctor.backends.situation import Rejection, Situation
@@ -151,10 +152,17 @@ def unsupported(walk: Walk, wording: Wording, member: str, rejection: Rejection 
 
 def log_line(walk: Walk, wording: Wording, member: str) -> str:
     """The engine's INFO line about a choice."""
-    values = [walk.backends[one].value for one in walk.order]
-    value = walk.backends[member].value
+    backends = walk.backends
+    values = tuple([backends[one].value for one in walk.order])
+    return _log_line(wording, backends[member].value, values)
+
+
+@lru_cache(maxsize=2048)
+def _log_line(wording: Wording, value: str, values: tuple[str, ...]) -> str:
     shown = f"'{value}'" if wording.log_quotes else value
-    return f"Using {shown} {wording.log_title} MoE backend out of potential backends: {values}."
+    return (
+        f"Using {shown} {wording.log_title} MoE backend out of potential backends: {list(values)}."
+    )
 
 
 def parse_flag(text: str) -> bool:

@@ -6,6 +6,7 @@ Source: fused_moe/config.py, FusedMoEParallelConfig.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from moe_doctor.core.query import Parallel
 from moe_doctor.core.release import Release
@@ -37,7 +38,24 @@ def activation_format(all2all: str | None, release: Release) -> str:
     return "batched" if all2all in batched else "standard"
 
 
-@lru_cache(maxsize=4096)
+class Dispatch(NamedTuple):
+    """What a release makes of the parallel sizes."""
+
+    all2all: str | None
+    """The all2all backend in use, or None."""
+    activation_format: str
+    """`batched` or `standard`."""
+    text: str
+    """The sizes as the release prints them."""
+
+
+@lru_cache(maxsize=8192)
+def dispatch(parallel: Parallel, release: Release) -> Dispatch:
+    """How tokens travel with these sizes."""
+    all2all = active_all2all(parallel, release)
+    return Dispatch(all2all, activation_format(all2all, release), parallel_text(parallel, release))
+
+
 def parallel_text(parallel: Parallel, release: Release) -> str:
     """The sizes as the release prints them in a reason, for rank 0."""
     fields: dict[str, object] = {

@@ -84,6 +84,15 @@ def pair_text(weight: str | None, activation: str | None, arch: str) -> str:
     return f"{key_text_on(weight, arch)}x{key_text_on(activation, arch)}"
 
 
+@lru_cache(maxsize=4096)
+def scheme_texts(
+    weight: str | None, activation: str | None, arch: str, release: Release
+) -> tuple[str, str]:
+    """A pair as reasons print it, and what printing it raises as KeyError (empty: nothing)."""
+    error = unprintable(weight, release) or unprintable(activation, release)
+    return pair_text(weight, activation, arch), error or ""
+
+
 def key_text_on(name: str | None, arch: str) -> str:
     """A key as a device prints it; MI300 has an FP8 type of its own (platforms/rocm.py)."""
     text = key_text(name)

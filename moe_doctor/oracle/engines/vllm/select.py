@@ -13,12 +13,8 @@ from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Selection
 from moe_doctor.oracle.engines.vllm.aftermath import foresee
 from moe_doctor.oracle.engines.vllm.oracle import MoEOracle
-from moe_doctor.oracle.engines.vllm.parallel import (
-    activation_format,
-    active_all2all,
-    parallel_text,
-)
-from moe_doctor.oracle.engines.vllm.quant_keys import pair_text, unprintable
+from moe_doctor.oracle.engines.vllm.parallel import dispatch
+from moe_doctor.oracle.engines.vllm.quant_keys import scheme_texts
 from moe_doctor.oracle.engines.vllm.routing_numbers import routing_numbers
 from moe_doctor.oracle.walk import Refused, Walk, refused, selected
 
@@ -83,17 +79,21 @@ def _start(
     release: Release,
     environment: Mapping[str, str],
 ) -> Walk:
-    all2all = active_all2all(query.parallel, release)
+    all2all, format_, sizes = dispatch(query.parallel, release)
+    quant = query.quant
+    weights = None if quant is None else quant.weight_key
+    inputs = None if quant is None else quant.activation_key
+    scheme, unprintable = scheme_texts(weights, inputs, facts.arch, release)
     situation = Situation(
         query,
         facts,
         all2all,
-        activation_format(all2all, release),
-        parallel_text(query.parallel, release),
-        _scheme_text(query, facts),
+        format_,
+        sizes,
+        scheme,
         routing_numbers(release).get(query.routing_method, query.routing_method),
-        _scheme_error(query, release),
-        terse=release < (0, 17, 0),
+        unprintable,
+        release < (0, 17, 0),
     )
     wants_batched = query.moe_backend == "batched_triton" and oracle.name == "unquantized"
     if release >= (0, 27, 0) and wants_batched:
@@ -107,18 +107,3 @@ def _start(
         environment,
         oracle.order(situation, release),
     )
-
-
-def _scheme_text(query: MoEQuery, facts: Facts) -> str:
-    quant = query.quant
-    if quant is None:
-        return "NonexNone"
-    return pair_text(quant.weight_key, quant.activation_key, facts.arch)
-
-
-def _scheme_error(query: MoEQuery, release: Release) -> str:
-    quant = query.quant
-    if quant is None:
-        return ""
-    error = unprintable(quant.weight_key, release) or unprintable(quant.activation_key, release)
-    return error or ""

@@ -162,8 +162,7 @@ def _verify(name: str, question: Question) -> None:
         if first is not None and first > release:
             reason += f"; {format_release(first)} is the first that does"
         raise refused_by_model_config(text, reason)
-    on_platform = _ON_PLATFORM.get(question.platform, {})
-    supported = [method for method, span in on_platform.items() if _held(*span, release)]
+    supported = _on_platform(question.platform, release)
     if supported and name not in supported:
         raise refused_by_model_config(
             f"{name} quantization is currently not supported in {question.platform}.",
@@ -175,6 +174,13 @@ def _verify(name: str, question: Question) -> None:
         text += "of vLLM. To bypass, set `--allow-deprecated-quantization`."
         reason = f"vLLM {format_release(release)} deprecates {name}"
         raise refused_by_model_config(str((text, name)), reason)
+
+
+@lru_cache(maxsize=256)
+def _on_platform(platform: str, release: Release) -> frozenset[str]:
+    """What a platform lists; empty where it lists nothing and takes all."""
+    listed = _ON_PLATFORM.get(platform, {})
+    return frozenset(method for method, span in listed.items() if _held(*span, release))
 
 
 def _held(since: Release, gone: Release | None, release: Release) -> bool:

@@ -7,6 +7,7 @@ nothing in any release. `--quantization humming` is asked first.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
@@ -24,8 +25,8 @@ def overriding(question: Question, declared: Declared, known: tuple[str, ...]) -
     """Name that a config claims the checkpoint under; None where none does."""
     if question.deployment.quantization == "humming" and "humming" in known:
         return _humming(question, declared)
-    for name, claims in _OVERRIDES.items():
-        if name in known and claims(question, declared):
+    for name, claims in _claims(known):
+        if claims(question, declared):
             return name
     return None
 
@@ -125,7 +126,8 @@ def _humming(question: Question, declared: Declared) -> str:
     return "humming"
 
 
-_OVERRIDES: dict[str, Callable[[Question, Declared], bool]] = {
+_Claims = Callable[[Question, Declared], bool]
+_OVERRIDES: dict[str, _Claims] = {
     "mxfp8": _mxfp8,
     "auto_gptq": _auto_gptq,
     "gptq_marlin": _gptq_marlin,
@@ -140,3 +142,9 @@ _OVERRIDES: dict[str, Callable[[Question, Declared], bool]] = {
     "gpt_oss_mxfp4": _gpt_oss,
     "deepseek_v4_fp8": _deepseek_v4,
 }
+
+
+@lru_cache(maxsize=64)
+def _claims(known: tuple[str, ...]) -> tuple[tuple[str, _Claims], ...]:
+    """The configs among the known methods that claim checkpoints."""
+    return tuple((name, claims) for name, claims in _OVERRIDES.items() if name in known)
