@@ -205,3 +205,5 @@ class ModelSpec:
             "is_moe": self.is_moe,
             "moe_layers": [layers.to_dict() for layers in self.moe_layers],
         }
+    declared: QuantSpec | None = field(default=None, compare=False, hash=False)
+    """The checkpoint's declaration, also where it leaves experts out; None where it has none."""

@@ -70,6 +70,7 @@ def parse_model(
         notes=tuple(notes),
     )
 
+        declared=None if declaration is None else declaration.spec,
 
 def _text_architecture(sections: Sections, row: Family) -> str:
     """Class of the nested language model: what it says, or its family's (0.33 with_hf_config)."""

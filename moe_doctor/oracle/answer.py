@@ -18,7 +18,7 @@ from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle
-from moe_doctor.oracle.engines.vllm.methods.select import method_of
+from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
 from moe_doctor.oracle.engines.vllm.releases import NEWEST
 from moe_doctor.oracle.engines.vllm.select import ORACLES, select_moe
 
@@ -140,9 +140,10 @@ def _answer(
         return _refused(index, lora, built)
     if built.unasked:
         return _unanswered(index, lora, built.unasked, built.query, built.assumed)
-    call = method_of(
-        model.moe_layers[index].spec.quantization,
-        _as_loaded(model, index, deployment),
+    left_out = model.moe_layers[index].spec.quantization is None and model.declared is not None
+    call = (left_out_of if left_out else method_of)(
+        model.declared if left_out else model.moe_layers[index].spec.quantization,
+        deployment if left_out else _as_loaded(model, index, deployment),
         release=release,
         platform=machine.platform,
         capability=machine.capability,

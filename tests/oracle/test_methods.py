@@ -200,8 +200,8 @@ def test_quantizing_while_loading_asks_the_same_oracles() -> None:
 
 
 def test_what_the_tables_do_not_know_is_said_and_not_guessed() -> None:
-    answer = build({"quant_method": "gguf"}, (0, 23, 0))
-    assert answer == NoOracle("", "the tables do not know what vLLM 0.23.0 builds for gguf")
+    answer = build({"quant_method": "torchao"}, (0, 23, 0))
+    assert answer == NoOracle("", "the tables do not know what vLLM 0.23.0 builds for torchao")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_what_the_tables_do_not_know_is_said_and_not_guessed() -> None:
         {**BLOCKS, "weight_block_size": ["a", "b"]},
         {"quant_method": "awq", "bits": 4, "group_size": "128", "zero_point": True},
         {"quant_method": "compressed-tensors", "config_groups": [1]},
-        {"quant_method": "quark", "global_quant_config": []},
+        {"quant_method": "quark", "global_quant_config": [], "export": {}, "exclude": []},
     ],
 )
 def test_a_declaration_of_the_wrong_shape_is_not_guessed_at(raw: dict[str, Any]) -> None:

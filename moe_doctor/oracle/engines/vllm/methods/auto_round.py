@@ -147,9 +147,9 @@ def _stored(question: Question, settings: Settings, rules: tuple[str, ...]) -> S
     entries = entries if isinstance(entries, Mapping) else {}
     if own == LEFT_OUT:
         return Stored(16, -1, True)
-    # The layers are looked up by a class name that 0.22.0 renamed: entries of single projections
+    # The layers are looked up by a class name that 0.24.0 renamed: entries of single projections
     # count before it alone.
-    if shared and question.release < (0, 22, 0) and (not own or _is_expression(own)):
+    if shared and question.release < _SCHEMES and (not own or _is_expression(own)):
         if shared == LEFT_OUT:
             reason = "entries of one layer's experts differ"
             raise refused_by_method("ValueError", "Fused MoE layer '", reason)

@@ -85,7 +85,14 @@ def attention_group(question: Question, groups: Mapping[str, Group]) -> Group | 
     name = reader.group_of(*paths)
     if name is None:
         return None
-    return groups.get(name) or _last_with(groups, "Linear")
+    found = groups.get(name) or _last_with(groups, "Linear")
+    if found is None and groups and question.release < (0, 21, 0):
+        raise refused_by_method(
+            "ValueError",
+            "Unable to find matching target for ",
+            "before 0.21.0 every linear layer that is not ignored needs a group",
+        )
+    return found
 
 
 def _read_group(

@@ -31,6 +31,7 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 _MERGED_GPTQ: Release = (0, 22, 0)
 _MERGED_AWQ: Release = (0, 24, 0)
 _PADDED: Release = (0, 25, 0)
+_CHECKED: Release = (0, 31, 0)
 _GPTQ_TYPES = ((4, True), (8, True))
 
 
@@ -50,7 +51,7 @@ def build_gptq(question: Question, declared: Declared, name: str) -> OracleCall 
     if (bits, symmetric) not in _GPTQ_TYPES:
         text = f"Unsupported quantization config: bits={bits}, sym={symmetric}"
         raise refused_by_vllm_config(text, "Marlin takes symmetric weights of 4 or 8 bits")
-    if release >= _MERGED_GPTQ and group not in GROUPS:
+    if release >= _CHECKED and group not in GROUPS:
         # The linear layers are built first, and have no other kernel.
         text = f"Marlin does not support group_size = {group}. Only group_sizes = {list(GROUPS)} "
         text += "are supported."
@@ -147,6 +148,14 @@ def ask_for_wna16(
 ) -> OracleCall | NoOracle:
     """MoeWNA16Method."""
     method, release = "MoeWNA16Method", question.release
+    late: tuple[Afterwards, ...] = ()
+    if group == -1:
+        width, hidden = question.query.intermediate_size_per_partition, question.query.hidden_size
+        text = f"Trying to create tensor with negative dimension -{hidden}: "
+        text += f"[{question.query.num_local_experts}, {2 * width}, -{hidden}]"
+        late = (refused_later("RuntimeError", text, "the method divides by group_size -1"),)
+        if release < (0, 27, 0):
+            raise MethodRefused(late[0].refusal)
     if release < (0, 27, 0):
         return NoOracle(method, "it calls Triton's fused_experts itself in this release", "TRITON")
     if bits == 8 and release < (0, 29, 0) and group != -1:
@@ -163,7 +172,7 @@ def ask_for_wna16(
         group_size=group,
         symmetric=not zeros,
     )
-    return question.ask_with("int_wna16", method, quant)
+    return question.ask_with("int_wna16", method, quant, afterwards=late)
 
 
 def _refuse_ordering(raw: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     Afterwards,
     NoOracle,
     OracleCall,
+    refused_by_method,
     refused_by_vllm_config,
     refused_later,
 )
@@ -61,6 +62,18 @@ def ask_for_nvfp4(question: Question, *, inputs: bool = True) -> OracleCall:
     """ModelOptNvFp4FusedMoE; `inputs` says whether they are quantized too."""
     key = "kNvfp4Dynamic" if inputs else None
     return question.ask("nvfp4", "ModelOptNvFp4FusedMoE", "kNvfp4Static", key)
+
+
+def build_named_mxfp8(question: Question) -> OracleCall:
+    """A checkpoint whose quant_method is `mxfp8` itself: ModelOpt's config from 0.24.0 on."""
+    if question.release < (0, 24, 0):
+        raise refused_by_method(
+            "NotImplementedError",
+            "OnlineQuantizationConfig does not support loading from a checkpoint config.",
+            "before 0.24.0 mxfp8 means weights that are quantized while they load",
+        )
+    late = _mxfp8_late(question)
+    return question.ask_for_mxfp8("ModelOptMxFp8FusedMoE", afterwards=late)
 
 
 def _check_algorithm(declared: Declared, release: Release) -> None:

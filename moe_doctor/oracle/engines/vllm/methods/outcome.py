@@ -80,6 +80,11 @@ def refused_by_validation(text: str, reason: str) -> MethodRefused:
     return MethodRefused(EngineRefusal("config", EngineError("ValidationError", message), reason))
 
 
+def refused_by_constructor(text: str, reason: str) -> MethodRefused:
+    """A TypeError while VllmConfig makes the quantization config without a checkpoint's."""
+    return MethodRefused(EngineRefusal("config", EngineError("TypeError", text), reason))
+
+
 def refused_by_method(kind: str, text: str, reason: str) -> MethodRefused:
     """An exception of the method's own constructor, before its oracle."""
     return MethodRefused(EngineRefusal("model", EngineError(kind, text), reason))

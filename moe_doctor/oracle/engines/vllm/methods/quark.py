@@ -1,65 +1,88 @@
-"""AMD Quark's checkpoints: FP8, INT8 and the OCP MX formats.
+"""AMD Quark's checkpoints: FP8, INT8, NVFP4 and the OCP MX formats.
 
-Sources: quantization/quark/quark.py and quark_moe.py, 0.16.0 to 0.33.0. Per-layer settings
-(`layer_quant_config`) are not followed; the tables say so.
+Source: quantization/quark/quark_moe.py, 0.16.0 to 0.33.0. Formats that came with 0.31.0 (packed
+INT4, MXFP8) are not stated; the tables say so.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     NoOracle,
     OracleCall,
     refused_by_method,
 )
+from moe_doctor.oracle.engines.vllm.methods.quark_sides import (
+    Settings,
+    Side,
+    attention_settings,
+    check_config,
+    experts_settings,
+    is_fp8,
+    is_int8,
+    is_mx,
+    is_nvfp4,
+    named,
+    refuse_linear,
+    refuse_others,
+)
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
-_MX_WEIGHTS = ("fp4", "fp6_e3m2", "fp6_e2m3")
 _EMULATION = "OCP_MXQuantizationEmulationTritonExperts"
-_UNKNOWN = "the tables do not know Quark experts with weights {} and inputs {}"
-_Side = Mapping[str, Any]
+_BY_ITSELF = "it calls Triton's fused_experts itself in this release"
 
 
 def build(question: Question) -> OracleCall | NoOracle:
-    """QuarkMoEMethod.get_moe_method for the global settings."""
-    details = question.details
-    settings = question.rule("layer_quant_config") or details.get("global_quant_config")
-    settings = settings if isinstance(settings, Mapping) else {}
-    if settings.get("output_tensors") or settings.get("bias"):
+    """QuarkMoEMethod.get_moe_method, after what attention's linear layers raise."""
+    check_config(question)
+    attention = attention_settings(question)
+    if attention is not None:
+        refused = refuse_linear(question, attention)
+        if refused is not None:
+            raise refused
+    settings = experts_settings(question)
+    if settings.others:
+        raise refuse_others()
+    if settings.in_steps:
+        return _in_steps(question, settings)
+    weights, inputs = settings.weights, settings.inputs
+    if is_fp8(question, weights, inputs):
+        return _fp8(question, weights, inputs)
+    if is_mx(question, weights, inputs):
+        return _mx(question, weights, inputs)
+    if is_int8(question, weights, inputs) and question.release >= (0, 20, 0):
+        return _int8(question, weights, inputs)
+    newer = weights is not None and weights.get("dtype") in ("int4", "uint4", "fp8_e4m3")
+    if newer and question.release >= (0, 31, 0):
+        why = f"the tables do not know Quark experts with {named(weights)} weights"
+        return NoOracle("", f"{why} and {named(inputs)} inputs")
+    raise _unsupported(settings)
+
+
+def _unsupported(settings: Settings) -> Exception:
+    return refused_by_method(
+        "RuntimeError",
+        "Unsupported FusedMoe scheme",
+        f"no method for experts takes {named(settings.weights)} weights with "
+        f"{named(settings.inputs)} inputs",
+    )
+
+
+def _in_steps(question: Question, settings: Settings) -> OracleCall | NoOracle:
+    if is_nvfp4(question, settings):
+        return question.ask("nvfp4", "QuarkNvfp4MoEMethod", "kNvfp4Static", "kNvfp4Dynamic")
+    steps = settings.weights if isinstance(settings.weights, list) else []
+    if [step.get("dtype") for step in steps] != ["fp8_e4m3", "int4"]:
+        raise _unsupported(settings)
+    if question.platform != "rocm":
         raise refused_by_method(
-            "NotImplementedError",
-            "Currently, Quark models with output_tensors and bias quantized are not supported",
-            "outputs or biases are quantized",
+            "AssertionError",
+            "W4A8 FP8 MoE requires ROCm AITER fused MoE support.",
+            f"the platform is {question.platform}",
         )
-    weights, inputs = settings.get("weight"), settings.get("input_tensors")
-    if isinstance(weights, Mapping) and (inputs is None or isinstance(inputs, Mapping)):
-        if _is_fp8(question, weights, inputs):
-            return _fp8(question, weights, inputs or {})
-        if _is_mx(weights) and question.release >= (0, 17, 0):
-            return _mx(question, weights, inputs)
-        if _is_int8(weights, inputs) and question.release >= (0, 20, 0):
-            return _int8(question, weights)
-    return NoOracle("", _UNKNOWN.format(_named(weights), _named(inputs)))
+    return NoOracle("QuarkW4A8Fp8MoEMethod", "it takes AITER's fused MoE or nothing", "AITER")
 
 
-def _is_fp8(question: Question, weights: _Side, inputs: _Side | None) -> bool:
-    if inputs is None or weights.get("is_dynamic"):
-        return False
-    if weights.get("dtype") != "fp8_e4m3" or inputs.get("dtype") != "fp8_e4m3":
-        return False
-    if weights.get("qscheme") == "per_block" and question.release >= (0, 28, 0):
-        square = list(weights.get("block_size") or []) == [128, 128]
-        grouped = inputs.get("qscheme") == "per_group" and inputs.get("group_size") == 128
-        symmetric = weights.get("symmetric") is True and inputs.get("symmetric") is True
-        return bool(square and grouped and symmetric and inputs.get("is_dynamic"))
-    if weights.get("qscheme") not in ("per_tensor", "per_channel"):
-        return False
-    return bool(inputs.get("is_dynamic")) or inputs.get("qscheme") == "per_tensor"
-
-
-def _fp8(question: Question, weights: _Side, inputs: _Side) -> OracleCall | NoOracle:
+def _fp8(question: Question, weights: Side, inputs: Side) -> OracleCall | NoOracle:
     method, release = "QuarkW8A8Fp8MoEMethod", question.release
     pair = (weights.get("qscheme"), inputs.get("qscheme"))
     static = not inputs.get("is_dynamic")
@@ -82,36 +105,33 @@ def _fp8(question: Question, weights: _Side, inputs: _Side) -> OracleCall | NoOr
             f"supported. Found {pair[0]}, {pair[1]}",
             f"weights are {pair[0]} and inputs {pair[1]}",
         )
-    capability = question.capability
-    if question.platform == "cuda" and capability is not None and capability < (8, 9):
-        # The linear layers are stored alike and are built first.
-        found = capability[0] * 10 + capability[1]
-        reason = f"Quark's FP8 needs compute capability 8.9; this GPU has {found / 10}"
-        if release < (0, 30, 0):
-            text = "No quark compatible scheme was found"
-            raise refused_by_method("NotImplementedError", text, reason)
-        text = "Quantization scheme is not supported for the current GPU. Min capability: 89. "
-        raise refused_by_method("RuntimeError", f"{text}Current capability: {found}.", reason)
     if release < (0, 24, 0):
-        return NoOracle(method, "it chooses between AITER, Marlin and Triton by itself")
+        return _fp8_by_itself(question, method)
     return question.ask("fp8", method, *keys[pair])
 
 
-def _is_mx(weights: _Side) -> bool:
-    grouped = weights.get("qscheme") == "per_group" and weights.get("group_size") == 32
-    return grouped and weights.get("scale_format") == "e8m0" and weights.get("dtype") in _MX_WEIGHTS
+def _fp8_by_itself(question: Question, method: str) -> NoOracle:
+    if question.platform == "rocm":
+        return NoOracle(method, "it takes AITER where VLLM_ROCM_USE_AITER allows it, else Triton")
+    forced = question.environment.get("VLLM_TEST_FORCE_FP8_MARLIN", "0").strip().lower()
+    old = question.capability is not None and question.capability < (8, 9)
+    if old or forced in ("1", "true"):
+        return NoOracle(method, "it takes Marlin by itself on this GPU", "MARLIN")
+    return NoOracle(method, _BY_ITSELF, "TRITON")
 
 
-def _mx(question: Question, weights: _Side, inputs: _Side | None) -> OracleCall | NoOracle:
+def _mx(question: Question, weights: Side, inputs: Side | None) -> OracleCall | NoOracle:
     method, release = "QuarkOCP_MX_MoEMethod", question.release
-    if inputs is not None and inputs.get("dtype") == "fp8_e4m3" and inputs.get("is_dynamic"):
-        return NoOracle("", _UNKNOWN.format(_named(weights), _named(inputs)))
+    _refuse_pair(question, weights, inputs)
     if question.platform == "rocm" and release < (0, 22, 0):
         why = "on ROCm it chooses between AITER, Triton and emulation by itself in this release"
         return NoOracle(method, why)
     if weights.get("dtype") == "fp4":
-        if inputs is None and release >= (0, 21, 0):
-            return question.ask("mxfp4", method)
+        if inputs is None and release >= (0, 19, 0):
+            named_so = (0, 20, 0) <= release < (0, 21, 0)
+            return question.ask("gpt_oss_mxfp4" if named_so else "mxfp4", method)
+        if inputs is None and release >= (0, 17, 0):
+            return question.ask("legacy_mxfp4", method)
         if inputs is not None and inputs.get("dtype") == "fp8_e4m3" and release >= (0, 21, 0):
             return question.ask("mxfp4", method, None, "kFp8StaticTensorSym")
         if inputs is not None and inputs.get("dtype") == "fp4" and release >= (0, 22, 0):
@@ -120,26 +140,31 @@ def _mx(question: Question, weights: _Side, inputs: _Side | None) -> OracleCall 
     return NoOracle(method, why, "EMULATION", _EMULATION if release >= (0, 20, 0) else None)
 
 
-def _is_int8(weights: _Side, inputs: _Side | None) -> bool:
-    if inputs is None or weights.get("dtype") != "int8" or inputs.get("dtype") != "int8":
-        return False
-    scheme = weights.get("qscheme") in ("per_tensor", "per_channel")
-    dynamic = inputs.get("qscheme") == "per_channel" and inputs.get("is_dynamic") is True
-    return scheme and dynamic and weights.get("symmetric") is True
+def _refuse_pair(question: Question, weights: Side, inputs: Side | None) -> None:
+    """OCP_MX_Scheme: which inputs go with which weights; FP8 inputs are static, MX ones dynamic."""
+    if inputs is None or question.release < (0, 17, 0):
+        return
+    stored, given = str(weights.get("dtype")), str(inputs.get("dtype"))
+    if given == "fp8_e4m3":
+        if inputs.get("is_dynamic"):
+            scheme = f"w_mx{stored}_a_fp8"
+            text = "QuarkOCP_MX_MoEMethod with dynamic input scales is currently not implemented "
+            text += f"for OCP MX scheme OCP_MX_Scheme.{scheme}. Please open an issue."
+            raise refused_by_method("NotImplementedError", text, "FP8 inputs are static")
+        return
+    if stored not in ("fp4", given):
+        raise refused_by_method(
+            "ValueError",
+            f"Unsupported OCP MX dtype combination for MoE: input_dtype=mx{given}, "
+            f"weight_dtype=mx{stored}.",
+            f"{stored} weights go with inputs of the same format",
+        )
 
 
-def _int8(question: Question, weights: _Side) -> OracleCall | NoOracle:
+def _int8(question: Question, weights: Side, inputs: Side) -> OracleCall | NoOracle:
     method = "QuarkW8A8Int8MoEMethod"
-    if question.release < (0, 27, 0):
-        return NoOracle(method, "it calls Triton's fused_experts itself in this release", "TRITON")
+    if question.release < (0, 27, 0) or not inputs.get("is_dynamic"):
+        return NoOracle(method, _BY_ITSELF, "TRITON")
     if weights.get("qscheme") == "per_channel":
         return question.ask("int8", method, "kInt8StaticChannelSym", "kInt8DynamicTokenSym")
-    if question.release < (0, 30, 0):
-        return question.ask("int8", method, "kInt8StaticTensorSym", "kInt8DynamicTensorSym")
-    return question.ask("int8", method, "kInt8StaticTensorSym", "kInt8DynamicTokenSym")
-
-
-def _named(side: object) -> str:
-    if isinstance(side, Mapping):
-        return f"{side.get('dtype')} {side.get('qscheme')}"
-    return "not quantized" if side is None else "in several steps"
+    return question.ask("int8", method, "kInt8StaticTensorSym", "kInt8DynamicTensorSym")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release, format_release
+from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import MoESpec, QuantSpec
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.methods import (
@@ -26,6 +28,9 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     MethodRefused,
     NoOracle,
     OracleCall,
+    refused_by_constructor,
+    refused_by_method,
+    refused_by_validation,
     refused_by_vllm_config,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
@@ -42,7 +47,16 @@ _NEEDS_FILE = (
     "modelopt_fp4",
     "modelopt_mxfp8",
     "modelopt_mixed",
+    "inc",
+    "cpu_awq",
 )
+# Configs whose constructors need what only a checkpoint's declaration has.
+_NEEDS_DECLARATION = {
+    "compressed-tensors": "CompressedTensorsConfig.__init__() missing ",
+    "quark": "QuarkConfig.__init__() missing 1 required positional argument: 'quant_config'",
+    "torchao": "TorchAOConfig.__init__() missing 1 required positional argument: 'torchao_config'",
+    "online": "OnlineQuantizationConfig.__init__() missing 1 required positional argument: 'args'",
+}
 _ONLY_LINEAR = ("ptpc_fp8", "fbgemm_fp8")
 
 
@@ -90,6 +104,20 @@ def method_of(
         return NoOracle("", f"the quantization declaration cannot be read ({seen})")
 
 
+def left_out_of(
+    declared: QuantSpec | None, deployment: Deployment, **known: Any
+) -> OracleCall | NoOracle | EngineRefusal:
+    """The same for experts that the declaration leaves out: only its config still has a say."""
+    call = method_of(declared, deployment, **known)
+    if isinstance(call, EngineRefusal) and call.stage == "config":
+        return call
+    if declared is not None and declared.method == "quark" and known["release"] < (0, 26, 0):
+        # QuarkConfig hands out the method of linear layers for them, which FusedMoE refuses.
+        reason = "before 0.26.0 experts on Quark's exclude list cannot be built"
+        return EngineRefusal("model", EngineError("AssertionError", ""), reason)
+    return OracleCall("unquantized", None, known["query"], "UnquantizedFusedMoEMethod")
+
+
 def _method_of(question: Question) -> OracleCall | NoOracle:
     declared = read_declared(question.quantization, question.release)
     name = registered_name(question, declared)
@@ -112,11 +140,22 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
             f"Cannot find the config file for {name}",
             f"--quantization {name} needs a checkpoint that is stored that way",
         )
+    if question.quantization is None and name in _NEEDS_DECLARATION:
+        reason = f"--quantization {name} needs a checkpoint that is stored that way"
+        raise refused_by_constructor(_NEEDS_DECLARATION[name], reason)
     match name:
         case "fp8":
             return fp8.build(question, declared)
         case "deepseek_v4_fp8" if question.quantization is not None:
             return mxfp4.build_deepseek_v4(question, declared)
+        case "deepseek_v4_fp8":
+            return mxfp4.ask_for_mxfp4(question)
+        case "mxfp8" if question.quantization is not None:
+            return modelopt.build_named_mxfp8(question)
+        case "humming":
+            return _humming(question)
+        case "gguf":
+            return NoOracle("GGUFMoEMethod", "it calls the GGML kernels itself", "GGML")
         case "mxfp4" | "gpt_oss_mxfp4" if not _loads_as_mxfp4(question, name):
             return mxfp4.build(question, name)
         case "modelopt" | "modelopt_fp4" | "modelopt_mxfp8" | "modelopt_mixed":
@@ -146,6 +185,25 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
         case _:
             release = format_release(question.release)
             return NoOracle("", f"the tables do not know what vLLM {release} builds for {name}")
+
+
+def _humming(question: Question) -> NoOracle:
+    """HummingConfig: before 0.25.0 its method has one kernel, later an oracle of its own."""
+    release = question.release
+    if release < (0, 22, 0):
+        raise refused_by_validation(
+            "Assertion failed, humming is not available, please run",
+            "this release does not bring the package humming",
+        )
+    if question.quantization is None:
+        raise refused_by_method(
+            "TypeError",
+            "HummingWeightSchema.__init__() missing 1 required keyword-only argument: 'b_dtype'",
+            "Humming reads its formats from a checkpoint's declaration",
+        )
+    if release < (0, 25, 0):
+        return NoOracle("HummingMoEMethod", "it runs Humming's kernel", "HUMMING")
+    return NoOracle("HummingMoEMethod", "Humming's own schema decides; the tables do not state it")
 
 
 def _loads_as_mxfp4(question: Question, name: str) -> bool:
