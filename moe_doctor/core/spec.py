@@ -186,6 +186,8 @@ class ModelSpec:
     """Commit of the hub's answer, or None."""
     notes: tuple[ParseNote, ...] = ()
     """What the parser had to assume."""
+    declared: QuantSpec | None = field(default=None, compare=False, hash=False)
+    """The checkpoint's declaration, also where it leaves experts out; None where it has none."""
 
     @property
     def is_moe(self) -> bool:
@@ -205,5 +207,3 @@ class ModelSpec:
             "is_moe": self.is_moe,
             "moe_layers": [layers.to_dict() for layers in self.moe_layers],
         }
-    declared: QuantSpec | None = field(default=None, compare=False, hash=False)
-    """The checkpoint's declaration, also where it leaves experts out; None where it has none."""

@@ -68,9 +68,9 @@ def parse_model(
         own_config=sections.has_own_config,
         revision=revision,
         notes=tuple(notes),
+        declared=None if declaration is None else declaration.spec,
     )
 
-        declared=None if declaration is None else declaration.spec,
 
 def _text_architecture(sections: Sections, row: Family) -> str:
     """Class of the nested language model: what it says, or its family's (0.33 with_hf_config)."""
