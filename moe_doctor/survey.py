@@ -119,11 +119,11 @@ def _silent(_: str) -> None:
 def _first(named: str | None) -> Engine:
     """The release that an upgrade starts from."""
     from moe_doctor.doctor import installed_vllm
-    from moe_doctor.oracle.engines.registry import resolve_engine
+    from moe_doctor.oracle.engines.registry import INSTALLED, resolve_engine
 
-    if named is not None:
-        return resolve_engine(named, None)
     installed = installed_vllm()
+    if named is not None:
+        return resolve_engine(named, installed if named == INSTALLED else None)
     if installed is None:
         raise UsageError(
             "no vLLM is installed here, so diff needs --from",

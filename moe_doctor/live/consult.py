@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from moe_doctor.core.errors import DoctorError
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.record import record
 from moe_doctor.core.request import Request
+from moe_doctor.core.scratch import scratch_folder
 from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.core.spec import ModelSpec, MoELayers
 from moe_doctor.live.answers import LiveBuild, read_build
@@ -24,6 +23,9 @@ from moe_doctor.live.question import (
     write_config,
 )
 from moe_doctor.models.source import ConfigFiles
+
+DEADLINES = 2.5
+"""Deadlines of a proof that the child has: it imports the engine, and builds the model twice."""
 
 
 class NotAskedError(DoctorError):
@@ -80,8 +82,8 @@ def consult(
         return _from_tables(Live(installed, installed.version, exact, failures=(why,)), tables)
     say(f"asking vLLM {installed.version} of {installed.python}")
     name = "moe" if model is None else model.id
-    with tempfile.TemporaryDirectory(prefix="moe-doctor-") as temporary:
-        folder = write_config(Path(temporary), files, name)
+    with scratch_folder() as scratch:
+        folder = write_config(scratch, files, name)
         try:
             question = make_question(
                 request, machine, folder, "" if model is None else model.architecture
@@ -90,7 +92,7 @@ def consult(
                 installed.python,
                 question,
                 environment=child_environment(machine, request),
-                timeout_s=request.timeout_s,
+                timeout_s=DEADLINES * request.timeout_s,
             )
         except (LiveError, NotEmulatedError) as error:
             failed = Live(

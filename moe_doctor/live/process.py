@@ -7,17 +7,18 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import moe_doctor
+from moe_doctor.core.scratch import scratch_folder
 
 MARKER = "moe-doctor-answer:"
 """What the child writes before its answer."""
 
 _TAIL = 2000
+_REAP_S = 10.0
 # The package's folder under the package's name: the child imports `moe_doctor.live.child` and
 # nothing of the environment that moe-doctor is installed in.
 _BOOT = (
@@ -48,8 +49,7 @@ def ask_child(
     The child has `timeout_s` from its start, imports included, and a process group of its own
     that does not outlive the call.
     """
-    with tempfile.TemporaryDirectory(prefix="moe-doctor-") as folder:
-        home = Path(folder)
+    with scratch_folder() as home:
         outputs = [home / "stdout", home / "stderr"]
         work = home / "work"
         work.mkdir()
@@ -72,7 +72,7 @@ def ask_child(
     tail = tail.strip()[-_TAIL:]
     if overdue:
         raise LiveError(f"no answer within {timeout_s:g} s", tail)
-    return _answer(said, process.returncode, tail)
+    return _answer(said, process.returncode or 0, tail)
 
 
 def _wait(process: subprocess.Popen[bytes], question: bytes, timeout_s: float) -> bool:
@@ -85,7 +85,9 @@ def _wait(process: subprocess.Popen[bytes], question: bytes, timeout_s: float) -
         # Whatever happens here, an interrupt included, the group ends.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        # A process that a GPU driver holds in the kernel does not even die of SIGKILL.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_REAP_S)
     return False
 
 
