@@ -8,7 +8,7 @@ import pytest
 
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.release import Release
-from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
+from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec, RoutingSpec
 from moe_doctor.oracle.engines.vllm.architectures.index import TABLE, find_row
 from moe_doctor.oracle.engines.vllm.architectures.lora import supports_lora
 from moe_doctor.oracle.engines.vllm.architectures.registered import (
@@ -247,3 +247,49 @@ def test_moonep_carries_bfloat16_only() -> None:
     result = refused(ask("Qwen3MoeForCausalLM", (0, 33, 0), dtype="half", **sizes))
     assert "supports BF16 models only; got dtype=torch.float16" in result.error.message
     assert isinstance(ask("Qwen3MoeForCausalLM", (0, 33, 0), **sizes), LayerQuery)
+
+
+def test_transformers_own_experts_ask_no_oracle() -> None:
+    """Doge and JetMoE keep their experts under names that vLLM does not replace."""
+    for name in ("DogeForCausalLM", "JetMoeForCausalLM"):
+        result = ask(name, (0, 33, 0), model_type="doge")
+        assert isinstance(result, LayerQuery)
+        assert result.unasked.endswith("leaves these experts to Transformers' own code")
+
+
+def test_a_class_that_calls_triton_itself_asks_no_oracle() -> None:
+    for name in ("MiniCPMForCausalLM", "NomicBertModel", "HfMoondream"):
+        result = ask(name, (0, 26, 0), model_type="minicpm")
+        assert isinstance(result, LayerQuery)
+        assert result.unasked.endswith("calls Triton's fused_experts itself")
+
+
+def test_the_transformers_backend_wants_transformers_5_for_experts() -> None:
+    result = refused(ask("DogeForCausalLM", (0, 16, 0), model_type="doge"))
+    assert (result.stage, result.error.type) == ("model", "ImportError")
+    assert result.error.message.endswith("but got 4.57.6")
+
+
+def test_a_transformers_class_without_a_plan_is_not_split_before_0_25() -> None:
+    result = refused(
+        ask("PhimoeForCausalLM", (0, 24, 0), model_type="phimoe", tensor_parallel_size=2)
+    )
+    assert "modeling_phimoe.PhimoeModel'> does not support tensor parallel" in result.error.message
+    for release, size in (((0, 24, 0), 1), ((0, 25, 0), 2)):
+        result = ask("PhimoeForCausalLM", release, model_type="phimoe", tensor_parallel_size=size)
+        assert isinstance(result, LayerQuery)
+        assert result.query.routing_method == "Custom"
+
+
+def test_the_text_class_of_qwen3_5_was_built_as_the_multimodal_one() -> None:
+    result = refused(ask("Qwen3_5MoeForCausalLM", (0, 26, 0), model_type="qwen3_5_moe_text"))
+    assert result.error.type == "AttributeError"
+    assert result.error.message.endswith("has no attribute 'vision_config'")
+    assert isinstance(ask("Qwen3_5MoeForCausalLM", (0, 27, 0)), LayerQuery)
+
+
+def test_grok_2_does_not_renormalise() -> None:
+    routing = RoutingSpec(renormalize=False)
+    result = ask("Grok1ForCausalLM", (0, 20, 0), model_type="git", spec={"routing": routing})
+    assert isinstance(result, LayerQuery)
+    assert result.query.routing_method == "Default"

@@ -27,6 +27,7 @@ TABLES = (
     "bailing",
     "stepfun",
     "newer",
+    "encoders",
     "others",
 )
 """Modules of this package; each has a tuple `FAMILIES`. A new family is one row or one file."""

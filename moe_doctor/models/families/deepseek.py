@@ -137,6 +137,8 @@ FAMILIES = (
         width=("moe_intermediate_size",),
         layers=after_dense(),
         routing=routing(default_scoring="sigmoid", grouped=True, default_group=1),
+        # vLLM 0.33 AXK1.py: a bias unless another method is named.
+        defaults={"topk_method": "noaux_tc"},
     ),
     Family(
         name="openPangu",

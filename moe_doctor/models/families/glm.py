@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moe_doctor.models.families.deepseek import DEEPSEEK_LAYER
 from moe_doctor.models.family import Family
-from moe_doctor.models.layer_rules import after_dense
+from moe_doctor.models.layer_rules import after_dense, all_layers
 from moe_doctor.models.routing import routing
 
 _GLM4_ROUTING = routing(scoring="sigmoid", bias=True, grouped=True, default_group=1)
@@ -13,12 +13,8 @@ _GLM4_ROUTING = routing(scoring="sigmoid", bias=True, grouped=True, default_grou
 FAMILIES = (
     Family(
         name="GLM-4-MoE",
-        model_types=("glm4_moe", "glm4v_moe_text", "glm4v_moe", "solar_open"),
-        architectures=(
-            "Glm4MoeForCausalLM",
-            "Glm4vMoeForConditionalGeneration",
-            "SolarOpenForCausalLM",
-        ),
+        model_types=("glm4_moe", "glm4v_moe_text", "glm4v_moe"),
+        architectures=("Glm4MoeForCausalLM", "Glm4vMoeForConditionalGeneration"),
         experts=("n_routed_experts",),
         width=("moe_intermediate_size",),
         layers=after_dense(),
@@ -29,6 +25,24 @@ FAMILIES = (
             "n_shared_experts": 1,
             "moe_intermediate_size": 1408,
             "first_k_dense_replace": 1,
+        },
+    ),
+    Family(
+        name="Solar Open",
+        model_types=("solar_open",),
+        architectures=("SolarOpenForCausalLM",),
+        experts=("n_routed_experts",),
+        width=("moe_intermediate_size",),
+        # transformers 5.20 modeling_solar_open.py: experts in every layer, no dense-first key.
+        layers=all_layers,
+        routing=_GLM4_ROUTING,
+        defaults={
+            "num_hidden_layers": 48,
+            "n_routed_experts": 128,
+            "num_experts_per_tok": 8,
+            "n_shared_experts": 1,
+            "hidden_size": 4096,
+            "moe_intermediate_size": 1280,
         },
     ),
     Family(

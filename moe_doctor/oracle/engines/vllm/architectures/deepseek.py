@@ -37,6 +37,8 @@ DOTS1_FUSED = changed(
     DOTS1_TRANSFORMERS,
     (0, 27, 0),
     method=None,
+    scoring="sigmoid",
+    bias=True,
     grouped=True,
     router_dtype="float32",
     sequence_parallel=True,

@@ -9,6 +9,7 @@ from moe_doctor.oracle.engines.vllm.architectures import (
     biased,
     custom,
     deepseek,
+    generic,
     newer,
     qwen,
     softmax,
@@ -36,6 +37,7 @@ TABLE: Table = {
     **biased.ROWS,
     **custom.ROWS,
     **newer.ROWS,
+    **generic.ROWS,
 }
 
 
@@ -57,5 +59,7 @@ def find_row(
             return GENERAL
         inner = serving_class(text_architecture, release)
         return None if inner is None else find_row(text_architecture, release, inner)
+    if release < (0, 19, 0):
+        return generic.OLD_TRANSFORMERS
     fused = softmax.TRANSFORMERS_FUSED
     return fused if fused.since <= release else softmax.TRANSFORMERS

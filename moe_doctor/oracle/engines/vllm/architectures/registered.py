@@ -213,6 +213,7 @@ _NATIVE = """
     StepVLForConditionalGeneration TeleFLMForCausalLM UltravoxModel
     VoxtralForConditionalGeneration VoxtralRealtimeGeneration WhisperForConditionalGeneration
     Zamba2ForCausalLM
+    GteModel GteNewForSequenceClassification GteNewModel NomicBertModel
 0.17.0 -
     AXK1ForCausalLM BailingMoeV2_5ForCausalLM FireRedASR2ForConditionalGeneration
     FunASRForConditionalGeneration Ovis2_6ForCausalLM Ovis2_6_MoeForCausalLM
@@ -246,7 +247,7 @@ _NATIVE = """
     MiniMaxM3SparseForConditionalGeneration MossAudioModel
 0.25.0 -
     LlavaOnevision2ForConditionalGeneration MossTranscribeDiarizeForConditionalGeneration
-    UnlimitedOCRForCausalLM
+    OpenAIPrivacyFilterForTokenClassification UnlimitedOCRForCausalLM
 0.26.0 -
     Cosmos3EdgeForConditionalGeneration InklingForCausalLM InklingForConditionalGeneration
     LongcatFlashNgramForCausalLM

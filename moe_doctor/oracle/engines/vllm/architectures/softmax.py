@@ -71,7 +71,7 @@ MINIMAX: Rows = (
     changed(TRANSFORMERS, (0, 24, 0), assumed=()),
     changed(TRANSFORMERS_FUSED, (0, 27, 0), router_dtype="float32", assumed=()),
 )
-GROK1 = changed(_softmax("grok1.py Grok1MoE", renormalize=True), (0, 16, 0), activation="gelu")
+GROK1 = changed(_softmax("grok1.py Grok1MoE", renormalize=None), (0, 16, 0), activation="gelu")
 # dbrx keeps its expert count in ffn_config, where ModelConfig.get_num_experts does not look.
 DBRX = changed(_softmax("dbrx.py DbrxExperts", renormalize=True), (0, 16, 0), expert_parallel=False)
 ARCTIC = changed(

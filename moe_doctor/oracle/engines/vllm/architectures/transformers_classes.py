@@ -13,20 +13,21 @@ CLASSES = """
     Ernie4_5_MoeForCausalLM FlexOlmoForCausalLM Glm4MoeForCausalLM
     Glm4vMoeForConditionalGeneration GptOssForCausalLM GraniteMoeForCausalLM
     GraniteMoeHybridForCausalLM GraniteMoeSharedForCausalLM HunYuanMoEV1ForCausalLM
-    JambaForCausalLM JetMoeForCausalLM Llama4ForCausalLM Llama4ForConditionalGeneration
-    LongcatFlashForCausalLM MiniMaxForCausalLM MixtralForCausalLM
-    NllbMoeForConditionalGeneration OlmoeForCausalLM PhimoeForCausalLM Qwen2MoeForCausalLM
-    Qwen3MoeForCausalLM Qwen3NextForCausalLM Qwen3OmniMoeForConditionalGeneration
+    JambaForCausalLM Llama4ForCausalLM Llama4ForConditionalGeneration
+    LongcatFlashForCausalLM MiniMaxForCausalLM MixtralForCausalLM OlmoeForCausalLM
+    Qwen2MoeForCausalLM Qwen3MoeForCausalLM Qwen3NextForCausalLM
+    Qwen3OmniMoeForConditionalGeneration
     Qwen3OmniMoePreTrainedModelForConditionalGeneration
     Qwen3OmniMoeTalkerCodePredictorModelForConditionalGeneration
     Qwen3OmniMoeTalkerForConditionalGeneration Qwen3OmniMoeThinkerForConditionalGeneration
-    Qwen3VLMoeForConditionalGeneration SwitchTransformersForConditionalGeneration
+    Qwen3VLMoeForConditionalGeneration
 0.19.0 -
     AfmoeForCausalLM Ernie4_5_VLMoeForConditionalGeneration
     Ernie4_5_VL_MoeForConditionalGeneration ExaoneMoeForCausalLM Gemma4ForCausalLM
     Gemma4ForConditionalGeneration Glm4MoeLiteForCausalLM GlmMoeDsaForCausalLM
-    Lfm2MoeForCausalLM MiniMaxM2ForCausalLM Mistral4ForCausalLM NemotronHForCausalLM
-    Qwen3_5MoeForCausalLM Qwen3_5MoeForConditionalGeneration SolarOpenForCausalLM
+    JetMoeForCausalLM Lfm2MoeForCausalLM MiniMaxM2ForCausalLM Mistral4ForCausalLM
+    NemotronHForCausalLM PhimoeForCausalLM Qwen3_5MoeForConditionalGeneration
+    SolarOpenForCausalLM
 0.20.0 -
     HYV3ForCausalLM
 0.20.2 -
@@ -56,7 +57,7 @@ CLASSES = """
 MODEL_TYPES = """
 - -
     afmoe aria aria_text bamba dbrx deepseek_v2 deepseek_v3 deepseek_v32 doge dots1 ernie4_5_moe
-    flex_olmo glm4_moe glm4v_moe glm4v_moe_text gpt_oss granitemoe granitemoehybrid
+    flex_olmo git glm4_moe glm4v_moe glm4v_moe_text gpt_oss granitemoe granitemoehybrid
     granitemoeshared hunyuan_v1_moe jamba jetmoe kimi_k25 kimi_linear kimi_vl lfm2_moe llama4
     llama4_text longcat_flash minimax mixtral nllb-moe olmoe phimoe qwen2_moe qwen3_moe
     qwen3_next qwen3_omni_moe qwen3_vl_moe qwen3_vl_moe_text switch_transformers vitpose
