@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,29 +77,44 @@ def select(model: str | None = None, **options: Any) -> Report:
 
 def prove(model: str | None = None, *, backend: str = "all", **options: Any) -> Report:
     """The tiny forward alone, on one backend or `all`."""
-    return run(make_request("prove", model, {**options, "backends": (backend,)}))
+    return run(make_request("prove", model, {**options, "backend": backend}))
 
 
 def make_request(command: str, model: str | None, options: Mapping[str, Any]) -> Request:
-    """A `Request` from keyword options; raises UsageError for a name that no option has."""
+    """A `Request` from keyword options.
+
+    Raises UsageError for a name that no option has and for a value of a wrong type or range,
+    UnknownNameError for a value that no release of the engine has.
+    """
+    from moe_doctor.core.arguments import check_argument
+    from moe_doctor.oracle.option_values import refuse_unknown_values
+
     parts: dict[str, dict[str, Any]] = {"deployment": {}, "machine": {}, "request": {}}
-    homes = {field.name: "request" for field in fields(Request)}
-    homes |= {field.name: "machine" for field in fields(MachineRequest)}
-    homes |= {field.name: "deployment" for field in fields(Deployment)}
+    homes = {
+        field.name: (part, str(field.type))
+        for part, owner in zip(parts, (Deployment, MachineRequest, Request), strict=True)
+        for field in fields(owner)
+        if field.name not in ("command", "model", "deployment", "machine")
+    }
     spelled = {"without": "without_packages", "with_": "with_packages", "env": "environment"}
     spelled |= {"enable_expert_parallel": "expert_parallel", "enable_lora": "lora"}
-    spelled |= {"timeout": "timeout_s"}
+    spelled |= {"timeout": "timeout_s", "backend": "backends"}
     for name, value in options.items():
         key = spelled.get(name, name)
-        if key not in homes or key in ("command", "model", "deployment", "machine"):
-            raise UsageError(f"unknown option {name!r}", f"options: {', '.join(sorted(homes))}")
-        if key in ("without_packages", "with_packages", "backends") and isinstance(value, str):
-            value = (value,)
-        parts[homes[key]][key] = value
+        if key not in homes:
+            known = sorted({*spelled, *homes} - set(spelled.values()) | {"expert_parallel", "lora"})
+            near = tuple(get_close_matches(name, known, 3))
+            raise UnknownNameError(
+                "option", name, near, "" if near else f"options: {', '.join(known)}"
+            )
+        part, annotation = homes[key]
+        parts[part][key] = check_argument(name, value, key, annotation)
+    deployment = Deployment(**parts["deployment"])
+    refuse_unknown_values(deployment)
     return Request(
         command=command,
-        model=model,
-        deployment=Deployment(**parts["deployment"]),
+        model=check_argument("model", model, "model", "str | None"),
+        deployment=deployment,
         machine=MachineRequest(**parts["machine"]),
         **parts["request"],
     )
@@ -311,15 +327,13 @@ def _prove(case: Case, say: Progress) -> tuple[Proof, ...]:
 
 def _refuse_unknown(backends: tuple[str, ...]) -> None:
     """Raise UnknownNameError for a backend that neither a proof nor any release knows."""
-    import difflib
-
     from moe_doctor.oracle.support import option_names
     from moe_doctor.proof.prove import PROVABLE
 
     known = sorted({*PROVABLE, *option_names(), "all", "cpu"})
     for name in backends:
         if name not in known:
-            near = tuple(difflib.get_close_matches(name, known, 3, 0.4))
+            near = tuple(get_close_matches(name, known, 3, 0.4))
             raise UnknownNameError(
                 "backend", name, near, "" if near else f"known: {', '.join(known)}"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from moe_doctor.core.comparison import Comparison, Matrix
@@ -34,23 +34,31 @@ def diff(
     model: str, *, from_: str | None = None, to: str | None = None, **options: Any
 ) -> Comparison:
     """Every change between two releases; the other keyword names are the options'."""
+    from moe_doctor.core.arguments import check_argument
     from moe_doctor.doctor import make_request
 
+    for name, value in (("from_", from_), ("to", to)):
+        check_argument(name, value, name, "str | None")
     return run_diff(make_request("diff", model, options), from_, to)
 
 
 def matrix(
     *models: str,
-    engine: str | Iterable[str] = (),
-    gpu: str | Iterable[str] = (),
+    engine: str | Sequence[str] = (),
+    gpu: str | Sequence[str] = (),
     **options: Any,
 ) -> Matrix:
     """Releases x GPUs x LoRA; without names all releases and the common GPUs."""
+    from moe_doctor.core.arguments import check_argument
     from moe_doctor.doctor import make_request
 
-    request = make_request("matrix", None, options)
-    engines = (engine,) if isinstance(engine, str) else tuple(engine)
-    return run_matrix(request, models, engines, (gpu,) if isinstance(gpu, str) else tuple(gpu))
+    several = "tuple[str, ...]"
+    return run_matrix(
+        make_request("matrix", None, options),
+        tuple(check_argument("model", name, "model", "str") for name in models),
+        check_argument("engine", engine, "engine", several),
+        check_argument("gpu", gpu, "gpu", several),
+    )
 
 
 def run_diff(

@@ -14,7 +14,7 @@ from moe_doctor import __version__
 from moe_doctor.cli.binding import bind
 from moe_doctor.cli.command import DoctorCommand, plain_help
 from moe_doctor.cli.console import write_stdout
-from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.errors import UnknownNameError, UsageError
 
 COMMANDS = {
     "check": "Choose, prove and judge: the whole answer, with an exit code for CI.",
@@ -26,6 +26,14 @@ COMMANDS = {
     "explain": "What a finding's code means, or what a backend supports per release.",
 }
 """Every command with its one-line summary, in the order of the help."""
+
+PLANNED = {
+    "bench": "moe-doctor prove MODEL --backend all -v runs every backend once, with its time",
+    "tune": "vLLM's own benchmarks/kernels/benchmark_moe.py --tune writes such files",
+    "diagnose": "moe-doctor check MODEL shows what the engine refuses, and moe-doctor explain CODE "
+    "what a finding means",
+}
+"""Commands that this release does not have yet, with what helps until then."""
 
 EPILOG = (
     "Exit codes: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 inconclusive, "
@@ -56,6 +64,8 @@ class CommandGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Like click's, with our own words for an unknown name."""
         name = args[0]
+        if name in PLANNED:
+            raise UsageError(f"moe-doctor {__version__} has no {name} yet", PLANNED[name])
         if name not in COMMANDS and not name.startswith("-"):
             nearest = tuple(get_close_matches(name, COMMANDS, n=3))
             hint = "" if nearest else f"commands: {', '.join(COMMANDS)}"

@@ -7,6 +7,7 @@ answers in 0.2 s (typer 0.29.2, x86-64 virtual machine, 2 cores).
 from __future__ import annotations
 
 import math
+from difflib import get_close_matches
 from typing import Any
 
 from moe_doctor.cli.binding import Kind, OneOf, Suffixed, Within
@@ -94,7 +95,13 @@ def _number(value: Any, kind: Kind, source: str) -> float:
 
 def _error(kind: Kind, value: Any, expected: str, source: str) -> UsageError:
     message = f"{kind.flag} is {str(value)[:80]!r}; expected {expected}"
-    return UsageError(message, f"the value came from {source}" if source else "")
+    near: list[str] = []
+    if isinstance(kind.limit, OneOf):
+        near = get_close_matches(str(value)[:64].lower(), kind.limit.values, 1)
+    hints = [f"nearest: {near[0]}"] if near else []
+    if source:
+        hints.append(f"the value came from {source}")
+    return UsageError(message, "; ".join(hints))
 
 
 def _either(values: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from typer.core import TyperCommand
 
 from moe_doctor.cli.binding import Kind, kinds_of
 from moe_doctor.cli.coercion import coerce
-from moe_doctor.cli.config import read_defaults
-from moe_doctor.cli.console import note, write_stdout
+from moe_doctor.cli.config import read_defaults, unread_variables
+from moe_doctor.cli.console import complain, note, write_stdout
+from moe_doctor.cli.exits import Origin, naming_origins
 
 
 class DoctorCommand(TyperCommand):
@@ -30,6 +32,9 @@ class DoctorCommand(TyperCommand):
         """Bring the line into our own spelling, then let click parse it."""
         if not ctx.resilient_parsing:
             ctx.default_map = read_defaults(Path.cwd(), self.kinds)
+            if "--quiet" not in args:
+                for remark in unread_variables(os.environ):
+                    complain(f"warning: {remark}")
         if "--" in args:
             from moe_doctor.cli.pasted import is_pasted, parse_pasted
 
@@ -42,6 +47,16 @@ class DoctorCommand(TyperCommand):
                 # Our own options come last, so that they win over what was pasted.
                 args = [*line.arguments, *ours]
         return super().parse_args(ctx, _respell(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its errors name the values that nobody typed."""
+        origins = tuple(
+            Origin(kind.flag, ctx.params.get(kind.name), source)
+            for kind in self.kinds.values()
+            if (source := _source(ctx, kind))
+        )
+        with naming_origins(origins):
+            return super().invoke(ctx)
 
     def get_help_option(self, ctx: Any) -> Any:
         """The --help option, kept away from pydantic as well."""

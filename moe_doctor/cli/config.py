@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from moe_doctor.cli.binding import Kind
+from moe_doctor.cli.binding import ENVIRONMENT_PREFIX, Kind, OptionGroup
 from moe_doctor.core.errors import UnknownNameError, UsageError
+
+DEBUG_VARIABLE = "MOE_DOCTOR_DEBUG"
+"""Shows the traceback of an internal error; the one variable that stands for no option."""
 
 _SECTION = b"moe-doctor"
 _SIZE_LIMIT = 1 << 20
@@ -48,6 +51,22 @@ def read_defaults(directory: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
         if kind.name in kinds:
             defaults[kind.name] = _plain(value, kind)
     return defaults
+
+
+def unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """One remark per MOE_DOCTOR_ variable that no option reads, with the nearest that one does."""
+    given = [name for name in environment if name.startswith(ENVIRONMENT_PREFIX)]
+    if not given:
+        return
+    groups = OptionGroup.__subclasses__()
+    known = {kind.variable for group in groups for kind in group.kinds if kind.flags}
+    known.add(DEBUG_VARIABLE)
+    for name in sorted(set(given) - known):
+        # Without the prefix, which all share, the rest decides.
+        rests = [each.removeprefix(ENVIRONMENT_PREFIX) for each in sorted(known)]
+        near = get_close_matches(name.removeprefix(ENVIRONMENT_PREFIX)[:64], rests, n=1)
+        nearest = f"; nearest: {ENVIRONMENT_PREFIX}{near[0]}" if near else ""
+        yield f"{name[:80]} is not read by any option{nearest}"
 
 
 def _parse(path: Path, content: bytes) -> dict[str, Any]:

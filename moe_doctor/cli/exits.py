@@ -14,8 +14,9 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
@@ -42,14 +43,50 @@ def exit_for(format: str) -> Iterator[None]:
         raise typer.Exit(tell(error, as_json=format == "json")) from error
 
 
+class Origin(NamedTuple):
+    """A value that nobody typed on the command line."""
+
+    flag: str
+    """Whose value."""
+    value: Any
+    """The value."""
+    source: str
+    """Where it came from."""
+
+
+_ORIGINS: ContextVar[tuple[Origin, ...]] = ContextVar("origins", default=())
+
+
+@contextmanager
+def naming_origins(origins: tuple[Origin, ...]) -> Iterator[None]:
+    """Meanwhile a message about one of these values says where it came from."""
+    token = _ORIGINS.set(origins)
+    try:
+        yield
+    finally:
+        _ORIGINS.reset(token)
+
+
 def tell(error: DoctorError, *, as_json: bool) -> int:
     """Say an expected failure, and return its exit code."""
+    hint = "; ".join(filter(None, (error.hint, *_origins_of(error))))
     complain(f"error: {one_line(error.message)}")
-    if error.hint:
-        complain(f"hint: {one_line(error.hint)}")
+    if hint:
+        complain(f"hint: {one_line(hint)}")
     if as_json:
-        _tell_json(type(error).__name__, error.message, error.hint, error.exit_code)
+        _tell_json(type(error).__name__, error.message, hint, error.exit_code)
     return error.exit_code
+
+
+def _origins_of(error: DoctorError) -> Iterator[str]:
+    """Where the values came from that a usage error names, by flag or by value."""
+    if not isinstance(error, UsageError):
+        return
+    for flag, value, source in _ORIGINS.get():
+        values = value if isinstance(value, tuple) else (value,)
+        named = re.search(rf"{re.escape(flag)}(?![\w-])", error.message)
+        if named or any(isinstance(one, str) and repr(one) in error.message for one in values):
+            yield f"{flag} came from {source}"
 
 
 def tell_internal(error: BaseException, arguments: Sequence[str]) -> int:

@@ -16,12 +16,13 @@ from moe_doctor.cli.binding import (
     argument,
     option,
 )
+from moe_doctor.core.arguments import CHOICES, LIMITS
 
 FORMATS = ("text", "json", "github", "junit", "markdown")
 PAGE_FORMATS = ("text", "json", "markdown")
-PLATFORMS = ("cuda", "rocm", "xpu", "cpu", "tpu", "oot")
-FAIL_ON = ("error", "warning", "never")
-SIZES = Within(1, 65536)
+PLATFORMS = CHOICES["platform"]
+FAIL_ON = CHOICES["fail_on"]
+SIZES = Within(*LIMITS["tensor_parallel_size"])
 
 
 def _with_packages() -> Any:
@@ -239,7 +240,7 @@ class LevelOptions(OptionGroup):
         help="1: config and files, under a second, no torch. 2: + probe and oracle, the same. "
         "3: + a tiny forward of every chosen backend, seconds. "
         "4: + every accepted backend, all shapes, minutes.",
-        limit=Within(1, 4),
+        limit=Within(*LIMITS["level"]),
     )
 
 
@@ -261,7 +262,7 @@ class ProofOptions(OptionGroup):
         default=120.0,
         metavar="SECONDS",
         help="Deadline of each proof.",
-        limit=Within(0.1, 86400),
+        limit=Within(*LIMITS["timeout_s"]),
     )
     require_proof: bool = option(
         "--require-proof", default=False, help="Exit 3 unless every proof passed on a real GPU."

@@ -69,7 +69,9 @@ def build_request(
 
 
 def _deployment(server: ServerOptions) -> Deployment:
-    return Deployment(
+    from moe_doctor.oracle.option_values import refuse_unknown_values
+
+    deployment = Deployment(
         tensor_parallel_size=server.tensor_parallel_size,
         data_parallel_size=server.data_parallel_size,
         prefill_context_parallel_size=server.prefill_context_parallel_size,
@@ -84,6 +86,8 @@ def _deployment(server: ServerOptions) -> Deployment:
         max_num_batched_tokens=server.max_num_batched_tokens,
         max_lora_rank=server.max_lora_rank,
     )
+    refuse_unknown_values(deployment)
+    return deployment
 
 
 def _machine(options: MachineOptions) -> MachineRequest:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from moe_doctor.cli.main import main
+from moe_doctor.core.errors import UnknownNameError
 from moe_doctor.core.request import MachineRequest, Request
 from tests.cli.fake_doctor import FakeDoctor
 
@@ -278,3 +279,93 @@ def test_the_help_of_check_tells_the_cost_of_every_level(
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert re.fullmatch(r"moe-doctor \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said", "hint"),
+    [
+        (
+            ["--moe-backend", "tritn"],
+            "unknown --moe-backend value 'tritn'",
+            "nearest: triton, ",
+        ),
+        (["--dtype", "bf17"], "unknown --dtype value 'bf17'", "known: auto, half, float16"),
+        (["-q", "fp9"], "unknown --quantization value 'fp9'", "nearest: fp8"),
+        (["--platform", "cudda"], "--platform is 'cudda'; expected cuda, ", "nearest: cuda\n"),
+        (["--fail-on", "errors"], "--fail-on is 'errors'; expected ", "nearest: error\n"),
+    ],
+)
+def test_a_value_of_no_release_is_a_usage_error_with_the_nearest(
+    flags: list[str], said: str, hint: str, doctor: FakeDoctor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["select", "m", *flags]) == 2
+    err = capsys.readouterr().err
+    assert f"error: {said}" in err
+    assert hint in err
+    assert doctor.requests == []
+
+
+def test_a_value_of_another_release_is_left_to_the_engine(doctor: FakeDoctor) -> None:
+    assert main(["select", "m", "--moe-backend", "HPC", "--engine", "vllm@0.20.0", "--quiet"]) == 0
+    assert doctor.requests[0].deployment.moe_backend == "hpc"
+
+
+def test_a_wrong_value_names_the_variable_that_it_came_from(
+    doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MOE_DOCTOR_MOE_BACKEND", "tritn")
+    monkeypatch.setenv("MOE_DOCTOR_GPU", "h10")
+    doctor.error = UnknownNameError("GPU", "h10", ("h100",))
+    assert main(["select", "m", "--quiet"]) == 2
+    assert (
+        capsys.readouterr()
+        .err.rstrip()
+        .endswith("; --moe-backend came from the environment variable MOE_DOCTOR_MOE_BACKEND")
+    )
+    assert main(["select", "m", "--moe-backend", "triton", "--quiet"]) == 2
+    assert capsys.readouterr().err == (
+        "error: unknown GPU 'h10'\n"
+        "hint: nearest: h100; --gpu came from the environment variable MOE_DOCTOR_GPU\n"
+    )
+
+
+def test_a_wrong_value_names_the_file_that_it_came_from(
+    doctor: FakeDoctor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.moe-doctor]\nall2all-backend = "deepeep"\n', encoding="utf-8"
+    )
+    assert main(["select", "m", "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert "unknown --all2all-backend value 'deepeep'" in err
+    assert "--all2all-backend came from [tool.moe-doctor] in pyproject.toml" in err
+    assert doctor.requests == []
+
+
+def test_a_variable_of_ours_that_nothing_reads_is_a_warning(
+    doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MOE_DOCTOR_MOE_BACKENDS", "triton")
+    monkeypatch.setenv("MOE_DOCTOR_QQ", "1")
+    monkeypatch.setenv("MOE_DOCTOR_DEBUG", "1")
+    monkeypatch.setenv("MOE_DOCTOR_FROM", "vllm@0.19.1")
+    assert main(["select", "m"]) == 0
+    err = capsys.readouterr().err
+    assert (
+        "warning: MOE_DOCTOR_MOE_BACKENDS is not read by any option; "
+        "nearest: MOE_DOCTOR_MOE_BACKEND\n"
+        "warning: MOE_DOCTOR_QQ is not read by any option\n"
+    ) in err
+    assert err.count("warning:") == 2
+    assert main(["select", "m", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["bench", "tune", "diagnose"])
+def test_a_command_of_a_later_release_is_said_to_be_one(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "m"]) == 2
+    err = capsys.readouterr().err
+    assert f"has no {name} yet" in err
+    assert "unknown command" not in err

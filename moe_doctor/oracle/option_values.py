@@ -1,0 +1,53 @@
+"""Values of the engine's options that no release has: a slip of the pen, not an engine's refusal.
+
+A value that another release has is not one: the engine's own refusal answers then.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.errors import UnknownNameError
+
+# vLLM config/model.py, ModelDType, 0.16.0 to 0.33.0
+_DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
+
+
+def refuse_unknown_values(deployment: Deployment) -> None:
+    """Raise UnknownNameError with the nearest names and the list for a value of no release."""
+    given = {
+        "--moe-backend": deployment.moe_backend.lower().replace("-", "_"),
+        "--all2all-backend": deployment.all2all_backend,
+        "--quantization": deployment.quantization,
+        "--dtype": deployment.dtype.lower(),
+    }
+    asked = {flag: value for flag, value in given.items() if value and value != "auto"}
+    if not asked:
+        return  # the common case must not pay for the tables
+    known = _known()
+    for flag, value in asked.items():
+        if value.lower() in known[flag]:
+            continue
+        nearest = tuple(get_close_matches(value[:64], known[flag], 3, 0.5))
+        hint = f"nearest: {', '.join(nearest)}; " if nearest else ""
+        values = ", ".join(known[flag])
+        raise UnknownNameError(f"{flag} value", value[:80], nearest, f"{hint}known: {values}")
+
+
+def _known() -> dict[str, tuple[str, ...]]:
+    """Every value that any release takes, by flag."""
+    from moe_doctor.oracle.engines.vllm.layer_options import all2all_backends, moe_backends
+    from moe_doctor.oracle.engines.vllm.methods.names import known_methods
+    from moe_doctor.oracle.engines.vllm.releases import RELEASES
+
+    releases = [one.release for one in RELEASES]
+    found = {
+        flag: tuple(dict.fromkeys(value for release in releases for value in values(release)))
+        for flag, values in (
+            ("--moe-backend", moe_backends),
+            ("--all2all-backend", all2all_backends),
+            ("--quantization", known_methods),
+        )
+    }
+    return {**found, "--dtype": _DTYPES}
