@@ -155,9 +155,9 @@ def _trace(call: Mapping[str, Any], *, fits: bool) -> tuple[Candidate, ...]:
         else:
             words = one["reason"] or "it gives no reason"
             out.append(Candidate(backend, kernel, False, words, True, words))
-    if fits and call["backend"] and call["backend"] not in {each.backend for each in out}:
+    if fits and call["backend"] and not any(each.accepted for each in out):
         reason = "the engine returns here without asking a class"
-        out.insert(0, Candidate(call["backend"], call["kernel"], True, reason))
+        out.append(Candidate(call["backend"], call["kernel"], True, reason))
     for one in call.get("rest") or ():
         words = one["reason"] or ""
         if one["accepted"]:

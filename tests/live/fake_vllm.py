@@ -21,6 +21,7 @@ FILES = {
             device_name = "cpu"
             def is_unspecified(self): return {unspecified!r}
             def is_cuda(self): return False
+            def is_cpu(self): return not self.is_cuda()
             @classmethod
             def device_count(cls): return 1
             @classmethod

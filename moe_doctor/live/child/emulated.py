@@ -123,10 +123,6 @@ class Emulation:
         }
         for name, answer in answers.items():
             setattr(cuda, name, _always(answer))
-        cuda.Stream = type("Stream", (_Idle,), {"cuda_stream": 0})
-        cuda.Event = type("Event", (_Idle,), {})
-        cuda.current_stream = lambda *_, **__: cuda.Stream()
-        cuda.stream = lambda *_, **__: _Idle()
         accelerator: typing.Any = getattr(torch, "accelerator", None)
         shared = {
             "current_device_index": 0,
@@ -307,6 +303,17 @@ class _Idle:
 
 def _always(answer: typing.Any) -> typing.Callable[..., typing.Any]:
     return lambda *_, **__: answer
+
+
+def idle_streams() -> None:
+    """Streams and events that are none: a real one takes memory of a device that may be full."""
+    import torch
+
+    cuda: typing.Any = torch.cuda
+    cuda.Stream = type("Stream", (_Idle,), {"cuda_stream": 0})
+    cuda.Event = type("Event", (_Idle,), {})
+    cuda.current_stream = lambda *_, **__: cuda.Stream()
+    cuda.stream = lambda *_, **__: _Idle()
 
 
 def use_cpu() -> None:

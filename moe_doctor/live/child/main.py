@@ -39,7 +39,7 @@ def ask(question: typing.Mapping[str, typing.Any]) -> dict[str, typing.Any]:
     _hide(question.get("without") or [])
     extensions = emulated.MissingExtensions()
     sys.meta_path.append(extensions)
-    importlib.import_module("torch")
+    emulated.idle_streams()
     vllm: typing.Any = importlib.import_module("vllm")
     version = str(vllm.__version__)
     notes: list[str] = []

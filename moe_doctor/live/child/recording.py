@@ -127,6 +127,7 @@ class Recorder:
                 first, kernel = None, first
             call["backend"] = first.value if isinstance(first, enum.Enum) else None
             call["kernel"] = kernel.__name__ if isinstance(kernel, type) else None
+            _name_backends(module, hook, first)
             call["option"] = _option(module, first)
             call["rest"] = _ask_rest(module, hook, first)
             return result
@@ -226,6 +227,31 @@ def _prefix(frame: types.FrameType | None) -> str:
     return ""
 
 
+def _finder(module: types.ModuleType) -> typing.Any:
+    """The module's own function from a backend to its classes, or None."""
+    names = [name for name in vars(module) if name.endswith("backend_to_kernel_cls")]
+    return vars(module)[names[0]] if names else None
+
+
+def _name_backends(module: types.ModuleType, hook: _Hook, chosen: typing.Any) -> None:
+    """Whose class it is that was asked outside the oracle's own loop."""
+    find = _finder(module)
+    if find is None or not isinstance(chosen, enum.Enum):
+        return
+    for entry in hook.asked:
+        if entry["backend"] is not None:
+            continue
+        for backend in type(chosen):
+            try:
+                classes = find(backend)
+            except Exception:  # a member whose package is absent owns no class here
+                continue
+            owned = classes if isinstance(classes, (list, tuple)) else [classes]
+            if entry["kernel"] in [getattr(one, "__name__", None) for one in owned]:
+                entry["backend"] = backend.value
+                break
+
+
 def _option(module: types.ModuleType, backend: typing.Any) -> str | None:
     """The `--moe-backend` value that asks for `backend`, by the module's own mapping."""
     try:
@@ -249,10 +275,7 @@ def _ask_rest(
     module: types.ModuleType, hook: _Hook, chosen: typing.Any
 ) -> list[dict[str, typing.Any]]:
     """What the candidates that the oracle never came to would have answered."""
-    find = next(
-        (value for name, value in vars(module).items() if name.endswith("backend_to_kernel_cls")),
-        None,
-    )
+    find = _finder(module)
     asked = {one["backend"] for one in hook.asked}
     question = hook.question
     known = ("moe_config", "weight_key", "activation_key", "activation_format")

@@ -194,6 +194,8 @@ def _replace_attention() -> None:
         bound = signature.bind(*args, **kwargs).arguments
         seen = [bound.get("use_mla", False)]
         seen += [getattr(value, "use_mla", False) for value in bound.values()]
+        if platforms.current_platform.is_cpu():
+            return f"{_ATTENTION}.Cpu"
         kind = "Mla" if any(one is True for one in seen) else "Plain"
         return f"{_ATTENTION}.{kind}"
 
@@ -204,6 +206,7 @@ def _replace_attention() -> None:
     def attribute(name: str) -> type:
         where = {
             "Plain": ("vllm.v1.attention.backends.triton_attn", "TritonAttentionBackend"),
+            "Cpu": ("vllm.v1.attention.backends.cpu_attn", "CPUAttentionBackend"),
             "Mla": ("vllm.v1.attention.backends.mla.triton_mla", "TritonMLABackend"),
         }
         if name not in where:
