@@ -12,14 +12,9 @@ from typing import Any
 from moe_doctor.models.patterns import Matcher, compile_pattern
 from moe_doctor.models.quantized_layers import LayerQuantization, Rules
 
-PREFIXES = (
-    "model.",
-    "",
-    "backbone.",
-    "language_model.model.",
-    "model.language_model.",
-    "transformer.blocks.",
-)
+_PLAIN = ("model.", "", "backbone.", "transformer.blocks.")
+_NESTED = ("language_model.model.", "model.language_model.", "", "backbone.", "transformer.blocks.")
+PREFIXES = tuple(dict.fromkeys((*_PLAIN, *_NESTED)))
 """What stands before `layers.N` in checkpoints and in engines."""
 
 PROJECTIONS = ("gate_proj", "up_proj", "down_proj", "w1", "w2")
@@ -28,9 +23,11 @@ PROJECTIONS = ("gate_proj", "up_proj", "down_proj", "w1", "w2")
 class ExpertModules:
     """Names of the expert modules of a model, and the matchers made for its one ignore list."""
 
-    def __init__(self, block: str) -> None:
+    def __init__(self, block: str, *, nested: bool = False) -> None:
         self.block = block
         """Path of the experts below a decoder layer, such as `mlp.experts`."""
+        self.prefixes = _NESTED if nested else _PLAIN
+        """What may stand before `layers.N`; a language model inside a wrapper has another one."""
         self.skipped: list[str] = []
         """Expressions that were not tried, because matching them could take forever."""
         self._matchers: list[Matcher] | None = None
@@ -39,7 +36,7 @@ class ExpertModules:
 
     def names(self, layer: int) -> tuple[str, ...]:
         """Module paths that stand for the experts of one layer."""
-        return tuple(f"{prefix}layers.{layer}.{self.block}" for prefix in PREFIXES)
+        return tuple(f"{prefix}layers.{layer}.{self.block}" for prefix in self.prefixes)
 
     def rules(
         self, method: str, patterns: tuple[str, ...], raw: Mapping[str, Any], layer: int

@@ -52,7 +52,7 @@ def parse_model(
     fields = _section_fields(sections, row)
     count = _count_layers(fields, row)
     declaration = read_declaration(sections, hf_quant_config)
-    modules = ExpertModules(row.block)
+    modules = ExpertModules(row.block, nested=len(sections.chain) > 1)
     groups = _expert_layers(fields, row, count, declaration, modules, known=family is not None)
     notes = _model_notes(sections, fields, family, declaration, modules) if groups else ()
     return ModelSpec(

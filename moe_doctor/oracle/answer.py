@@ -160,7 +160,8 @@ def _answer(
         note = f"{call.method}: {call.why}" if call.method else call.why
         if call.backend is None:
             return _unanswered(index, lora, note, built.query, built.assumed)
-        return Answer(_fixed(index, lora, call, note), built.query, assumed=built.assumed)
+        fixed = replace(_fixed(index, lora, call, note), crash=built.crash)
+        return Answer(fixed, built.query, assumed=built.assumed)
     if call.oracle not in ORACLES:
         note = f"{call.method} chooses by rules that these tables do not hold ({call.oracle})"
         return _unanswered(index, lora, note, call.query, built.assumed)

@@ -117,20 +117,27 @@ def quark(layers: dict[str, Any] | None = None, exclude: tuple[str, ...] = ()) -
 
 
 def test_a_dynamic_rule_of_gptq_leaves_the_layers_out_that_it_names() -> None:
-    rules = {"-:model\\.layers\\.0\\..*": {}, "-:.*attn.*": {}}
+    rules: dict[str, Any] = {"-:model\\.layers\\.0\\..*": {}, "-:.*attn.*": {}}
     expected = {0: "unquantized", 1: "int_wna16", 2: "int_wna16", 3: "int_wna16"}
     assert oracles({**GPTQ, "dynamic": rules}, "0.33.0") == expected
     assert set(oracles({**GPTQ, "dynamic": {"-:.*attn.*": {}}}, "0.33.0").values()) == {"int_wna16"}
 
 
 def test_the_first_dynamic_rule_that_matches_decides() -> None:
-    rules = {"+:model\\.layers\\.0\\..*": {"bits": 8}, "-:.*experts.*": {}}
+    rules: dict[str, Any] = {"+:model\\.layers\\.0\\..*": {"bits": 8}, "-:.*experts.*": {}}
     kinds = ask({**GPTQ, "dynamic": rules}, "0.33.0")
     keys = {}
     for layers, one in kinds:
         assert one.query is not None
         keys[layers] = None if one.query.quant is None else one.query.quant.weight_key
     assert keys == {(0,): "kInt8Static", (1, 2, 3): None}
+
+
+def test_dynamic_rules_do_not_count_where_the_shape_does_not_suit_marlin() -> None:
+    told = {**GPTQ, "dynamic": {"-:.*\\.1\\..*": {}}}
+    odd = {**QWEN, "moe_intermediate_size": 704}
+    for layers, one in ask(told, "0.33.0", config=odd):
+        assert (layers, one.selection.oracle) in (((0, 2, 3), "int_wna16"), ((1,), "int_wna16"))
 
 
 def test_a_dynamic_rule_that_marlin_does_not_take_is_refused() -> None:
