@@ -5,11 +5,11 @@ Each step is one room's front door; this module only carries what one hands to t
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moe_doctor.core.deployment import Deployment
@@ -132,7 +132,7 @@ def load(request: Request, say: Progress) -> ModelSpec | None:
         return None
     from moe_doctor.models.load import load_model, require_moe
 
-    if not Path(request.model).exists():
+    if not os.path.lexists(request.model):  # pathlib raises for names that are too long
         say(f"looking for {request.model}")
     model = load_model(
         request.model,

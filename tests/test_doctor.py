@@ -190,3 +190,9 @@ def test_a_folder_named_config_json_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "config.json").mkdir()
     with pytest.raises(ModelError, match="is a directory; expected a JSON file"):
         select(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\x00b", "", "../" * 2000])
+def test_a_name_that_no_file_can_have_is_no_defect(name: str) -> None:
+    with pytest.raises(ModelNotFoundError):
+        moe_doctor.select(name, gpu="h100", offline=True)

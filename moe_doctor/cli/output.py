@@ -99,11 +99,14 @@ def write_file(path: Path, text: str) -> None:
             with path.open("wb", buffering=0) as device:
                 device.write(content)
             return
-        _replace(path.resolve(), content)
+        # Unlike Path.resolve, this ends on a symbolic link to itself.
+        _replace(Path(os.path.realpath(path)), content)
 
 
 def _target(options: ReportOptions | PageOptions) -> Path | None:
     """The file to write; None for stdout, which `-` names as well."""
+    if options.output is not None and not options.output.strip():
+        raise UsageError("--output is empty; expected a file", "leave it out for stdout")
     return None if options.output in (None, "-") else Path(str(options.output))
 
 

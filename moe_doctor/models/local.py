@@ -12,6 +12,7 @@ from moe_doctor.core.errors import ModelError, ModelNotFoundError
 from moe_doctor.models.json_files import read_json_object
 from moe_doctor.models.source import CONFIG_FILE, QUANT_FILE, ConfigFiles
 
+_SLIP = re.compile(r"^[a-z]+://|/$|^\s|\s$")
 _HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
 
 
@@ -33,6 +34,11 @@ def read_local(name: str) -> ConfigFiles | None:
     Raises `ModelNotFoundError` for a path that is not there, `ModelError` for a directory
     without config.json and for files that cannot be understood.
     """
+    if not name.strip():
+        raise ModelNotFoundError(
+            "MODEL is empty; expected a directory, a config.json or a Hugging Face id",
+            "a shell variable that is not set leaves nothing",
+        )
     try:
         path = Path(name).expanduser()
         is_directory = path.is_dir()
@@ -44,18 +50,32 @@ def read_local(name: str) -> ConfigFiles | None:
     except NotADirectoryError:
         exists = False
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelNotFoundError(f"{name!a} is not a path or a model id: {error}") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelNotFoundError(
+            f"{name[:200]!a} is not a path or a model id: {reason}",
+            "name a directory with config.json, a config.json, or org/name",
+        ) from error
     if not exists:
         if is_hub_id(name):
             return None
+        inside = _id_inside(name)
         raise ModelNotFoundError(
-            f"{name!a}: no such file or directory, and not a Hugging Face id",
-            "name a directory with config.json, a config.json, or org/name",
+            f"{name[:200]!a}: no such file or directory, and not a Hugging Face id",
+            f"as an id: {inside}"
+            if inside
+            else "name a directory with config.json, a config.json, or org/name",
         )
     if is_directory:
         return _read_directory(path)
     config = read_json_object(path)
     return ConfigFiles(config, _quant_beside(path.parent), "directory")
+
+
+def _id_inside(name: str) -> str:
+    """`org/name` out of a page's address or of a name with a slash too many; else empty."""
+    path = re.sub(r"^[a-z]+://([\w.-]+\.[a-z]+(:\d+)?/)?", "", name.strip())
+    found = "/".join(path.strip("/").split("/")[:2])
+    return found if "/" in found and is_hub_id(found) and _SLIP.search(name) else ""
 
 
 def _read_directory(path: Path) -> ConfigFiles:

@@ -130,3 +130,14 @@ def test_stdout_can_be_named(doctor: FakeDoctor, tmp_path: Path) -> None:
     os.close(writer)
     with os.fdopen(reader) as stream:
         assert stream.read().endswith("usable, with 1 warning (3.8 s)\n")
+
+
+def test_a_symbolic_link_to_itself_is_replaced_and_an_empty_name_refused(
+    doctor: FakeDoctor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert main(["check", "m", "--quiet", "-o", str(loop)]) == 0
+    assert loop.is_file()
+    assert main(["check", "m", "--quiet", "-o", ""]) == 2
+    assert "--output is empty" in capsys.readouterr().err

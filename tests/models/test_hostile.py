@@ -173,6 +173,33 @@ def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
         load_model(path)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://huggingface.co/Qwen/Qwen3-30B-A3B",
+        "https://huggingface.co/Qwen/Qwen3-30B-A3B/tree/main",
+        "hf://Qwen/Qwen3-30B-A3B",
+        "Qwen/Qwen3-30B-A3B/",
+        " Qwen/Qwen3-30B-A3B",
+    ],
+)
+def test_an_address_of_a_model_is_told_its_id(name: str) -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        load_model(name, offline=True)
+    assert caught.value.hint == "as an id: Qwen/Qwen3-30B-A3B"
+
+
+@pytest.mark.parametrize("name", ["", " ", "/"])
+def test_an_empty_name_is_not_the_current_directory(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, b'{"model_type": "mixtral"}')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DoctorError) as caught:
+        load_model(name, offline=True)
+    assert ("MODEL is empty" in caught.value.message) is (name != "/")
+
+
 @pytest.mark.parametrize("name", ["", " ", "a\x00b", "x" * 5000, "../../etc/none", "a/b/c", "é/x"])
 def test_a_name_that_is_nothing_is_an_error(name: str) -> None:
     with pytest.raises(DoctorError):
