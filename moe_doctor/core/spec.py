@@ -101,6 +101,8 @@ class MoESpec:
     """How the experts' weights are stored; None = unquantized."""
     swiglu_limit: float | None = None
     """Clamp of the gated activation, where the model has one."""
+    situ_betas: tuple[float, float] | None = None
+    """beta and linear beta of the SiTU activation, where the model has it."""
 
     def __post_init__(self) -> None:
         for name in ("num_experts", "top_k", "hidden_size", "intermediate_size"):

@@ -37,3 +37,19 @@ def read_activation(fields: Fields) -> tuple[str, bool]:
     if text is None:
         return DEFAULT, True
     return NAMES.get(text.lower(), text.lower()), text.lower() in NAMES
+
+
+def read_layer_limit(fields: Fields, key: str, layer: int) -> float:
+    """The clamp that a list of one per layer holds; 0 = none (vLLM 0.33 bailing_moe_v3.py)."""
+    found = fields.items(key)
+    if found is None or layer >= len(found[1]):
+        return 0.0
+    return Fields({key: found[1][layer]}).number(0.0, key)
+
+
+def read_situ(fields: Fields) -> tuple[float, float]:
+    """beta and linear beta of SiTU, 1 and 0 where absent (vLLM 0.33 kimi_k3/nvidia/model.py)."""
+    return (
+        fields.number(1.0, "activation_situ_beta"),
+        fields.number(0.0, "activation_situ_linear_beta"),
+    )

@@ -100,6 +100,8 @@ def _encode_group(group: MoELayers) -> dict[str, Any]:
         facts["bias"] = True
     if spec.swiglu_limit is not None:
         facts["swiglu_limit"] = spec.swiglu_limit
+    if spec.situ_betas is not None:
+        facts["situ_betas"] = list(spec.situ_betas)
     default = RoutingSpec()
     facts["routing"] = {
         name: getattr(spec.routing, name)
@@ -144,6 +146,7 @@ def _decode_group(facts: Mapping[str, Any]) -> MoELayers:
         num_shared_experts=facts.get("shared", 0),
         has_bias=facts.get("bias", False),
         swiglu_limit=facts.get("swiglu_limit"),
+        situ_betas=tuple(facts["situ_betas"]) if "situ_betas" in facts else None,
         routing=RoutingSpec(**facts["routing"]),
         quantization=None
         if quant is None

@@ -117,3 +117,5 @@ class Family:
     """Nested object whose keys belong to the section too (`ffn_config` of DBRX)."""
     swiglu_limit: bool = False
     """Whether `swiglu_limit` clamps the experts' activation in this family."""
+    swiglu_limits: str = ""
+    """Key of a list with one such limit per layer, where the family has that."""

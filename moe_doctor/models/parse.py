@@ -10,7 +10,7 @@ from typing import Any
 
 from moe_doctor.core.errors import ModelError
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec, ParseNote
-from moe_doctor.models.activations import read_activation
+from moe_doctor.models.activations import read_activation, read_layer_limit, read_situ
 from moe_doctor.models.expert_modules import ExpertModules
 from moe_doctor.models.families import find_family
 from moe_doctor.models.family import EXPERT_KEYS, HIDDEN_KEYS, TOP_K_KEYS, WIDTH_KEYS, Family
@@ -172,6 +172,8 @@ def _layer_spec(
     else:
         activation = row.activation(fields, layer)
     limit = fields.number(0.0, "swiglu_limit") if row.swiglu_limit else 0.0
+    if row.swiglu_limits:
+        limit = read_layer_limit(fields, row.swiglu_limits, layer)
     return MoESpec(
         num_experts=fields.required("number of experts", *row.experts),
         top_k=fields.required("number of experts per token", *row.top_k, *TOP_K_KEYS),
@@ -184,6 +186,7 @@ def _layer_spec(
         routing=row.routing(fields, layer),
         quantization=None if declaration is None else declaration.for_layer(modules, layer),
         swiglu_limit=limit if limit > 0 else None,
+        situ_betas=read_situ(fields) if activation == "situ" else None,
     )
 
 

@@ -178,3 +178,42 @@ def test_a_swiglu_limit_of_zero_clamps_nothing() -> None:
 def test_longcat_has_one_moe_for_two_attention_sub_layers(keys: dict[str, int], count: int) -> None:
     model = parse(**LONGCAT, **keys)
     assert (model.num_layers, model.moe_layers[0].count) == (count, count)
+
+
+def test_situ_brings_its_betas() -> None:
+    keys = {"hidden_act": "situ", "activation_situ_beta": 4.0, "activation_situ_linear_beta": 25.0}
+    config = {
+        "architectures": ["KimiLinearForCausalLM"],
+        "model_type": "kimi_linear",
+        "num_hidden_layers": 2,
+        "num_experts": 256,
+        "num_experts_per_token": 8,
+        "hidden_size": 2304,
+        "moe_intermediate_size": 1024,
+    }
+    for extra, activation, betas in (
+        (keys, "situ", (4.0, 25.0)),
+        ({**keys, "hidden_act": "silu"}, "silu", None),
+        ({"hidden_act": "situ"}, "situ", (1.0, 0.0)),
+    ):
+        (kind,) = parse_model({**config, **extra}, id="", source="directory").moe_layers
+        assert (kind.spec.activation, kind.spec.situ_betas) == (activation, betas)
+
+
+def test_bailing_clamps_layer_by_layer() -> None:
+    config = {
+        "architectures": ["BailingMoeV3ForCausalLM"],
+        "model_type": "bailing_hybrid",
+        "num_hidden_layers": 4,
+        "num_experts": 256,
+        "num_experts_per_tok": 8,
+        "hidden_size": 2560,
+        "moe_intermediate_size": 768,
+        "first_k_dense_replace": 1,
+        "expert_swiglu_limit_list": [0, None, 7.0],
+    }
+    kinds = parse_model(config, id="", source="directory").moe_layers
+    assert [(kind.layers, kind.spec.swiglu_limit) for kind in kinds] == [
+        ((1, 3), None),
+        ((2,), 7.0),
+    ]

@@ -30,6 +30,8 @@ FAMILIES = (
         routing=lambda fields, layer: routing(
             grouped=fields.has("n_group") and fields.has("topk_group")
         )(fields, layer),
+        # Only the class of v3 looks at it, which `bailing_hybrid` is named with too.
+        swiglu_limits="expert_swiglu_limit_list",
     ),
     Family(
         name="Bailing MoE v3",
@@ -40,6 +42,7 @@ FAMILIES = (
         layers=after_dense(),
         routing=routing(scoring="sigmoid", renormalize=True, bias=True, grouped=True),
         activation="silu",
+        swiglu_limits="expert_swiglu_limit_list",
     ),
     Family(
         name="Sarvam and Param2",

@@ -46,7 +46,8 @@ FAMILIES = (
         layers=all_layers,
         routing=routing(default_scoring="sigmoid", renormalize=True, scaled=False),
         shared=lambda fields: 1 if fields.integer_or(0, "shared_intermediate_size") else 0,
-        block="block_sparse_moe.experts",
+        # The layer's own name in vLLM (0.16 to 0.33), whatever the checkpoint calls its block.
+        block="mlp.experts",
         defaults={
             "num_local_experts": 256,
             "num_experts_per_tok": 8,

@@ -117,6 +117,7 @@ def build_query(
             # FusedMoEConfig has the field from 0.31, the clamp from 0.22.
             has_hash_routing=spec.routing.has_hash_layers and release >= (0, 31, 0),
             swiglu_limit=spec.swiglu_limit if row.clamps and release >= (0, 22, 0) else None,
+            situ_betas=spec.situ_betas,
         ),
         assumed=_assumed(spec, row),
         crash=settled.crash,

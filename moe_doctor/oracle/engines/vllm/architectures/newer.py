@@ -69,6 +69,13 @@ ALICE_AI = ClassRow(
     experts_bound_tp=True,
     assumed=_READ,
 )
+STEP5 = ClassRow(
+    "models/step5/nvidia/model.py Step5MoE",
+    since=(0, 33, 0),
+    grouped=False,
+    router_dtype="float32",
+    activation=None,
+)
 BEAM = ClassRow(
     "models/beam/nvidia/moe.py BeamSparseMoeBlock",
     since=(0, 33, 0),
@@ -96,4 +103,5 @@ ROWS: Table = table(
     ("AliceAIForCausalLM", (ALICE_AI,)),
     ("BeamForCausalLM", (BEAM,)),
     ("FlintForCausalLM", (FLINT,)),
+    ("Step5ForCausalLM Step5ForConditionalGeneration", (STEP5,)),
 )
