@@ -196,3 +196,9 @@ def test_a_folder_named_config_json_is_no_model(tmp_path: Path) -> None:
 def test_a_name_that_no_file_can_have_is_no_defect(name: str) -> None:
     with pytest.raises(ModelNotFoundError):
         moe_doctor.select(name, gpu="h100", offline=True)
+
+
+def test_a_release_without_its_engine_is_told_how_to_write_it() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        moe_doctor.select(NEMOTRON, engine="0.20.0", gpu="h100", offline=True)
+    assert caught.value.hint == "a release needs its engine: vllm@0.20.0"

@@ -69,6 +69,8 @@ class CommandGroup(TyperGroup):
         if name not in COMMANDS and not name.startswith("-"):
             nearest = tuple(get_close_matches(name, COMMANDS, n=3))
             hint = "" if nearest else f"commands: {', '.join(COMMANDS)}"
+            if name == "help":
+                hint = "moe-doctor --help, or moe-doctor COMMAND --help"
             raise UnknownNameError("command", name, nearest, hint)
         return super().resolve_command(ctx, args)
 

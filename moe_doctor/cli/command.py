@@ -31,7 +31,9 @@ class DoctorCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Bring the line into our own spelling, then let click parse it."""
         if not ctx.resilient_parsing:
-            ctx.default_map = read_defaults(Path.cwd(), self.kinds)
+            ctx.default_map = read_defaults(
+                Path(), self.kinds
+            )  # Path.cwd() fails in a deleted folder
             if "--quiet" not in args:
                 for remark in unread_variables(os.environ):
                     complain(f"warning: {remark}")

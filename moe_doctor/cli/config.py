@@ -27,7 +27,8 @@ def read_defaults(directory: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     """
     path = directory / "pyproject.toml"
     try:
-        content = path.read_bytes()
+        # Opening a pipe of that name would wait for a writer for ever.
+        content = path.read_bytes() if path.is_file() else b""
     except OSError:
         return {}
     # Most projects have no such section: they must not pay for a TOML parser.

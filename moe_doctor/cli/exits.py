@@ -119,9 +119,13 @@ def explain_parsing(error: Any, arguments: Sequence[str]) -> DoctorError:
     message = error.format_message().splitlines()[0].rstrip(".")
     if message.startswith("Got unexpected extra argument"):
         extra = re.sub(r"^.*\(([^()]*)\)$", r"\1", message)
+        server = (
+            f"a server's whole command line goes after two dashes: {path} -- vllm serve MODEL ..."
+        )
+        takes_server = "--tensor-parallel-size" in _flags(context)
         return UsageError(
             f"unexpected argument: {extra}",
-            f"a server's whole command line goes after two dashes: {path} -- vllm serve MODEL ...",
+            server if takes_server or context is None else help_hint,
         )
     return UsageError(message[:1].lower() + message[1:], help_hint)
 
@@ -148,7 +152,23 @@ def _unknown_option(name: str, context: Any, path: str, help_hint: str) -> Docto
             "vllm serve has it, and it does not steer the choice of a kernel: leave it out, or "
             f"paste the whole line: {path} -- vllm serve MODEL ...",
         )
+    takers = _commands_with(name)
+    if takers:
+        return UnknownNameError(
+            "option", name, nearest, f"{path} does not take it; {', '.join(takers)} do"
+        )
     return UnknownNameError("option", name, nearest, "" if nearest else help_hint)
+
+
+def _commands_with(flag: str) -> list[str]:
+    """The commands that take an option which another one was given."""
+    from moe_doctor.cli.app import COMMANDS, load_command
+
+    return [
+        name
+        for name in COMMANDS
+        if any(flag in (*each.opts, *each.secondary_opts) for each in load_command(name).params)
+    ]
 
 
 def _flags(context: Any) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -369,3 +370,32 @@ def test_a_command_of_a_later_release_is_said_to_be_one(
     err = capsys.readouterr().err
     assert f"has no {name} yet" in err
     assert "unknown command" not in err
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (["env", "--gpu", "h100"], "moe-doctor env does not take it; check, select, prove, "),
+        (["env", "extra"], "moe-doctor env --help lists what it takes"),
+        (["check", "m", "extra"], "moe-doctor check -- vllm serve MODEL ..."),
+        (["help"], "moe-doctor --help, or moe-doctor COMMAND --help"),
+    ],
+)
+def test_a_slip_gets_a_hint_that_fits_the_command(
+    line: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line) == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_a_pipe_named_pyproject_does_not_hang_and_a_deleted_folder_does_not_fail(
+    doctor: FakeDoctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pyproject.toml")
+    assert main(["select", "m", "--quiet"]) == 0
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["select", "m", "--quiet"]) == 0
+    assert len(doctor.requests) == 2

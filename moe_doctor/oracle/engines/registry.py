@@ -29,6 +29,10 @@ def resolve_engine(text: str | None, installed: str | None) -> Engine:
         name = ENGINES[0]
     if name not in ENGINES:
         near = tuple(difflib.get_close_matches(name, ENGINES, 3, 0.3))
+        if parse_release(name) is not None and not separator:
+            raise UnknownNameError(
+                "engine", name, near, f"a release needs its engine: {ENGINES[0]}@{name}"
+            )
         raise UnknownNameError(
             "engine",
             name,
