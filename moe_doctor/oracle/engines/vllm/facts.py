@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moe_doctor.backends.situation import Facts
+from moe_doctor.core.kept import Kept
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.features import aiter as rocm_aiter
@@ -19,24 +20,14 @@ CHECKS = {
 """Feature -> the release's check."""
 
 
-_MADE: dict[tuple[int, Release], tuple[MachineSnapshot, Facts]] = {}
-_KEPT = 512
+_MADE: Kept[Facts] = Kept(2048)
 
 
 def make_facts(machine: MachineSnapshot, release: Release) -> Facts:
-    """Everything that constraints may ask of `machine` under `release`; made once for a machine.
-
-    A snapshot never changes, so it is known again by its identity; it cannot be hashed.
-    """
-    key = (id(machine), release)
-    known = _MADE.get(key)
-    if known is not None and known[0] is machine:
-        return known[1]
-    if len(_MADE) >= _KEPT:
-        _MADE.clear()
-    facts = _make_facts(machine, release)
-    _MADE[key] = (machine, facts)
-    return facts
+    """Everything that constraints may ask of `machine` under `release`; made once for a machine."""
+    return _MADE.find(machine, release) or _MADE.keep(
+        machine, release, _make_facts(machine, release)
+    )
 
 
 def _make_facts(machine: MachineSnapshot, release: Release) -> Facts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from moe_doctor.core.kept import Kept
 from moe_doctor.core.release import Release
 from moe_doctor.core.spec import QuantSpec
 from moe_doctor.oracle.engines.vllm.methods.outcome import refused_by_model_config
@@ -28,6 +29,7 @@ class Declared(NamedTuple):
 
 
 NOTHING = Declared("", "", False, {})
+_READ: Kept[Declared] = Kept(4096)
 _FP8 = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
 
 
@@ -35,6 +37,12 @@ def read_declared(quantization: QuantSpec | None, release: Release) -> Declared:
     """Normalise a declaration; raises MethodRefused for a ModelOpt algorithm without a method."""
     if quantization is None:
         return NOTHING
+    return _READ.find(quantization, release) or _READ.keep(
+        quantization, release, _read(quantization, release)
+    )
+
+
+def _read(quantization: QuantSpec, release: Release) -> Declared:
     details = quantization.details
     if quantization.source == "hf_quant_config.json":
         return _normalised("", True, details, details.get("producer"), release)

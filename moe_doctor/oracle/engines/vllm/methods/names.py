@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from moe_doctor.core.kept import Kept
 from moe_doctor.core.release import Release, format_release
 from moe_doctor.oracle.engines.vllm.methods import overrides
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
@@ -15,6 +16,7 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import refused_by_model_conf
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _START: Release = (0, 16, 0)
+_SETTLED: Kept[str] = Kept(8192)
 # Name -> first release and the one that lost it, in the order in which vLLM lists them.
 _METHODS: tuple[tuple[str, Release, Release | None], ...] = (
     ("awq", _START, None),
@@ -132,14 +134,27 @@ def registered_name(question: Question, declared: Declared) -> str | None:
 
     Raises MethodRefused as ModelConfig does.
     """
-    name = question.deployment.quantization
-    if question.quantization is not None:
+    asked, declaration = question.deployment.quantization, question.quantization
+    # All that the configs look at before a layer is built.
+    rest = (
+        question.release,
+        question.platform,
+        question.capability,
+        asked,
+        question.model_type,
+        question.batch_invariant,
+    )
+    known = _SETTLED.find(declaration, rest)
+    if known is not None:
+        return known
+    name = asked
+    if declaration is not None:
         taken = overrides.overriding(question, declared, known_methods(question.release))
-        name = taken if taken is not None else _agreed(declared.method or None, name)
+        name = taken if taken is not None else _agreed(declared.method or None, asked)
     if name is None:
         return None
     _verify(name, question)
-    return name
+    return _SETTLED.keep(declaration, rest, name)
 
 
 def _agreed(declared: str | None, asked: str | None) -> str | None:

@@ -40,7 +40,10 @@ class OracleCall(NamedTuple):
 
     def refused_with(self, backend: str | None) -> EngineRefusal | None:
         """What is raised although the oracle chose `backend`, or None."""
-        return next((late.refusal for late in self.afterwards if late.applies(backend)), None)
+        for late in self.afterwards:
+            if late.applies(backend):
+                return late.refusal
+        return None
 
 
 class NoOracle(NamedTuple):

@@ -59,7 +59,9 @@ class Question(NamedTuple):
     @property
     def batch_invariant(self) -> bool:
         """VLLM_BATCH_INVARIANT, as vllm/envs.py reads it: an integer, off by default."""
-        value = self.environment.get("VLLM_BATCH_INVARIANT", "0")
+        value = self.environment.get("VLLM_BATCH_INVARIANT")
+        if value is None:
+            return False
         return value.strip().lstrip("+-").isdigit() and int(value) != 0
 
     def ask(
