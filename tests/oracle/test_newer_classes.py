@@ -26,3 +26,12 @@ def test_kimi_k3_hands_its_betas_on() -> None:
     spec = MoESpec(256, 8, 2304, 1024, "situ", situ_betas=(1.0, 25.0))
     query = query_of("KimiLinearForCausalLM", spec)
     assert (query.activation, query.situ_betas) == ("situ", (1.0, 25.0))
+
+
+def test_muse_spark_asks_no_oracle() -> None:
+    spec = MoESpec(256, 8, 4096, 4096)
+    name = "MuseSparkForConditionalGeneration"
+    model = ModelSpec("", "", name, "", (MoELayers(spec, (0,)),))
+    built = build_query(model, 0, Deployment(), release=(0, 33, 0), platform="cuda", lora=False)
+    assert isinstance(built, LayerQuery)
+    assert built.unasked.endswith("asks no oracle")

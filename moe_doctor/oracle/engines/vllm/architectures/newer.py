@@ -76,6 +76,12 @@ STEP5 = ClassRow(
     router_dtype="float32",
     activation=None,
 )
+# muse_moe_runner.py builds its own methods for plain and NVFP4 experts.
+MUSE_SPARK = ClassRow(
+    "models/muse_spark/nvidia/model.py MuseSpark1xMoE",
+    since=(0, 33, 0),
+    unasked="brings methods of its own for its experts and asks no oracle",
+)
 BEAM = ClassRow(
     "models/beam/nvidia/moe.py BeamSparseMoeBlock",
     since=(0, 33, 0),
@@ -103,5 +109,6 @@ ROWS: Table = table(
     ("AliceAIForCausalLM", (ALICE_AI,)),
     ("BeamForCausalLM", (BEAM,)),
     ("FlintForCausalLM", (FLINT,)),
+    ("MuseSparkForConditionalGeneration", (MUSE_SPARK,)),
     ("Step5ForCausalLM Step5ForConditionalGeneration", (STEP5,)),
 )
