@@ -45,7 +45,7 @@ class Matcher:
 def compile_pattern(method: str, pattern: str, block: str, skipped: list[str]) -> Matcher | None:
     """A pattern of an ignore list; None when it cannot reach the experts in `block`."""
     if pattern.startswith("re:"):
-        if "|" not in pattern and any(word in pattern for word in _ELSEWHERE):
+        if says_elsewhere(pattern):
             return None
         return compile_regex(pattern[3:], skipped)
     if any(mark in pattern for mark in "*?["):
@@ -57,6 +57,11 @@ def compile_pattern(method: str, pattern: str, block: str, skipped: list[str]) -
     if not _reaches(_LAYER, pattern, block):
         return None
     return Matcher(re.compile(rf"^{re.escape(pattern)}(?:\.|$)"), single=True)
+
+
+def says_elsewhere(pattern: str) -> bool:
+    """Whether an expression can only mean modules that are never routed experts."""
+    return "|" not in pattern and any(word in pattern for word in _ELSEWHERE)
 
 
 def compile_regex(rule: str, skipped: list[str]) -> Matcher | None:

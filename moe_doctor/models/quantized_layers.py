@@ -12,15 +12,22 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from moe_doctor.models.patterns import Matcher, compile_regex
+from moe_doctor.models.listed_entries import (
+    LEFT_OUT,
+    AutoRoundEntries,
+    Pieces,
+    endings,
+    is_expression,
+    items_of,
+    read_auto_round,
+    read_pieces,
+)
+from moe_doctor.models.patterns import Matcher, compile_regex, says_elsewhere
 
 Rules = tuple[str, ...]
-_SPECIAL = frozenset("*+?^$()[]{}|\\")
 _PROJECTIONS = (("gate_proj", "w1"), ("up_proj", "w3"), ("down_proj", "w2"))
 WHOLE_TARGETS = frozenset({"Linear", "FusedMoE", "MoE", "RoutedExperts"})
 """Targets of compressed-tensors that mean every module of a class."""
-LEFT_OUT = "-"
-"""Stands for a projection that compressed-tensors leaves out while it takes others."""
 
 
 class ListedNames(NamedTuple):
@@ -39,17 +46,29 @@ class ListedNames(NamedTuple):
 
 
 class LayerQuantization:
-    """One declaration's grammar, compiled once and asked for every layer with experts."""
+    """One declaration's grammar, compiled once and asked for every layer with experts.
+
+    `everywhere` keeps expressions that speak of other modules alone (attention, say).
+    """
 
     def __init__(
-        self, method: str, raw: Mapping[str, Any], ignore: tuple[str, ...], skipped: list[str]
+        self,
+        method: str,
+        raw: Mapping[str, Any],
+        ignore: tuple[str, ...],
+        skipped: list[str],
+        *,
+        everywhere: bool = False,
     ) -> None:
         self._raw = raw
         self._ignore = ignore
         self._skipped = skipped
+        self._everywhere = everywhere
         self._compiled: dict[str, Matcher | None] = {}
         self._listed: ListedNames | None = None
         self._heads: frozenset[str] | None = None
+        self._pieces: Pieces | None = None
+        self._entries: AutoRoundEntries | None = None
         self._grammar = _GRAMMARS.get(method)
 
     @property
@@ -63,7 +82,7 @@ class LayerQuantization:
 
     def gptq(self, names: tuple[str, ...]) -> Rules | None:
         """GPTQModel's `dynamic`: the first rule that matches the module's path decides."""
-        for key, _ in _entries(self._raw.get("dynamic")):
+        for key, _ in items_of(self._raw.get("dynamic")):
             negative = key.startswith("-:")
             rule = self._regex(key[2:] if key.startswith(("-:", "+:")) else key)
             if rule is None or not any(rule.pattern.search(name) for name in names):
@@ -84,18 +103,16 @@ class LayerQuantization:
         if distinct == {LEFT_OUT}:
             return None
         if distinct == {""}:  # no group by path: a group for the whole class, where there is one
-            groups = _entries(self._raw.get("config_groups"))
+            groups = items_of(self._raw.get("config_groups"))
             return () if self._has_whole_target() or not groups else None
         return tuple(found) if len(distinct) > 1 else (found[0],)
 
     def quark(self, names: tuple[str, ...]) -> Rules | None:
         """Quark: `exclude` by path or expression, then the first pattern that matches."""
-        children = tuple(f"{name}." for name in names)
-        listed = self._list()
-        if listed.names_any(names) or any(one.startswith(children) for one in listed.exact):
+        if self._list().names_any(names) or self._begins_one(names):
             return None
         settings = self._raw.get("layer_quant_config")
-        for key, _ in _entries(settings):
+        for key, _ in items_of(settings):
             matches = (
                 any(fnmatchcase(name, key) for name in names)
                 if "*" in key
@@ -107,38 +124,28 @@ class LayerQuantization:
 
     def auto_round(self, names: tuple[str, ...]) -> Rules:
         """AutoRound: (the module's own entry, the one that its projections share)."""
-        entries = self._raw.get("extra_config")
-        own = next((key for key, _ in _entries(entries) if key in names), "")
-        if not own:
-            ends = (k for k, _ in _entries(entries) if any(n.endswith(f".{k}") for n in names))
-            own = next(ends, "")
-        if not own:
-            own = next((key for key, _ in _entries(entries) if self._searches(key, names)), "")
-        prefixes = tuple(f"{name}." for name in names)
-        children = [key for key, _ in _entries(entries) if key.startswith(prefixes)]
-        if not isinstance(entries, Mapping) or not (own or children):
+        if self._entries is None:
+            self._entries = read_auto_round(self._raw.get("extra_config"))
+        entries = self._entries
+        own = next((name for name in names if name in entries.alike), "")
+        own = own or next((end for end in endings(names) if end in entries.alike), "")
+        own = own or next((key for key in entries.expressions if self._searches(key, names)), "")
+        below = [entries.below[name] for name in names if name in entries.below]
+        if not (own or below):
             return self._outside_blocks(names)
-        alike = {_first_alike(entries, key) for key in children}
-        shared = "" if not alike else alike.pop() if len(alike) == 1 else LEFT_OUT
-        return (_first_alike(entries, own) if own else "", shared)
+        return (entries.alike.get(own, ""), below[0] if below else "")
 
     def fp8(self, names: tuple[str, ...]) -> Rules | None:
         """Plain FP8: an entry leaves experts out when it is their path or begins with it."""
-        if self._heads is None:
-            cut = (entry.partition("experts") for entry in self._ignore)
-            self._heads = frozenset(head + word for head, word, _ in cut if word)
-        return None if any(name in self._heads for name in names) else ()
+        return None if self._begins_one(names) else ()
 
     def modelopt(self, names: tuple[str, ...]) -> Rules | None:
         """ModelOpt: an entry is a piece of a path, a glob, or the path of one projection."""
-        for entry in self._ignore:
-            # An entry that ends with a star also stands without it.
-            piece = entry[:-1] if entry[-1:] == "*" and entry[-2:-1] != "." else entry
-            if any(piece in name or name in entry for name in names[:1]):
-                return None
-            if any(fnmatchcase(name, entry) for name in names):
-                return None
-        return self.fp8(names)
+        if self._pieces is None:
+            self._pieces = read_pieces(self._ignore)
+        if self._begins_one(names) or self._pieces.take_out(names):
+            return None
+        return ()
 
     def everything(self, names: tuple[str, ...]) -> Rules:
         """Formats whose lists never reach experts."""
@@ -148,9 +155,16 @@ class LayerQuantization:
         """compressed-tensors: group of a module by its path; "" for none, None for left out."""
         return None if self._list().names_any(paths) else self._group_of(paths)
 
+    def _begins_one(self, names: tuple[str, ...]) -> bool:
+        """Whether an entry of the list is the module's path or that of something below it."""
+        if self._heads is None:
+            cut = (entry.partition("experts") for entry in self._ignore)
+            self._heads = frozenset(head + word for head, word, _ in cut if word)
+        return any(name in self._heads for name in names)
+
     def _group_of(self, paths: tuple[str, ...]) -> str:
         groups = self._raw.get("config_groups")
-        for key, group in _entries(groups):
+        for key, group in items_of(groups):
             for target in _targets(group):
                 if target.startswith("re:"):
                     rule = self._regex(target[3:])
@@ -162,7 +176,7 @@ class LayerQuantization:
         return ""
 
     def _has_whole_target(self) -> bool:
-        groups = _entries(self._raw.get("config_groups"))
+        groups = items_of(self._raw.get("config_groups"))
         return any(target in WHOLE_TARGETS for _, group in groups for target in _targets(group))
 
     def _outside_blocks(self, names: tuple[str, ...]) -> Rules:
@@ -175,7 +189,8 @@ class LayerQuantization:
 
     def _list(self) -> ListedNames:
         if self._listed is None:
-            rules = (self._regex(one[3:]) for one in self._ignore if one.startswith("re:"))
+            kept = (one for one in self._ignore if self._everywhere or not says_elsewhere(one))
+            rules = (self._regex(one[3:]) for one in kept if one.startswith("re:"))
             self._listed = ListedNames(
                 frozenset(one for one in self._ignore if not one.startswith("re:")),
                 tuple(rule for rule in rules if rule is not None),
@@ -183,7 +198,7 @@ class LayerQuantization:
         return self._listed
 
     def _searches(self, key: str, names: tuple[str, ...]) -> bool:
-        if _SPECIAL.isdisjoint(key):
+        if not is_expression(key):
             return False
         rule = self._regex(f".*?{key}")
         return rule is not None and any(rule.pattern.search(name) for name in names)
@@ -205,13 +220,6 @@ _GRAMMARS: dict[str, Callable[[LayerQuantization, tuple[str, ...]], Rules | None
     "modelopt_fp4": LayerQuantization.modelopt,
     "mxfp4": LayerQuantization.everything,
 }
-
-
-def _entries(value: object) -> tuple[tuple[str, Any], ...]:
-    """Items of an object with text keys; empty for anything else."""
-    if not isinstance(value, Mapping):
-        return ()
-    return tuple((str(key), item) for key, item in value.items())
 
 
 def _targets(group: object) -> tuple[str, ...]:

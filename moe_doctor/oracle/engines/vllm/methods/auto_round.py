@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from moe_doctor.core.release import Release
 from moe_doctor.models.expert_modules import PREFIXES
-from moe_doctor.models.quantized_layers import LEFT_OUT, LayerQuantization
+from moe_doctor.models.listed_entries import LEFT_OUT, is_expression
+from moe_doctor.models.quantized_layers import LayerQuantization
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
     GROUPS,
     marlin_capable,
@@ -149,7 +150,7 @@ def _stored(question: Question, settings: Settings, rules: tuple[str, ...]) -> S
         return Stored(16, -1, True)
     # The layers are looked up by a class name that 0.24.0 renamed: entries of single projections
     # count before it alone.
-    if shared and question.release < _SCHEMES and (not own or _is_expression(own)):
+    if shared and question.release < _SCHEMES and (not own or is_expression(own)):
         if shared == LEFT_OUT:
             reason = "entries of one layer's experts differ"
             raise refused_by_method("ValueError", "Fused MoE layer '", reason)
@@ -167,16 +168,12 @@ def _entry(entry: object, whole: Stored) -> Stored:
     )
 
 
-def _is_expression(key: str) -> bool:
-    return any(mark in key for mark in "*+?^$()[]{}|\\")
-
-
 def _attention_rules(question: Question) -> tuple[str, ...]:
     spec = question.quantization
     if spec is None:
         return ()
     names = tuple(f"{start}layers.0.self_attn.{end}" for start in PREFIXES for end in _ATTENTION)
-    reader = LayerQuantization("auto-round", spec.details, spec.ignore, [])
+    reader = LayerQuantization("auto-round", spec.details, spec.ignore, [], everywhere=True)
     return reader.rules(names) or ()
 
 
@@ -197,7 +194,7 @@ def _refuse_linear(question: Question, stored: Stored) -> None:
 
 def _plain(question: Question) -> OracleCall:
     own = question.rules[0] if question.rules else ""
-    exact = own not in ("", LEFT_OUT) and not _is_expression(own)
+    exact = own not in ("", LEFT_OUT) and not is_expression(own)
     if exact and question.release < _SCHEMES:
         reason = "before 0.24.0 an entry for the whole layer gets the method of linear layers"
         raise refused_by_method("AssertionError", "", reason)

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from moe_doctor.models.expert_modules import PREFIXES
-from moe_doctor.models.quantized_layers import LEFT_OUT, LayerQuantization
+from moe_doctor.models.listed_entries import LEFT_OUT
+from moe_doctor.models.quantized_layers import LayerQuantization
 from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments, read_arguments
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     refused_by_method,
@@ -81,7 +82,7 @@ def attention_group(question: Question, groups: Mapping[str, Group]) -> Group | 
         if all(target == "Linear" for target in only.targets):
             return only
     paths = [f"{prefix}layers.0.self_attn.{name}" for prefix in PREFIXES for name in _ATTENTION]
-    reader = LayerQuantization("compressed-tensors", spec.details, spec.ignore, [])
+    reader = LayerQuantization("compressed-tensors", spec.details, spec.ignore, [], everywhere=True)
     name = reader.group_of(*paths)
     if name is None:
         return None

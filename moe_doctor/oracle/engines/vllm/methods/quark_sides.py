@@ -67,7 +67,7 @@ def attention_settings(question: Question) -> Settings | None:
     if spec is None:
         return None
     names = tuple(f"{start}layers.0.self_attn.{end}" for start in PREFIXES for end in _ATTENTION)
-    rules = LayerQuantization("quark", spec.details, spec.ignore, []).rules(names)
+    rules = LayerQuantization("quark", spec.details, spec.ignore, [], everywhere=True).rules(names)
     if rules is None:
         return None
     entries = spec.details.get("layer_quant_config")

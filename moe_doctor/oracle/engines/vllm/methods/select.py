@@ -111,10 +111,10 @@ def left_out_of(
     call = method_of(declared, deployment, **known)
     if isinstance(call, EngineRefusal) and call.stage == "config":
         return call
-    if not isinstance(call, EngineRefusal) and call.method == "MoeWNA16Method":
-        if declared is not None and declared.method == "gptq":
-            return call  # what falls back to it is quantized whatever `dynamic` says
-    if declared is not None and declared.method == "quark" and known["release"] < (0, 26, 0):
+    method = "" if declared is None else declared.method
+    if not isinstance(call, EngineRefusal) and (method, call.method) == ("gptq", "MoeWNA16Method"):
+        return call  # what falls back to it is quantized whatever `dynamic` says
+    if method == "quark" and known["release"] < (0, 26, 0):
         # QuarkConfig hands out the method of linear layers for them, which FusedMoE refuses.
         reason = "before 0.26.0 experts on Quark's exclude list cannot be built"
         return EngineRefusal("model", EngineError("AssertionError", ""), reason)
