@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from tests.releases.tree import Definition, Function, Module, Tree
 
@@ -21,17 +21,22 @@ _CONFIG = (
 _DEPTH = 6
 
 
-def closure(tree: Tree, start: Definition, owner: Definition | None = None) -> dict[str, str]:
+def closure(
+    tree: Tree,
+    start: Definition,
+    owner: Definition | None = None,
+    without: Collection[str] = (),
+) -> dict[str, str]:
     """Name -> normalised text of everything that `start` hangs on, itself included.
 
     `owner` is the class that asks, where `start` is a method that it may have inherited: `cls` and
-    `self` are that class. An environment variable is named `envs.X`.
+    `self` are that class. Names in `without` are not followed. `envs.X` is a variable.
     """
     found: dict[str, str] = {}
     waiting = [(start, owner, 0)]
     while waiting:
         definition, cls, depth = waiting.pop()
-        if definition.name in found:
+        if definition.name in found or definition.name in without:
             continue
         found[definition.name] = definition.text
         if depth == _DEPTH:
@@ -76,10 +81,10 @@ def _attribute(
 ) -> Iterator[tuple[Definition, Definition | None]]:
     base = node.value
     if isinstance(base, ast.Call) and isinstance(base.func, ast.Name) and base.func.id == "super":
-        for each in tree.bases(_home(tree, definition) or definition):
-            found = tree.method(each, node.attr)
-            if found is not None:
-                yield found, owner
+        home = _home(tree, definition)
+        found = tree.method(owner or home, node.attr, home) if home is not None else None
+        if found is not None:
+            yield found, owner
         return
     if isinstance(base, ast.Name):
         if base.id in ("self", "cls") and owner is not None:
@@ -95,12 +100,14 @@ def _attribute(
         if held is not None:
             yield held, None
             return
-        cls = tree.find(module, base.id)
-        if cls is not None and isinstance(cls.node, ast.ClassDef):
-            found = tree.method(cls, node.attr)
-            if found is not None:
-                yield found, cls
-            return
+    cls = tree.find_dotted(module, base)
+    if cls is not None and isinstance(cls.node, ast.ClassDef):
+        found = tree.method(cls, node.attr)
+        if found is not None:
+            # a method that is handed `cls` asks the class that called it
+            is_base = owner is not None and cls in tree.lineage(owner)
+            yield found, owner if is_base else cls
+        return
     yield from ((one, cls) for one, cls in _of_config(tree, node.attr))
 
 

@@ -53,17 +53,21 @@ def registered_text(tree: Tree) -> str:
     version = tree.sources.version
     listed = registry(tree).get(_LISTED, {})
     tables = (
-        ("_NATIVE", registered._NATIVE, native_models(tree)),
+        (
+            "_NATIVE",
+            registered._NATIVE,
+            native_models(tree, registered._parsed(registered._NATIVE)),
+        ),
         ("_SUPPORTED_BY_TRANSFORMERS", registered._SUPPORTED_BY_TRANSFORMERS, frozenset(listed)),
     )
     text = []
     for name, ours, names in tables:
         spans = {key: list(held) for key, held in registered._parsed(ours).items()}
         text.append(_table(name, _merge(spans, names, version)))
-    former = {
-        name: [Span(parse_release(ast.literal_eval(last)))]
-        for name, last in registry(tree).get(_FORMER, {}).items()
-    }
+    # a name that a later release no longer lists is still refused so by the earlier ones
+    former = {name: list(held) for name, held in registered._parsed(registered._UNTIL).items()}
+    for name, last in registry(tree).get(_FORMER, {}).items():
+        former[name] = [Span(parse_release(ast.literal_eval(last)))]
     series = ".".join(version.split(".")[:2])
     note = f"# {_FORMER} of {series}: the first number is the last release that had them.\n"
     text.append(note + _table("_UNTIL", former))
@@ -103,7 +107,7 @@ def _table(name: str, spans: Mapping[str, list[Span]]) -> str:
         names = " ".join(sorted(sections[bounds]))
         indent = "    "
         lines += textwrap.wrap(
-            names, 98, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+            names, 96, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
         )
     return "\n".join([*lines, '"""', ""])
 

@@ -74,14 +74,11 @@ def kernel_functions(tree: Tree) -> dict[str, Definition]:
 def predicates(tree: Tree, cls: Definition) -> dict[str, Definition]:
     """Predicate -> the method that answers it for `cls`: its own, or an inherited one."""
     found: dict[str, Definition] = {}
-    waiting = [cls]
-    while waiting:
-        one = waiting.pop(0)
+    for one in tree.lineage(cls):
         for name, held in tree.module(one.path).definitions.items():
             owner, _, method = name.rpartition(".")
             if owner == one.name and _PREDICATE.fullmatch(method):
                 found.setdefault(method, held)
-        waiting += tree.bases(one)
     return found
 
 
@@ -94,7 +91,7 @@ def compare_kernels(old: Tree, new: Tree) -> Iterator[Change]:
     for one in _compare_each(old, new):
         groups.setdefault((one.kind, one.details, one.diff), []).append(one)
     for alike in groups.values():
-        if len(alike) < 3 or not (alike[0].diff or alike[0].details):
+        if len(alike) < 3 or "." not in alike[0].name:
             yield from alike
             continue
         names = [one.name for one in alike]
@@ -139,17 +136,24 @@ def _compare_class(old: Tree, one: Definition, new: Tree, other: Definition) -> 
         if name not in asked or name not in asks:
             kind = "vanished" if name not in asks else "appeared"
             held = asked.get(name) or asks[name]
-            details = () if held.name == full else (f"inherited: {held.name}",)
+            inherited = () if held.name == full else (f"inherited: {held.name}",)
             diff = diff_texts("", held.text) if kind == "appeared" else diff_texts(held.text, "")
-            yield Change("kernel", kind, full, held.path, details, diff)
+            yield Change("kernel", kind, full, held.path, inherited, diff)
             continue
-        sides = closure(old, asked[name], one), closure(new, asks[name], other)
+        # what is_supported_config asks is told predicate by predicate
+        others = [
+            {held.name for held in side.values()} - {side[name].name} for side in (asked, asks)
+        ]
+        sides = (
+            closure(old, asked[name], one, others[0]),
+            closure(new, asks[name], other, others[1]),
+        )
         yield from _compare_closures(full, asks[name], *sides, asked[name].name)
     made = [_made(tree, cls) for tree, cls in ((old, one), (new, other))]
     if made[0] != made[1]:
-        diff = diff_texts(*made)
-        details = ("what the constructor refuses",)
-        yield Change("kernel", "changed", f"{other.name}.__init__", other.path, details, diff)
+        refused = ("what the constructor refuses",)
+        name = f"{other.name}.__init__"
+        yield Change("kernel", "changed", name, other.path, refused, diff_texts(*made))
 
 
 def _compare_judge(

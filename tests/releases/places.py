@@ -76,6 +76,7 @@ _FILES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r".*/_custom_ops\.py", (f"{_ENGINE}/features/cpu.py", f"{_ENGINE}/features/integers.py")),
     (r".*/models/registry\.py", (f"{_ENGINE}/architectures/registered.py",)),
     (r".*/models/.*", (f"{_ENGINE}/architectures/newer.py",)),
+    (r"vllm/config", (f"{_ENGINE}/layer_options.py", f"{_ENGINE}/methods/names.py")),
     (r"vllm/envs\.py", ("moe_doctor/probes/variables.py",)),
     (r"METADATA", (f"{_ENGINE}/releases.py",)),
     (r".*/fused_moe/configs/", (f"{_ENGINE}/tuned_files.txt",)),
@@ -99,8 +100,10 @@ def _places(change: Change) -> Iterator[str]:
         return
     stem = change.path.rpartition("/")[2].removesuffix(".py")
     if change.section == "oracle" and (PACKAGE.parent / _ENGINE / stem).is_dir():
-        yield f"{_ENGINE}/{stem}/tables.py"
-        yield f"{_ENGINE}/{stem}/steps.py"
+        room = f"{_ENGINE}/{stem}"
+        yield from (f"{room}/{name}.py" for name in ("tables", "steps"))
+        others = sorted(path.name for path in (PACKAGE.parent / room).glob("*.py"))
+        yield from (f"{room}/{name}" for name in others if name != "__init__.py")
         return
     if change.section in ("registry", "tuned file", "pin"):
         yield from _by_file(change.path)

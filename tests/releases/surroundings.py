@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from tests.releases.change import Change
 from tests.releases.tree import Tree
 
 _REGISTRY = "vllm/model_executor/models/registry.py"
+# The tables of the registry whose models generate text.
+_SERVED = ("_TEXT_GENERATION_MODELS", "_MULTIMODAL_MODELS")
+_NOT_NATIVE = ("_TRANSFORMERS_SUPPORTED_MODELS", "_PREVIOUSLY_SUPPORTED_MODELS")
 _CONFIGS = "vllm/model_executor/layers/fused_moe/configs/"
 _MOE_OPTION = re.compile(r"(?i)moe|expert|lora|quant|parallel|all2all|eplb|dtype|specul|backend")
 _MOE_VARIABLE = re.compile(
@@ -45,14 +48,15 @@ def registry(tree: Tree) -> dict[str, dict[str, str]]:
     return tables
 
 
-def native_models(tree: Tree) -> frozenset[str]:
-    """Architectures that the registry serves with a class of vLLM's own."""
-    tables = registry(tree).items()
+def native_models(tree: Tree, known: Collection[str] = ()) -> frozenset[str]:
+    """Architectures that the registry serves with a class of vLLM's own: those that generate text,
+    and of its other tables those that are `known` already."""
     return frozenset(
         name
-        for table, entries in tables
-        if table.endswith("_MODELS") and "SUPPORTED" not in table
+        for table, entries in registry(tree).items()
+        if table not in _NOT_NATIVE
         for name in entries
+        if table in _SERVED or name in known
     )
 
 
@@ -70,9 +74,9 @@ def options(tree: Tree) -> dict[str, str]:
 
 
 def choices(tree: Tree) -> dict[str, tuple[str, ...]]:
-    """Literal of the configuration (`MoEBackend`, ...) -> its values in order."""
+    """Literal (`MoEBackend`, `QuantizationMethods`, ...) -> its values in order."""
     found = {}
-    for path in tree.matching(r"config/.*"):
+    for path in tree.matching(r"config/.*|model_executor/layers/quantization/__init__\.py"):
         for name, held in tree.module(path).definitions.items():
             value = getattr(held.node, "value", None)
             if isinstance(value, ast.Subscript) and ast.unparse(value.value) == "Literal":

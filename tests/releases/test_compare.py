@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from moe_doctor.oracle.engines.vllm.architectures import registered
 from moe_doctor.oracle.engines.vllm.releases import RELEASES
 from tests.releases.change import Change
 from tests.releases.compare import compare, main
+from tests.releases.generate import _table as generated_table
 from tests.releases.generate import registered_text, tuned_text
 from tests.releases.sources import SourcesError, open_sources
 from tests.releases.tree import Tree
@@ -138,6 +140,20 @@ def test_a_function_that_a_predicate_calls_is_named_with_the_class(tmp_path: Pat
     assert predicate.details == ("through is_new_enough: changed",)
 
 
+def test_a_base_that_is_called_by_its_name_is_followed(tmp_path: Path) -> None:
+    called = _TRITON.replace("import FusedMoEExperts", "import FusedMoEExperts as Base").replace(
+        "(FusedMoEExperts)", "(Base)"
+    )
+    called += "\n    def is_supported_config(cls, config):\n"
+    called += "        return Base.is_supported_config(cls, config)\n"
+    files = FILES | {f"{_FUSED}experts/triton_moe.py": called}
+    changed = files | {f"{_FUSED}modular_kernel.py": _BASE.replace(" and cls._s", " or cls._s")}
+    old = Tree(open_sources(str(make_wheel(tmp_path, "0.33.0", files))))
+    found = compare(old, Tree(open_sources(str(make_wheel(tmp_path, "0.34.0", changed)))))
+    predicate = find(found, "TritonExperts.is_supported_config")
+    assert predicate.details == ("through FusedMoEExperts.is_supported_config: changed",)
+
+
 def test_docstrings_comments_and_logging_are_no_change(tmp_path: Path) -> None:
     talk = _BASE.replace("The base of every kernel.", "Other words.")
     spoken = "def is_new_enough():\n    logger.info('asked')\n    # why not\n    return True\n"
@@ -205,6 +221,13 @@ def test_generated_tables_end_what_vanished_and_begin_what_appeared(tmp_path: Pa
     ended = native.partition(f"\n- {newest}\n")[2].partition("\n- -\n")[0]
     assert "Qwen3MoeForCausalLM" in ended
     assert "MixtralForCausalLM" not in ended
+
+
+@pytest.mark.parametrize("table", ["_NATIVE", "_SUPPORTED_BY_TRANSFORMERS", "_UNTIL"])
+def test_the_tables_of_the_registry_are_as_they_are_generated(table: str) -> None:
+    text = str(getattr(registered, table))
+    spans = {name: list(held) for name, held in registered._parsed(text).items()}
+    assert generated_table(table, spans) == f'{table} = """{text}"""\n'
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ class Tree:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self._modules: dict[str, Module] = {}
+        self._lineages: dict[Definition, tuple[Definition, ...]] = {}
         self.references: dict[object, tuple[tuple[Definition, Definition | None], ...]] = {}
         """What each definition refers to, kept by `closure`."""
 
@@ -106,17 +107,30 @@ class Tree:
         other = self.find_module(dotted)
         return self.find(other, attribute, depth - 1) if other and attribute else None
 
-    def method(self, owner: Definition, name: str, depth: int = 8) -> Definition | None:
-        """A class's attribute, its bases searched in order."""
-        module = self.module(owner.path)
-        held = module.definitions.get(f"{owner.name}.{name}")
-        if held is not None or depth == 0:
-            return held
-        for base in self.bases(owner):
-            found = self.method(base, name, depth - 1)
-            if found is not None:
-                return found
+    def method(
+        self, owner: Definition, name: str, after: Definition | None = None
+    ) -> Definition | None:
+        """A class's attribute, its bases searched in order; from behind `after` for `super()`."""
+        line = self.lineage(owner)
+        if after is not None and after in line:
+            line = line[line.index(after) + 1 :]
+        for one in line:
+            held = self.module(one.path).definitions.get(f"{one.name}.{name}")
+            if held is not None:
+                return held
         return None
+
+    def lineage(self, owner: Definition) -> tuple[Definition, ...]:
+        """A class and its bases in the order in which Python searches them."""
+        found = self._lineages.get(owner)
+        if found is None:
+            walked = [owner]
+            for base in self.bases(owner):
+                walked += self.lineage(base)
+            # a base that several share comes after all of them
+            kept = dict.fromkeys(reversed(walked))
+            found = self._lineages[owner] = tuple(reversed(kept))
+        return found
 
     def bases(self, owner: Definition) -> Iterator[Definition]:
         """The bases of a class that are classes of vLLM."""
@@ -126,11 +140,12 @@ class Tree:
         for base in owner.node.bases:
             while isinstance(base, ast.Subscript):
                 base = base.value
-            found = self._dotted(module, base)
+            found = self.find_dotted(module, base)
             if found is not None and isinstance(found.node, ast.ClassDef):
                 yield found
 
-    def _dotted(self, module: Module, node: ast.expr) -> Definition | None:
+    def find_dotted(self, module: Module, node: ast.expr) -> Definition | None:
+        """What `Name` or `alias.Name` stands for in a module."""
         if isinstance(node, ast.Name):
             return self.find(module, node.id)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

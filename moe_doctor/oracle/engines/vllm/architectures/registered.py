@@ -153,25 +153,25 @@ _NATIVE = """
     MantisForConditionalGeneration MusicFlamingoForConditionalGeneration Starcoder2ForCausalLM
     Tarsier2ForConditionalGeneration TarsierForConditionalGeneration
 - 0.25.1
-    FuyuForCausalLM Olmo2ForCausalLM OlmoForCausalLM PersimmonForCausalLM
+    FuyuForCausalLM Olmo2ForCausalLM OlmoForCausalLM PersimmonForCausalLM TeleChatForCausalLM
 - 0.26.0
     ExaoneMoEForCausalLM OuroForCausalLM Plamo2ForCausalLM
 - 0.28.0
     ArcticForCausalLM ChameleonForConditionalGeneration Fairseq2LlamaForCausalLM
-    FlexOlmoForCausalLM HCXVisionForCausalLM HunYuanDenseV1ForCausalLM HunYuanMoEV1ForCausalLM
-    HunYuanVLForConditionalGeneration MPTForCausalLM MptForCausalLM Olmo3ForCausalLM
-    RWForCausalLM StableLMEpochForCausalLM
+    FlexOlmoForCausalLM GritLM HCXVisionForCausalLM HunYuanDenseV1ForCausalLM
+    HunYuanMoEV1ForCausalLM HunYuanVLForConditionalGeneration MPTForCausalLM MptForCausalLM
+    Olmo3ForCausalLM RWForCausalLM StableLMEpochForCausalLM
 - 0.31.0
-    ArceeForCausalLM CwmForCausalLM GPTNeoXForCausalLM Jais2ForCausalLM PhiForCausalLM
-    SeedOssForCausalLM
+    ArceeForCausalLM CwmForCausalLM GPTNeoXForCausalLM GlmForCausalLM Jais2ForCausalLM
+    PhiForCausalLM SeedOssForCausalLM
 - -
     AfmoeForCausalLM ApertusForCausalLM AriaForConditionalGeneration
     AudioFlamingo3ForConditionalGeneration BagelForConditionalGeneration BailingMoeForCausalLM
     BailingMoeV2ForCausalLM BeeForConditionalGeneration Blip2ForConditionalGeneration
     BloomForCausalLM ChatGLMForConditionalGeneration ChatGLMModel Cohere2ForCausalLM
-    Cohere2VisionForConditionalGeneration CohereForCausalLM DbrxForCausalLM DeepseekForCausalLM
-    DeepseekOCR2ForCausalLM DeepseekOCRForCausalLM DeepseekV2ForCausalLM DeepseekV32ForCausalLM
-    DeepseekV3ForCausalLM DeepseekVLV2ForCausalLM DotsOCRForCausalLM
+    Cohere2VisionForConditionalGeneration CohereForCausalLM DbrxForCausalLM DeciLMForCausalLM
+    DeepseekForCausalLM DeepseekOCR2ForCausalLM DeepseekOCRForCausalLM DeepseekV2ForCausalLM
+    DeepseekV32ForCausalLM DeepseekV3ForCausalLM DeepseekVLV2ForCausalLM DotsOCRForCausalLM
     Eagle2_5_VLForConditionalGeneration Ernie4_5ForCausalLM Ernie4_5_MoeForCausalLM
     Ernie4_5_VLMoeForConditionalGeneration Exaone4ForCausalLM ExaoneForCausalLM
     FalconForCausalLM FalconH1ForCausalLM FalconMambaForCausalLM
@@ -181,39 +181,39 @@ _NATIVE = """
     Glm4MoeLiteForCausalLM Glm4vForConditionalGeneration Glm4vMoeForConditionalGeneration
     GlmAsrForConditionalGeneration GlmMoeDsaForCausalLM GlmOcrForConditionalGeneration
     GptOssForCausalLM GraniteForCausalLM GraniteMoeForCausalLM GraniteMoeHybridForCausalLM
-    GraniteMoeSharedForCausalLM GraniteSpeechForConditionalGeneration H2OVLChatModel
-    IQuestCoderForCausalLM IQuestLoopCoderForCausalLM Idefics3ForConditionalGeneration
-    InternLM2ForCausalLM InternLM3ForCausalLM InternS1ForConditionalGeneration
-    InternS1ProForConditionalGeneration InternVLChatModel InternVLForConditionalGeneration
-    IsaacForConditionalGeneration JambaForCausalLM KananaVForConditionalGeneration
-    KeyeForConditionalGeneration KeyeVL1_5ForConditionalGeneration
-    KimiK25ForConditionalGeneration KimiLinearForCausalLM KimiVLForConditionalGeneration
-    LLaMAForCausalLM Lfm2ForCausalLM Lfm2MoeForCausalLM Lfm2VlForConditionalGeneration
-    LightOnOCRForConditionalGeneration Llama4ForCausalLM Llama4ForConditionalGeneration
-    LlamaForCausalLM Llama_Nemotron_Nano_VL LlavaForConditionalGeneration
-    LlavaNextForConditionalGeneration LlavaNextVideoForConditionalGeneration
-    LlavaOnevisionForConditionalGeneration LongcatFlashForCausalLM Mamba2ForCausalLM
-    MambaForCausalLM MiDashengLMModel MiMoForCausalLM MiMoV2FlashForCausalLM MiniCPM3ForCausalLM
-    MiniCPMForCausalLM MiniCPMO MiniCPMV MiniMaxM2ForCausalLM Mistral3ForConditionalGeneration
-    MistralForCausalLM MistralLarge3ForCausalLM MixtralForCausalLM
-    Molmo2ForConditionalGeneration MolmoForCausalLM NVLM_D NemotronForCausalLM
-    NemotronHForCausalLM NemotronHPuzzleForCausalLM NemotronH_Nano_VL_V2
-    NemotronParseForConditionalGeneration OPTForCausalLM OlmoeForCausalLM
-    OpenCUAForConditionalGeneration OpenPanguVLForConditionalGeneration OrionForCausalLM Ovis
-    Ovis2_5 PaddleOCRVLForConditionalGeneration PaliGemmaForConditionalGeneration
-    PanguEmbeddedForCausalLM PanguProMoEV2ForCausalLM PanguUltraMoEForCausalLM Phi3VForCausalLM
-    Phi4MMForCausalLM PhiMoEForCausalLM PixtralForConditionalGeneration Plamo3ForCausalLM
-    Qwen2AudioForConditionalGeneration Qwen2MoeForCausalLM Qwen2VLForConditionalGeneration
-    Qwen2_5OmniForConditionalGeneration Qwen2_5OmniModel Qwen2_5_VLForConditionalGeneration
-    Qwen3ASRForConditionalGeneration Qwen3ForCausalLM Qwen3MoeForCausalLM Qwen3NextForCausalLM
-    Qwen3OmniMoeForConditionalGeneration Qwen3VLForConditionalGeneration
-    Qwen3VLMoeForConditionalGeneration RForConditionalGeneration SkyworkR1VChatModel
-    SmolVLMForConditionalGeneration SolarForCausalLM StableLmForCausalLM Step1ForCausalLM
-    Step3TextForCausalLM Step3VLForConditionalGeneration Step3p5ForCausalLM
-    StepVLForConditionalGeneration TeleFLMForCausalLM UltravoxModel
+    GraniteMoeSharedForCausalLM GraniteSpeechForConditionalGeneration GteModel
+    GteNewForSequenceClassification GteNewModel H2OVLChatModel IQuestCoderForCausalLM
+    IQuestLoopCoderForCausalLM Idefics3ForConditionalGeneration InternLM2ForCausalLM
+    InternLM3ForCausalLM InternS1ForConditionalGeneration InternS1ProForConditionalGeneration
+    InternVLChatModel InternVLForConditionalGeneration IsaacForConditionalGeneration
+    JambaForCausalLM KananaVForConditionalGeneration KeyeForConditionalGeneration
+    KeyeVL1_5ForConditionalGeneration KimiK25ForConditionalGeneration KimiLinearForCausalLM
+    KimiVLForConditionalGeneration LLaMAForCausalLM Lfm2ForCausalLM Lfm2MoeForCausalLM
+    Lfm2VlForConditionalGeneration LightOnOCRForConditionalGeneration Llama4ForCausalLM
+    Llama4ForConditionalGeneration LlamaForCausalLM Llama_Nemotron_Nano_VL
+    LlavaForConditionalGeneration LlavaNextForConditionalGeneration
+    LlavaNextVideoForConditionalGeneration LlavaOnevisionForConditionalGeneration
+    LongcatFlashForCausalLM Mamba2ForCausalLM MambaForCausalLM MiDashengLMModel MiMoForCausalLM
+    MiMoV2FlashForCausalLM MiniCPM3ForCausalLM MiniCPMForCausalLM MiniCPMO MiniCPMV
+    MiniMaxM2ForCausalLM Mistral3ForConditionalGeneration MistralForCausalLM
+    MistralLarge3ForCausalLM MixtralForCausalLM Molmo2ForConditionalGeneration MolmoForCausalLM
+    NVLM_D NemotronForCausalLM NemotronHForCausalLM NemotronHPuzzleForCausalLM
+    NemotronH_Nano_VL_V2 NemotronParseForConditionalGeneration NomicBertModel OPTForCausalLM
+    OlmoeForCausalLM OpenCUAForConditionalGeneration OpenPanguVLForConditionalGeneration
+    OrionForCausalLM Ovis Ovis2_5 PaddleOCRVLForConditionalGeneration
+    PaliGemmaForConditionalGeneration PanguEmbeddedForCausalLM PanguProMoEV2ForCausalLM
+    PanguUltraMoEForCausalLM Phi3ForCausalLM Phi3VForCausalLM Phi4MMForCausalLM
+    PhiMoEForCausalLM PixtralForConditionalGeneration Plamo3ForCausalLM
+    Qwen2AudioForConditionalGeneration Qwen2ForCausalLM Qwen2MoeForCausalLM
+    Qwen2VLForConditionalGeneration Qwen2_5OmniForConditionalGeneration Qwen2_5OmniModel
+    Qwen2_5_VLForConditionalGeneration Qwen3ASRForConditionalGeneration Qwen3ForCausalLM
+    Qwen3MoeForCausalLM Qwen3NextForCausalLM Qwen3OmniMoeForConditionalGeneration
+    Qwen3VLForConditionalGeneration Qwen3VLMoeForConditionalGeneration RForConditionalGeneration
+    SkyworkR1VChatModel SmolVLMForConditionalGeneration SolarForCausalLM StableLmForCausalLM
+    Step1ForCausalLM Step3TextForCausalLM Step3VLForConditionalGeneration Step3p5ForCausalLM
+    StepVLForConditionalGeneration TeleChat2ForCausalLM TeleFLMForCausalLM UltravoxModel
     VoxtralForConditionalGeneration VoxtralRealtimeGeneration WhisperForConditionalGeneration
     Zamba2ForCausalLM
-    GteModel GteNewForSequenceClassification GteNewModel NomicBertModel
 0.17.0 -
     AXK1ForCausalLM BailingMoeV2_5ForCausalLM FireRedASR2ForConditionalGeneration
     FunASRForConditionalGeneration Ovis2_6ForCausalLM Ovis2_6_MoeForCausalLM
