@@ -89,6 +89,24 @@ def test_a_file_is_read_exactly_when_the_engines_reader_reads_it(content: bytes)
     assert repr(ours) == repr(engine)
 
 
+_WORDS = b'{ } [ ] "a" "b" : , 1 -0 1e5 NaN Infinity true null // # < \' \\u12 \xef\xbb\xbf \xff'
+_PIECES = st.sampled_from([*_WORDS.split(), b" ", b"\n"])
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.binary(max_size=12) | st.lists(_PIECES, max_size=14).map(b"".join))
+def test_any_bytes_are_read_as_the_engine_reads_them(content: bytes) -> None:
+    try:
+        engine = json.loads(content.decode("utf-8"))
+    except ValueError:
+        engine = None
+    try:
+        ours = decode_json_object(content, "config.json")
+    except ModelError:
+        ours = None
+    assert repr(ours) == (repr(engine) if isinstance(engine, dict) else "None")
+
+
 def test_a_repeated_key_counts_as_the_engine_counts_it_and_is_noted(tmp_path: Path) -> None:
     content = (
         b'{"model_type": "mixtral",\n "num_local_experts": 4,\n "num_local_experts": 16,\n'
