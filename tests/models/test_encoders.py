@@ -86,3 +86,20 @@ def test_a_wrapper_names_its_language_model() -> None:
     code = {"AutoConfig": "configuration_x.XConfig"}
     assert parse_model({**inner, "auto_map": code}, id="", source="directory").own_config
     assert parse_model(inner, id="", source="directory").text_architecture == ""
+
+
+def test_families_that_say_everything_are_known_by_name() -> None:
+    for model_type in ("mellum", "mistral4", "kolibri1", "zaya", "doge"):
+        config = {
+            "model_type": model_type,
+            "num_hidden_layers": 3,
+            "num_experts": 64,
+            "num_experts_per_tok": 8,
+            "hidden_size": 2304,
+            "moe_intermediate_size": 896,
+            "mlp_only_layers": [0],
+            "dtype": "bfloat16",
+        }
+        model = parse_model(config, id="", source="directory")
+        assert [kind.layers for kind in model.moe_layers] == [(1, 2)]
+        assert model.notes == ()

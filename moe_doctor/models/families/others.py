@@ -138,4 +138,10 @@ FAMILIES = (
         routing=_cohere_routing,
         activation="silu",
     ),
+    # Names alone: these say everything with the standard keys (seen to build so in 0.20 to 0.33).
+    Family(name="Mellum", model_types=("mellum",), architectures=("MellumForCausalLM",)),
+    Family(name="Mistral 4", model_types=("mistral4",), architectures=("Mistral4ForCausalLM",)),
+    Family(name="Kolibri 1", model_types=("kolibri1",), architectures=("Kolibri1ForCausalLM",)),
+    Family(name="Zaya", model_types=("zaya",), architectures=("ZayaForCausalLM",)),
+    Family(name="Doge", model_types=("doge",), architectures=("DogeForCausalLM",)),
 )
