@@ -151,6 +151,36 @@ class MoELayers:
         }
 
 
+class RecurrentSpec(NamedTuple):
+    """Sizes of a state-space or linear-attention layer that ranks have to share."""
+
+    heads: int
+    """Value heads."""
+    head_size: int
+    """Width of one of them."""
+    groups: int
+    """Groups (Mamba 2) or key heads that the heads share."""
+    group_size: int
+    """State width of a group, or width of a key head."""
+    repeats_groups: bool = False
+    """Whether groups are repeated where there are too few for the ranks (Mamba 2)."""
+
+
+class AttentionSpec(NamedTuple):
+    """What an engine divides among tensor-parallel ranks besides experts; None = not said."""
+
+    heads: int | None = None
+    """Attention (query) heads."""
+    kv_heads: int | None = None
+    """Key and value heads; None = as many as `heads`."""
+    vocabulary: int | None = None
+    """Rows of the embedding."""
+    latent: bool = False
+    """Whether keys and values are compressed (MLA)."""
+    recurrent: RecurrentSpec | None = None
+    """The recurrent layers' sizes, in a hybrid model."""
+
+
 class ParseNote(NamedTuple):
     """Something the parser assumed or could not settle; the checks turn it into a finding."""
 
@@ -184,6 +214,8 @@ class ModelSpec:
     """Architecture of the language model inside a wrapper; empty where nothing is nested."""
     own_config: bool = False
     """Whether the checkpoint brings Python code for its config (`auto_map`)."""
+    attention: AttentionSpec = AttentionSpec()
+    """Sizes outside the MoE layers that decide whether the model can be split at all."""
     revision: str | None = None
     """Commit of the hub's answer, or None."""
     notes: tuple[ParseNote, ...] = ()

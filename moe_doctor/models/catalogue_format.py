@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_doctor.core.spec import (
+    AttentionSpec,
     ModelSpec,
     MoELayers,
     MoESpec,
     ParseNote,
     QuantSpec,
+    RecurrentSpec,
     RoutingSpec,
 )
 
@@ -35,6 +37,9 @@ def encode(model: ModelSpec) -> dict[str, Any]:
         facts["text_architecture"] = model.text_architecture
     if model.own_config:
         facts["own_config"] = True
+    attention = _encode_attention(model.attention)
+    if attention:
+        facts["attention"] = attention
     facts["moe"] = [_encode_group(group) for group in model.moe_layers]
     if model.notes:
         facts["notes"] = [[note.kind, note.message] for note in model.notes]
@@ -54,7 +59,27 @@ def decode(id: str, facts: Mapping[str, Any]) -> ModelSpec:
         num_mtp_layers=facts.get("mtp_layers", 0),
         text_architecture=facts.get("text_architecture", ""),
         own_config=facts.get("own_config", False),
+        attention=_decode_attention(facts.get("attention", {})),
         notes=tuple(ParseNote(kind, message) for kind, message in facts.get("notes", ())),
+    )
+
+
+def _encode_attention(attention: AttentionSpec) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        name: value
+        for name, value in zip(AttentionSpec._fields, attention, strict=True)
+        if value and name != "recurrent"
+    }
+    if attention.recurrent is not None:
+        facts["recurrent"] = attention.recurrent._asdict()
+    return facts
+
+
+def _decode_attention(facts: Mapping[str, Any]) -> AttentionSpec:
+    recurrent = facts.get("recurrent")
+    sizes = {name: value for name, value in facts.items() if name != "recurrent"}
+    return AttentionSpec(
+        **sizes, recurrent=None if recurrent is None else RecurrentSpec(**recurrent)
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from moe_doctor.core.errors import ModelError
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec, ParseNote
 from moe_doctor.models.activations import read_activation, read_layer_limit, read_situ
+from moe_doctor.models.attention import read_attention
 from moe_doctor.models.expert_modules import ExpertModules
 from moe_doctor.models.families import find_family
 from moe_doctor.models.family import EXPERT_KEYS, HIDDEN_KEYS, TOP_K_KEYS, WIDTH_KEYS, Family
@@ -66,6 +67,7 @@ def parse_model(
         num_mtp_layers=fields.integer(*_MTP_KEYS, maximum=MAX_LAYERS) or 0,
         text_architecture=_text_architecture(sections, row),
         own_config=sections.has_own_config,
+        attention=read_attention(sections.text),
         revision=revision,
         notes=tuple(notes),
         declared=None if declaration is None else declaration.spec,

@@ -211,10 +211,17 @@ def test_a_width_that_does_not_divide_fails_an_assertion() -> None:
 
 def test_more_ranks_than_experts_are_refused_by_the_model_class() -> None:
     spec = {"num_experts": 8, "top_k": 2, "intermediate_size": 14336}
-    result = refused(ask("MixtralForCausalLM", (0, 20, 0), spec=spec, tensor_parallel_size=16))
+    result = refused(ask("Qwen3MoeForCausalLM", (0, 20, 0), spec=spec, tensor_parallel_size=16))
     assert result.error.message == (
         "Tensor parallel size 16 is greater than the number of experts 8."
     )
+
+
+def test_mixtral_has_no_such_bound() -> None:
+    spec = {"num_experts": 8, "top_k": 2, "intermediate_size": 14336}
+    result = ask("MixtralForCausalLM", (0, 20, 0), spec=spec, tensor_parallel_size=16)
+    assert isinstance(result, LayerQuery)
+    assert result.query.intermediate_size_per_partition == 896
 
 
 def test_an_activation_that_comes_later_is_refused() -> None:

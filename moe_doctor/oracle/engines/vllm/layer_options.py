@@ -59,6 +59,7 @@ _MOE_BACKENDS: dict[str, tuple[Release, Release | None]] = {
     "emulation": ((0, 20, 0), None),
     "rdna3": ((0, 30, 0), None),
 }
+_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # config/lora.py MaxLoRARanks, every release
 _DTYPES = {
     "auto": "auto",
     "half": "float16",
@@ -124,6 +125,9 @@ def refuse_arguments(deployment: Deployment, release: Release) -> EngineError | 
         return _invalid_choice("--all2all-backend", all2all, all2all_backends(release))
     if deployment.dtype.lower() not in _DTYPES:
         return _invalid_choice("--dtype", deployment.dtype, tuple(_DTYPES))
+    rank = deployment.max_lora_rank
+    if rank is not None and rank not in _LORA_RANKS:
+        return _invalid_choice("--max-lora-rank", rank, tuple(map(str, _LORA_RANKS)))
     return None
 
 
@@ -150,17 +154,18 @@ def effective_all2all(deployment: Deployment, release: Release) -> str | EngineE
     backend = normalize_moe_backend(deployment.moe_backend)
     if backend in _OWN_DISPATCH:
         if value not in (ALLGATHER, "passthrough"):
-            return EngineError(
-                "ValueError",
+            return _validation(
+                "VllmConfig",
                 f"moe_backend={backend!r} dispatches and combines itself and cannot be paired "
                 f"with all2all_backend={value!r}; leave --all2all-backend unset.",
             )
         return "passthrough"
     if value == "passthrough":
-        return EngineError(
-            "ValueError",
+        known = sorted(_OWN_DISPATCH.intersection(moe_backends(release)))
+        return _validation(
+            "VllmConfig",
             "all2all_backend='passthrough' is only valid with a moe_backend that dispatches and "
-            f"combines itself, got moe_backend={backend!r}.",
+            f"combines itself ({known}), got moe_backend={backend!r}.",
         )
     return value
 
@@ -259,7 +264,7 @@ def _held(table: dict[str, tuple[Release, Release | None]], release: Release) ->
     )
 
 
-def _invalid_choice(option: str, value: str, choices: tuple[str, ...]) -> EngineError:
+def _invalid_choice(option: str, value: str | int, choices: tuple[str, ...]) -> EngineError:
     known = ", ".join(choices)
     return EngineError(
         "ArgumentError", f"argument {option}: invalid choice: {value!r} (choose from {known})"

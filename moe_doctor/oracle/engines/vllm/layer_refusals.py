@@ -41,6 +41,8 @@ class EngineRefusal:
     """The exception."""
     reason: str
     """One sentence for a reader, with the first release that accepts it where one is known."""
+    after: Literal["", "ModelConfig", "VllmConfig"] = ""
+    """Whose reading of the quantization comes first; what it refuses is what the user meets."""
 
 
 def refuse_architecture(
@@ -112,7 +114,8 @@ def refuse_layer(
         text = f"Tensor parallel size {tensor} is greater than the number of experts"
         error = EngineError("ValueError", f"{text} {spec.num_experts}.")
         return EngineRefusal("model", error, "each rank needs at least one expert")
-    if parallel.enable_eplb and spec.num_experts % parallel.ep_size:
+    rebalances = parallel.enable_eplb and row.passes_eplb(release)
+    if rebalances and spec.num_experts % parallel.ep_size:
         text = "EPLB currently only supports even distribution of experts across ranks."
         error = EngineError("AssertionError", text)
         if release >= (0, 22, 0):

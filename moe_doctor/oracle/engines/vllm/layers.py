@@ -16,15 +16,17 @@ from moe_doctor.core.query import MoEQuery, Parallel
 from moe_doctor.core.record import record
 from moe_doctor.core.release import Release, format_release
 from moe_doctor.core.selection import EngineError
-from moe_doctor.core.spec import ModelSpec, MoESpec
+from moe_doctor.core.spec import AttentionSpec, ModelSpec, MoESpec
 from moe_doctor.oracle.engines.vllm import layer_options as options
 from moe_doctor.oracle.engines.vllm import layer_refusals as refusals
+from moe_doctor.oracle.engines.vllm import start_refusals as start
 from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
 from moe_doctor.oracle.engines.vllm.architectures import registered
 from moe_doctor.oracle.engines.vllm.architectures.index import find_row
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.layer_routing import routing_method
+from moe_doctor.oracle.engines.vllm.parallel import active_all2all
 
 __all__ = ["EngineRefusal", "LayerQuery", "build_query"]
 
@@ -71,16 +73,19 @@ def build_query(
         model.model_type,
         model.own_config,
         model.dtype,
+        model.attention,
         deployment,
         release,
         platform,
         lora,
         capability,
     )
+    if not isinstance(settled, EngineRefusal) or settled.after == "VllmConfig":
+        refused = refusals.refuse_lora(model, release) if lora else None
+        if refused is not None:
+            return refused
     if isinstance(settled, EngineRefusal):
         return settled
-    if lora and (refused := refusals.refuse_lora(model, release)) is not None:
-        return refused
     row, parallel = settled.row, settled.parallel
     refused = refusals.refuse_class(row, deployment)
     if refused is not None:
@@ -90,6 +95,10 @@ def build_query(
     refused = refusals.refuse_layer(
         spec, row, activation, width, deployment, parallel, platform, release
     )
+    if refused is not None:
+        return refused
+    active = active_all2all(parallel, release)
+    refused = start.refuse_mori(active, platform, environment or {})
     if refused is not None:
         return refused
     hidden = _hidden_size(spec.hidden_size, settled.dtype, parallel, release)
@@ -145,6 +154,7 @@ def _settle(
     model_type: str,
     own_config: bool,
     checkpoint_dtype: str,
+    attention: AttentionSpec,
     deployment: Deployment,
     release: Release,
     platform: str,
@@ -155,46 +165,82 @@ def _settle(
     error = options.refuse_arguments(deployment, release)
     if error is not None:
         return EngineRefusal("args", error, f"vLLM {format_release(release)} has no such value")
-    error = options.refuse_parallel(deployment, platform, release)
-    if error is not None:
-        return EngineRefusal("config", error, "the parallel sizes do not go together")
     # vLLM guesses a missing architecture from the model type (transformers_utils/config.py).
     backend = registered.serving_class(architecture, release) if architecture else "native"
     if backend is None:
         return refusals.refuse_architecture(architecture, model_type, own_config, release)
     row = find_row(architecture, release, backend, text_architecture)
-    if row is None:
-        return refusals.refuse_text_architecture(text_architecture, release)
-    if deployment.expert_parallel and not row.expert_parallel:
-        text = "Number of experts in the model must be greater than 0 when expert parallelism is"
-        error = EngineError(
-            "ValidationError",
-            f"1 validation error for VllmConfig\n  Value error, {text} enabled.",
-        )
-        reason = "vLLM does not find the number of experts in this model's config"
-        return EngineRefusal("config", error, reason)
+    refused = _refuse_config(row, attention, deployment, release, platform, lora)
+    if refused is not None:
+        return refused
     all2all = options.effective_all2all(deployment, release)
     if isinstance(all2all, EngineError):
-        return EngineRefusal("config", all2all, "the two options exclude each other")
-    error = options.rejects_lora(deployment, release) if lora else None
-    if error is not None:
-        return EngineRefusal("config", error, "that backend has no LoRA")
+        return _late_config(all2all, "the two options exclude each other")
+    asked = options.normalize_moe_backend(deployment.moe_backend)
+    refused = start.refuse_megakernel(asked, architecture, release)
+    if refused is not None:
+        return refused
     dtype = options.resolve_dtype(deployment.dtype, checkpoint_dtype, platform, capability)
-    if isinstance(dtype, EngineError):
-        return EngineRefusal("config", dtype, "this GPU cannot compute in bfloat16")
-    error = options.rejects_moonep(deployment, dtype) if all2all == "moonep" else None
-    if error is not None:
-        return EngineRefusal("config", error, "moonep does not carry that deployment")
+    if all2all == "moonep" and not isinstance(dtype, EngineError):
+        error = options.rejects_moonep(deployment, dtype)
+        if error is not None:
+            return _late_config(error, "moonep does not carry that deployment")
+    refused = start.refuse_context_parallel(attention, deployment, release)
+    if refused is not None:
+        return refused
+    if isinstance(dtype, EngineError):  # said by the worker, before it builds the model
+        return _late_config(dtype, "this GPU cannot compute in bfloat16")
+    if row is None:
+        return refusals.refuse_text_architecture(text_architecture, release)
+    refused = refusals.refuse_class(row, deployment)
+    if refused is None:
+        refused = start.refuse_attention(attention, row, deployment)
+    if refused is not None:
+        return refused
     name = registered.registered_name(architecture, release)
     crashes = lora and not lora_table.supports_lora(name, release)
     return _Settled(
         row=row,
         parallel=_parallel(row, deployment, all2all, release),
         dtype=dtype,
-        moe_backend=options.normalize_moe_backend(deployment.moe_backend),
+        moe_backend=asked,
         crash=lora_table.refused_at_load(architecture) if crashes else None,
         unasked=f"{row.source} {row.unasked}" if row.unasked else "",
     )
+
+
+def _refuse_config(
+    row: ClassRow | None,
+    attention: AttentionSpec,
+    deployment: Deployment,
+    release: Release,
+    platform: str,
+    lora: bool,
+) -> EngineRefusal | None:
+    """ParallelConfig, and VllmConfig up to where it reads the quantization."""
+    error = options.refuse_parallel(deployment, platform, release)
+    if error is not None:
+        reason = "the parallel sizes do not go together"
+        return EngineRefusal("config", error, reason, "ModelConfig")
+    refused = start.refuse_sizes(attention, deployment, release)
+    if refused is not None:
+        return refused
+    if deployment.expert_parallel and row is not None and not row.expert_parallel:
+        text = "Number of experts in the model must be greater than 0 when expert parallelism is"
+        error = EngineError(
+            "ValidationError",
+            f"1 validation error for VllmConfig\n  Value error, {text} enabled.",
+        )
+        reason = "vLLM does not find the number of experts in this model's config"
+        return EngineRefusal("config", error, reason, "ModelConfig")
+    error = options.rejects_lora(deployment, release) if lora else None
+    if error is not None:
+        return EngineRefusal("config", error, "that backend has no LoRA", "ModelConfig")
+    return None
+
+
+def _late_config(error: EngineError, reason: str) -> EngineRefusal:
+    return EngineRefusal("config", error, reason, "VllmConfig")
 
 
 def _parallel(row: ClassRow, deployment: Deployment, all2all: str, release: Release) -> Parallel:

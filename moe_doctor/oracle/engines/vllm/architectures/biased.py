@@ -30,6 +30,7 @@ MINIMAX_M3 = ClassRow(
     router_dtype="float32",
     activation="swigluoai_uninterleave",
     clamps=True,
+    experts_bound_tp=True,
 )
 BAILING = ClassRow("model_executor/models/bailing_moe.py BailingMoE")
 BAILING_V2 = changed(BAILING, BAILING.since, router_dtype="float32", assumed=_FLOAT32_ROUTER)
@@ -51,7 +52,6 @@ AFMOE = ClassRow(
     grouped=True,
     bias=True,
     router_dtype="float32",
-    experts_bound_tp=True,
 )
 EXAONE = ClassRow(
     "model_executor/models/exaone_moe.py ExaoneMoe",
@@ -67,6 +67,7 @@ HY_V3 = ClassRow(
     scoring="sigmoid",
     grouped=True,
     bias=True,
+    experts_bound_tp=True,
 )
 LAGUNA = ClassRow(
     "model_executor/models/laguna.py LagunaMoE",
@@ -110,7 +111,6 @@ OPENPANGU = ClassRow(
     scoring="sigmoid",
     grouped=True,
     sequence_parallel=True,
-    experts_bound_tp=True,
 )
 SARVAM = ClassRow("model_executor/models/sarvam.py SarvamMLAMoE", since=(0, 18, 0))
 PARAM2 = ClassRow("model_executor/models/param2moe.py Param2MoEMoEBlock", since=(0, 20, 0))

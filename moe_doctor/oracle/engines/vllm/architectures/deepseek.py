@@ -9,7 +9,6 @@ DEEPSEEK_V2 = ClassRow(
     "model_executor/models/deepseek_v2.py DeepseekV2MoE",
     grouped=True,
     sequence_parallel=True,
-    experts_bound_tp=True,
 )
 # 0.25 deepseek_v2.py _get_moe_router_dtype: glm_moe_dsa always routes in float32.
 GLM_DSA_FLOAT32 = changed(DEEPSEEK_V2, (0, 25, 0), router_dtype="float32")
@@ -19,16 +18,14 @@ GLM4_MOE = ClassRow(
     grouped=True,
     bias=True,
     router_dtype="float32",
-    experts_bound_tp=True,
 )
 AXK1 = ClassRow(
     "model_executor/models/AXK1.py AXK1MoE",
     since=(0, 17, 0),
     grouped=True,
     sequence_parallel=True,
-    experts_bound_tp=True,
 )
-DOTS1 = ClassRow("model_executor/models/dots1.py Dots1MoE", grouped=True, experts_bound_tp=True)
+DOTS1 = ClassRow("model_executor/models/dots1.py Dots1MoE", grouped=True)
 # From 0.24 dots1 runs on the Transformers backend, whose fused blocks route inside from 0.27.
 DOTS1_TRANSFORMERS = ClassRow(
     "model_executor/models/transformers/moe.py MoEMixin", since=(0, 24, 0), method="Custom"

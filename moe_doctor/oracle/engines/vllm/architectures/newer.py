@@ -36,11 +36,13 @@ HY_V4 = ClassRow(
     grouped=True,
     bias=True,
     clamps=True,
+    experts_bound_tp=True,
     assumed=_READ,
 )
 QWEN4_EXP = changed(
     QWEN3_NEXT,
     (0, 29, 0),
+    experts_bound_tp=False,
     source="models/qwen4_exp/nvidia/model.py Qwen4ExpSparseMoeBlock",
     assumed=_READ,
 )

@@ -12,6 +12,38 @@ from moe_doctor.core.record import record, replace
 from moe_doctor.core.release import Release
 
 FIRST: Release = (0, 16, 0)
+# Files whose FusedMoE(...) call has no enable_eplb.
+_WITHOUT_EPLB = frozenset(
+    {
+        "aria.py",
+        "bailing_moe.py",
+        "bailing_moe_linear.py",
+        "bailing_moe_v3.py",
+        "cohere2_moe.py",
+        "dbrx.py",
+        "dots1.py",
+        "ernie45_vl_moe.py",
+        "flex_olmo.py",
+        "gemma4.py",
+        "gpt_oss.py",
+        "granitemoe.py",
+        "grok1.py",
+        "jamba.py",
+        "kimi_linear.py",
+        "minimax_m2.py",
+        "minimax_text_01.py",
+        "olmoe.py",
+        "param2moe.py",
+        "phimoe.py",
+        "qwen2_moe.py",
+        "sarvam.py",
+        "step3_text.py",
+        "models/flint/model.py FlintSparseMoeBlock",
+        "models/inkling/nvidia/moe.py InklingMoE",
+        "models/kimi_k3/nvidia/model.py KimiMoE",
+        "models/minimax_m3/nvidia/model.py MiniMaxM3MoE",
+    }
+)
 
 
 @record
@@ -58,6 +90,17 @@ class ClassRow:
     """Type and message of what the class raises whatever the checkpoint, or None."""
     assumed: tuple[str, ...] = ()
     """What the row takes for granted because `ModelSpec` does not carry it."""
+
+    @property
+    def file(self) -> str:
+        """File name of the class, without its folders."""
+        return self.source.partition(" ")[0].rpartition("/")[2]
+
+    def passes_eplb(self, release: Release) -> bool:
+        """Whether the class hands --enable-eplb on to its layer."""
+        if "deepseek_v4" in self.source:
+            return release >= (0, 24, 0)
+        return self.file not in _WITHOUT_EPLB and self.source not in _WITHOUT_EPLB
 
 
 def changed(row: ClassRow, since: Release, **fields: Any) -> ClassRow:

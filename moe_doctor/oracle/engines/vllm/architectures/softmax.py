@@ -88,7 +88,7 @@ GPT_OSS = ClassRow(
 )
 
 ROWS: Table = table(
-    ("MixtralForCausalLM", (_bound(_softmax("mixtral.py MixtralMoE", renormalize=True)),)),
+    ("MixtralForCausalLM", (_softmax("mixtral.py MixtralMoE", renormalize=True),)),
     ("OlmoeForCausalLM", (_softmax("olmoe.py OlmoeMoE", renormalize=False),)),
     ("FlexOlmoForCausalLM", FLEX_OLMO),
     ("DbrxForCausalLM", (DBRX,)),

@@ -1,0 +1,62 @@
+"""Sizes outside the experts: heads, vocabulary and recurrent layers.
+
+No answer about experts depends on them, but an engine refuses to split a model whose heads do not
+divide. What the config leaves out stays None: nothing here fails on a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from moe_doctor.core.spec import AttentionSpec, RecurrentSpec
+from moe_doctor.models.fields import MAX_COUNT
+
+_KV_HEADS = ("n_head_kv", "num_kv_heads", "num_key_value_heads", "multi_query_group_num")
+_MAMBA_HEADS = ("mamba_num_heads", "mamba_n_heads")
+_MAMBA_SIZE = ("mamba_head_dim", "mamba_d_head")
+_MAMBA_GROUPS = ("n_groups", "mamba_n_groups")
+_MAMBA_STATE = ("ssm_state_size", "mamba_d_state")
+
+
+def read_attention(section: Mapping[str, Any]) -> AttentionSpec:
+    """Read the language model's section of a config."""
+    return AttentionSpec(
+        heads=_size(section, "num_attention_heads", "n_heads", "n_head"),
+        kv_heads=_size(section, *_KV_HEADS, "num_attention_groups"),
+        vocabulary=_size(section, "vocab_size"),
+        latent=_size(section, "kv_lora_rank") is not None
+        or section.get("model_type") == "deepseek_v4",
+        recurrent=_recurrent(section),
+    )
+
+
+def _recurrent(section: Mapping[str, Any]) -> RecurrentSpec | None:
+    linear = section.get("linear_attn_config")
+    if isinstance(linear, Mapping):  # Kimi Delta Attention: keys are as wide as values
+        heads, width = _size(linear, "num_heads"), _size(linear, "head_dim")
+        if heads is not None and width is not None:
+            return RecurrentSpec(heads, width, heads, width)
+    delta = (
+        _size(section, "linear_num_value_heads"),
+        _size(section, "linear_value_head_dim"),
+        _size(section, "linear_num_key_heads"),
+        _size(section, "linear_key_head_dim"),
+    )
+    mamba = tuple(
+        _size(section, *names) for names in (_MAMBA_HEADS, _MAMBA_SIZE, _MAMBA_GROUPS, _MAMBA_STATE)
+    )
+    for sizes, repeats in ((delta, False), (mamba, True)):
+        known = tuple(size for size in sizes if size is not None)
+        if len(known) == 4:
+            return RecurrentSpec(*known, repeats_groups=repeats)
+    return None
+
+
+def _size(section: Mapping[str, Any], *names: str) -> int | None:
+    """First of `names` that is a positive number; anything else is not said."""
+    for name in names:
+        value = section.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_COUNT:
+            return value
+    return None

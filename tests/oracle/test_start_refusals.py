@@ -1,0 +1,180 @@
+"""What a release refuses before it builds an expert: sizes, options and their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.release import Release
+from moe_doctor.core.spec import AttentionSpec, ModelSpec, MoELayers, MoESpec, RecurrentSpec
+from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, LayerQuery, build_query
+
+QWEN3 = AttentionSpec(heads=32, kv_heads=4, vocabulary=151936)
+
+
+def ask(
+    release: Release,
+    *,
+    architecture: str = "Qwen3MoeForCausalLM",
+    attention: AttentionSpec = QWEN3,
+    lora: bool = False,
+    num_experts: int = 128,
+    **deployment: Any,
+) -> LayerQuery | EngineRefusal:
+    layers = (MoELayers(MoESpec(num_experts, 2, 2048, 768), (0,)),)
+    model = ModelSpec("m", "", architecture, "", layers, attention=attention)
+    return build_query(
+        model, 0, Deployment(**deployment), release=release, platform="cuda", lora=lora
+    )
+
+
+def said(result: LayerQuery | EngineRefusal) -> str:
+    assert isinstance(result, EngineRefusal), result
+    return f"{result.error.type}: {result.error.message}"
+
+
+@pytest.mark.parametrize("release", [(0, 16, 0), (0, 22, 1), (0, 33, 0)])
+def test_heads_have_to_divide_among_the_ranks(release: Release) -> None:
+    assert said(ask(release, tensor_parallel_size=6)) == (
+        "ValidationError: 1 validation error for VllmConfig\n  Value error, Total number of "
+        "attention heads (32) must be divisible by tensor parallel size (6)."
+    )
+    assert isinstance(ask(release, tensor_parallel_size=8), LayerQuery)
+
+
+def test_a_model_without_a_head_count_is_not_judged_by_it() -> None:
+    assert isinstance(
+        ask((0, 20, 0), attention=AttentionSpec(), tensor_parallel_size=6), LayerQuery
+    )
+
+
+def test_until_0_19_the_states_of_a_hybrid_model_are_divided_first() -> None:
+    # nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B: 8 groups become 6 for 6 ranks, 5632 = 4096 + 2*6*128.
+    hybrid = AttentionSpec(32, 2, 131072, recurrent=RecurrentSpec(64, 64, 8, 128, True))
+    old = ask((0, 19, 1), attention=hybrid, tensor_parallel_size=6)
+    assert said(old) == (
+        "ValidationError: 1 validation error for VllmConfig\n"
+        "  Assertion failed, 5632 is not divisible by 6"
+    )
+    assert "attention heads (32)" in said(ask((0, 20, 0), attention=hybrid, tensor_parallel_size=6))
+    # Qwen/Qwen3.5-397B-A17B: 12288 channels divide by 12, its 64 value heads do not.
+    delta = AttentionSpec(32, 2, 248320, recurrent=RecurrentSpec(64, 128, 16, 128))
+    text = said(ask((0, 19, 1), attention=delta, tensor_parallel_size=12))
+    assert text.endswith("Assertion failed, 64 is not divisible by 12")
+
+
+def test_key_heads_have_to_divide_or_be_divided() -> None:
+    # MiniMax-M2: 48 heads divide by 3, 8 key heads do not; the assertion has no text.
+    minimax = AttentionSpec(heads=48, kv_heads=8, vocabulary=200064)
+    for ranks in (3, 6, 12):
+        refused = ask(
+            (0, 24, 0),
+            architecture="MiniMaxM2ForCausalLM",
+            attention=minimax,
+            tensor_parallel_size=ranks,
+            expert_parallel=True,
+        )
+        assert said(refused) == "AssertionError: "
+    # gpt-oss leaves it to QKVParallelLinear, which says the numbers.
+    plain = AttentionSpec(heads=48, kv_heads=8, vocabulary=192)
+    refused = ask(
+        (0, 24, 0), architecture="GptOssForCausalLM", attention=plain, tensor_parallel_size=3
+    )
+    assert said(refused) == "AssertionError: 8 is not divisible by 3"
+
+
+def test_a_vocabulary_is_padded_to_64_rows_and_divided() -> None:
+    glm = AttentionSpec(heads=96, kv_heads=3, vocabulary=151550)
+    refused = ask(
+        (0, 24, 0), architecture="Glm4MoeForCausalLM", attention=glm, tensor_parallel_size=3
+    )
+    assert said(refused) == "AssertionError: 151552 is not divisible by 3"
+
+
+def test_compressed_keys_are_not_divided() -> None:
+    deepseek = AttentionSpec(heads=128, kv_heads=3, vocabulary=129280, latent=True)
+    answer = ask(
+        (0, 24, 0),
+        architecture="DeepseekV3ForCausalLM",
+        attention=deepseek,
+        tensor_parallel_size=8,
+    )
+    assert isinstance(answer, LayerQuery)
+
+
+@pytest.mark.parametrize("rank", [7, 24, 96, 200])
+def test_lora_ranks_are_a_fixed_list(rank: int) -> None:
+    assert said(ask((0, 18, 0), max_lora_rank=rank)) == (
+        f"ArgumentError: argument --max-lora-rank: invalid choice: {rank} (choose from 1, 8, 16, "
+        "32, 64, 128, 256, 320, 512)"
+    )
+    assert isinstance(ask((0, 18, 0), max_lora_rank=320), LayerQuery)
+
+
+def test_mori_is_refused_where_aiter_is_not() -> None:
+    spread = {"data_parallel_size": 2, "expert_parallel": True}
+    for release, name in (((0, 20, 2), "mori"), ((0, 33, 0), "mori_low_latency")):
+        assert said(ask(release, all2all_backend=name, **spread)) == (
+            "AssertionError: Mori needs to be used with aiter fused_moe for now."
+        )
+    # Without data parallelism no all2all is used.
+    alone = ask((0, 20, 2), all2all_backend="mori", tensor_parallel_size=2, expert_parallel=True)
+    assert isinstance(alone, LayerQuery)
+
+
+def test_pcp_wants_compressed_keys_in_0_27_and_0_28() -> None:
+    prefill = {"prefill_context_parallel_size": 2}
+    assert said(ask((0, 28, 0), **prefill)).endswith(
+        "Value error, Model Runner V2 does not yet support: prefill context parallelism"
+    )
+    assert isinstance(ask((0, 26, 0), **prefill), LayerQuery)
+    assert isinstance(ask((0, 29, 0), **prefill), LayerQuery)
+    latent = AttentionSpec(heads=128, vocabulary=129280, latent=True)
+    assert isinstance(
+        ask((0, 28, 0), architecture="DeepseekV3ForCausalLM", attention=latent, **prefill),
+        LayerQuery,
+    )
+
+
+def test_passthrough_is_refused_with_the_backends_that_take_it() -> None:
+    assert said(ask((0, 33, 0), all2all_backend="passthrough")) == (
+        "ValidationError: 1 validation error for VllmConfig\n  Value error, "
+        "all2all_backend='passthrough' is only valid with a moe_backend that dispatches and "
+        "combines itself (['flashinfer_moe_ep_cutedsl', 'flashinfer_moe_ep_mega_deep_gemm']), got "
+        "moe_backend='auto'."
+    )
+
+
+def test_a_megakernel_is_for_deepseek_v4_alone() -> None:
+    name = "flashinfer_moe_ep_mega_deep_gemm"
+    assert said(ask((0, 33, 0), moe_backend=name)) == (
+        f"ValidationError: 1 validation error for VllmConfig\n  Value error, moe_backend='{name}' "
+        "is only supported for DeepSeek-V4 models (['DeepSeekV4MTPModel', "
+        "'DeepseekV41ForCausalLM', 'DeepseekV4ForCausalLM']), but the model is "
+        "['Qwen3MoeForCausalLM']."
+    )
+
+
+def test_what_the_model_config_refuses_comes_before_the_parallel_sizes() -> None:
+    refused = ask((0, 16, 0), architecture="MiniMaxM3SparseForCausalLM", enable_eplb=True)
+    assert isinstance(refused, EngineRefusal)
+    assert "MiniMaxM3" in refused.reason
+
+
+def test_a_class_that_does_not_pass_eplb_on_takes_uneven_experts() -> None:
+    uneven: dict[str, Any] = {
+        "num_experts": 256,
+        "data_parallel_size": 3,
+        "expert_parallel": True,
+        "enable_eplb": True,
+    }
+    even = AttentionSpec(heads=48, kv_heads=8)
+    assert isinstance(
+        ask((0, 22, 1), architecture="MiniMaxM2ForCausalLM", attention=even, **uneven), LayerQuery
+    )
+    assert said(ask((0, 22, 1), **uneven)) == (
+        "ValueError: EPLB currently only supports even distribution of experts across ranks. Got "
+        "256 experts and 3 EP ranks."
+    )
