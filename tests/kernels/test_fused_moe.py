@@ -45,6 +45,15 @@ def test_pairs_of_absent_experts_add_nothing(device: torch.device) -> None:
     assert got[2].abs().max() == 0
 
 
+@pytest.mark.parametrize("tokens", [3, 20])
+def test_a_token_may_name_an_expert_twice(device: torch.device, tokens: int) -> None:
+    layer = make_layer(device, torch.float32, tokens=tokens, top_k=3)
+    ids = layer.ids.clone()
+    ids[:, 2] = ids[:, 0]
+    args = (layer.x, layer.w13, layer.w2, layer.weights, ids)
+    assert relative_error(fused_moe(*args), fused_moe_reference(*args)) < LIMITS[torch.float32]
+
+
 def test_every_element_of_a_poisoned_output_is_written(device: torch.device) -> None:
     layer = make_layer(device, torch.float32, tokens=5)
     out = torch.full_like(layer.x, float("nan"))

@@ -11,8 +11,9 @@ E=4, BLOCK_M=2, no LoRA:
     num_tiles     4
 
 An expert without tokens has no tile. An id outside 0..E-1 (an expert of another rank) is left out.
-Up to SMALL pairs one launch does it, every group reading all pairs; beyond that chunks of pairs
-are counted first, so that nobody reads more than its chunk.
+Up to CHUNK pairs one launch does it, every group reading all pairs. Beyond that the pairs are cut
+into chunks, which are counted first: a program then knows what lies before its group's pairs of its
+chunk, and reads no other chunk's pairs.
 """
 
 # Loops over runtime bounds are `while`: `range` needs __index__, which the interpreter of triton
@@ -29,10 +30,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-SMALL = 4096
-"""Most pairs that one launch sorts."""
-CHUNK = 512
-"""Pairs of one program beyond that."""
+CHUNK = 4096
+"""Most pairs that one program reads."""
+_BLOCK_T = 64
+"""Tiles that are listed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +57,18 @@ def align(
     num_experts: int,
     max_loras: int,
     block_m: int,
-    small: int = SMALL,
     chunk: int = CHUNK,
 ) -> Alignment:
     """Sort the pairs by (adapter, expert) and list tiles of at most `block_m` rows.
 
-    `small` and `chunk` exist for tests: where the way over chunks begins, and their size.
+    `chunk` exists for tests.
     """
     num_pairs = topk_ids.numel()
     groups = num_experts * (max_loras + 1 if lora_ids is not None else 1)
     max_tiles = (num_pairs + min(groups, num_pairs) * (block_m - 1)) // block_m
     scratch = torch.empty(num_pairs + 3 * max_tiles + 1, dtype=torch.int32, device=topk_ids.device)
     sorted_pairs, tiles, num_tiles = scratch.split([num_pairs, 3 * max_tiles, 1])
+    chunks = triton.cdiv(num_pairs, chunk)
     block_g = triton.next_power_of_2(groups + 1)
     routes: dict[str, Any] = {
         "num_pairs": num_pairs,
@@ -76,28 +77,14 @@ def align(
         "max_loras": max_loras,
         "HAS_LORA": lora_ids is not None,
         "BLOCK_G": block_g,
+        "BLOCK_P": chunk if chunks > 1 else triton.next_power_of_2(num_pairs),
     }
     ids = topk_ids if lora_ids is None else lora_ids
-    if num_pairs <= small:
-        _sort_kernel[(groups,)](
-            topk_ids,
-            ids,
-            sorted_pairs,
-            tiles,
-            num_tiles,
-            max_tiles,
-            groups,
-            **routes,
-            BLOCK_M=block_m,
-            BLOCK_P=triton.next_power_of_2(num_pairs),
-            BLOCK_T=triton.next_power_of_2(triton.cdiv(num_pairs, block_m)),
-            num_warps=4,
-        )
-        return Alignment(sorted_pairs, tiles.view(3, max_tiles), num_tiles, max_tiles)
-    chunks = triton.cdiv(num_pairs, chunk)
-    counts = torch.empty(chunks * block_g, dtype=torch.int32, device=topk_ids.device)
-    _count_kernel[(chunks,)](topk_ids, ids, counts, **routes, CHUNK=chunk)
-    _scatter_kernel[(chunks,)](
+    counts = topk_ids
+    if chunks > 1:
+        counts = torch.empty(chunks * block_g, dtype=torch.int32, device=topk_ids.device)
+        _count_kernel[(chunks,)](topk_ids, ids, counts, **routes)
+    _place_kernel[(groups, chunks)](
         topk_ids,
         ids,
         counts,
@@ -108,11 +95,10 @@ def align(
         groups,
         chunks,
         **routes,
-        CHUNK=chunk,
+        ONE_CHUNK=chunks == 1,
         BLOCK_M=block_m,
-        BLOCK_C=max(1, 8192 // block_g),
-        BLOCK_T=max(1, 8192 // block_g),
-        num_warps=16,
+        BLOCK_C=max(1, 4096 // block_g),
+        BLOCK_T=_BLOCK_T,
     )
     return Alignment(sorted_pairs, tiles.view(3, max_tiles), num_tiles, max_tiles)
 
@@ -142,59 +128,6 @@ def _load_group(
     return tl.where(here, group, BLOCK_G - 1)
 
 
-@triton.jit(do_not_specialize=["num_pairs", "max_tiles"])
-def _sort_kernel(
-    topk_ids,
-    lora_ids,
-    sorted_pairs,
-    tiles,
-    num_tiles,
-    max_tiles,
-    groups,
-    num_pairs,
-    top_k,
-    num_experts,
-    max_loras,
-    HAS_LORA: tl.constexpr,
-    BLOCK_G: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_P: tl.constexpr,
-    BLOCK_T: tl.constexpr,
-):
-    """One program a group: count everybody's pairs, place one's own."""
-    group = tl.program_id(0)
-    pair = tl.arange(0, BLOCK_P)
-    seen = _load_group(
-        topk_ids,
-        lora_ids,
-        pair,
-        num_pairs,
-        top_k,
-        num_experts,
-        max_loras,
-        HAS_LORA,
-        BLOCK_G,
-    )
-    every = tl.arange(0, BLOCK_G)
-    # The last bin holds what has no group.
-    counts = tl.where(every < groups, tl.histogram(seen, BLOCK_G), 0)
-    cut = (counts + BLOCK_M - 1) // BLOCK_M
-    start = tl.sum(tl.where(every < group, counts, 0), axis=0)
-    mine = tl.sum(tl.where(every == group, counts, 0), axis=0)
-    first_tile = tl.sum(tl.where(every < group, cut, 0), axis=0)
-    if group == 0:
-        tl.store(num_tiles, tl.sum(cut, axis=0))
-
-    row = tl.arange(0, BLOCK_T) * BLOCK_M
-    entry = tiles + first_tile + tl.arange(0, BLOCK_T)
-    tl.store(entry, group, mask=row < mine)
-    tl.store(entry + max_tiles, start + row, mask=row < mine)
-    tl.store(entry + 2 * max_tiles, tl.minimum(mine - row, BLOCK_M), mask=row < mine)
-
-    hit = (seen == group).to(tl.int32)
-    tl.store(sorted_pairs + start + tl.cumsum(hit, axis=0) - 1, pair, mask=hit == 1)
-
-
 @triton.jit(do_not_specialize=["num_pairs"])
 def _count_kernel(
     topk_ids,
@@ -206,13 +139,13 @@ def _count_kernel(
     max_loras,
     HAS_LORA: tl.constexpr,
     BLOCK_G: tl.constexpr,
-    CHUNK: tl.constexpr,
+    BLOCK_P: tl.constexpr,
 ):
     chunk = tl.program_id(0)
     seen = _load_group(
         topk_ids,
         lora_ids,
-        chunk * CHUNK + tl.arange(0, CHUNK),
+        chunk * BLOCK_P + tl.arange(0, BLOCK_P),
         num_pairs,
         top_k,
         num_experts,
@@ -224,10 +157,10 @@ def _count_kernel(
 
 
 @triton.jit(do_not_specialize=["num_pairs", "max_tiles", "chunks"])
-def _scatter_kernel(
+def _place_kernel(
     topk_ids,
     lora_ids,
-    counts,  # [chunks, BLOCK_G]
+    counts,  # [chunks, BLOCK_G], read unless ONE_CHUNK
     sorted_pairs,
     tiles,
     num_tiles,
@@ -240,51 +173,16 @@ def _scatter_kernel(
     max_loras,
     HAS_LORA: tl.constexpr,
     BLOCK_G: tl.constexpr,
-    CHUNK: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    ONE_CHUNK: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_T: tl.constexpr,
 ):
-    """One program a chunk: its pairs go behind those of the chunks before it."""
-    mine = tl.program_id(0)
-    every = tl.arange(0, BLOCK_G)
-    total = tl.zeros([BLOCK_G], dtype=tl.int32)
-    before = tl.zeros([BLOCK_G], dtype=tl.int32)
-    done = 0
-    while done < chunks:
-        row = done + tl.arange(0, BLOCK_C)
-        found = tl.load(
-            counts + row[:, None] * BLOCK_G + every[None, :],
-            mask=(row[:, None] < chunks) & (every[None, :] < groups),
-            other=0,
-        )
-        total += tl.sum(found, axis=0)
-        before += tl.sum(tl.where(row[:, None] < mine, found, 0), axis=0)
-        done += BLOCK_C
-    start = tl.cumsum(total, axis=0) - total
-    cut = (total + BLOCK_M - 1) // BLOCK_M
-    tile_end = tl.cumsum(cut, axis=0)
-    all_tiles = tl.sum(cut, axis=0)
-    if mine == 0:
-        tl.store(num_tiles, all_tiles)
-
-    # Programs take turns at the tiles. A tile's group is the number of groups that end before it.
-    done = mine * BLOCK_T
-    while done < all_tiles:
-        tile = done + tl.arange(0, BLOCK_T)
-        group = tl.sum((tile_end[None, :] <= tile[:, None]).to(tl.int32), axis=1)
-        is_group = every[None, :] == group[:, None]
-        row = (tile - tl.sum(tl.where(is_group, (tile_end - cut)[None, :], 0), axis=1)) * BLOCK_M
-        rest = tl.sum(tl.where(is_group, total[None, :], 0), axis=1) - row
-        first = tl.sum(tl.where(is_group, start[None, :], 0), axis=1) + row
-        inside = tile < all_tiles
-        tl.store(tiles + tile, group, mask=inside)
-        tl.store(tiles + max_tiles + tile, first, mask=inside)
-        tl.store(tiles + 2 * max_tiles + tile, tl.minimum(rest, BLOCK_M), mask=inside)
-        done += chunks * BLOCK_T
-
-    index = tl.arange(0, CHUNK)
-    pair = mine * CHUNK + index
+    """One program a group and chunk: place its pairs; the first chunk's lists the group's tiles."""
+    group = tl.program_id(0)
+    chunk = tl.program_id(1)
+    pair = chunk * BLOCK_P + tl.arange(0, BLOCK_P)
     seen = _load_group(
         topk_ids,
         lora_ids,
@@ -296,18 +194,42 @@ def _scatter_kernel(
         HAS_LORA,
         BLOCK_G,
     )
-    other = _load_group(
-        topk_ids,
-        lora_ids,
-        mine * CHUNK + tl.arange(0, CHUNK),
-        num_pairs,
-        top_k,
-        num_experts,
-        max_loras,
-        HAS_LORA,
-        BLOCK_G,
-    )
-    earlier = (other[None, :] == seen[:, None]) & (index[None, :] < index[:, None])
-    rank = tl.sum(earlier.to(tl.int32), axis=1)
-    place = tl.gather(start + before, seen, axis=0) + rank
-    tl.store(sorted_pairs + place, pair, mask=(seen < groups) & (pair < num_pairs))
+    every = tl.arange(0, BLOCK_G)
+    before = tl.zeros([BLOCK_G], dtype=tl.int32)
+    if ONE_CHUNK:
+        # The last bin holds what has no group.
+        total = tl.where(every < groups, tl.histogram(seen, BLOCK_G), 0)
+    else:
+        total = before
+        done = 0
+        while done < chunks:
+            row = done + tl.arange(0, BLOCK_C)
+            found = tl.load(
+                counts + row[:, None] * BLOCK_G + every[None, :],
+                mask=(row[:, None] < chunks) & (every[None, :] < groups),
+                other=0,
+            )
+            total += tl.sum(found, axis=0)
+            before += tl.sum(tl.where(row[:, None] < chunk, found, 0), axis=0)
+            done += BLOCK_C
+    cut = (total + BLOCK_M - 1) // BLOCK_M
+    start = tl.sum(tl.where(every < group, total, 0), axis=0)
+    mine = tl.sum(tl.where(every == group, total, 0), axis=0)
+
+    if chunk == 0:
+        first_tile = tl.sum(tl.where(every < group, cut, 0), axis=0)
+        if group == 0:
+            tl.store(num_tiles, tl.sum(cut, axis=0))
+        done = 0
+        while done * BLOCK_M < mine:
+            tile = done + tl.arange(0, BLOCK_T)
+            row = tile * BLOCK_M
+            entry = tiles + first_tile + tile
+            tl.store(entry, group, mask=row < mine)
+            tl.store(entry + max_tiles, start + row, mask=row < mine)
+            tl.store(entry + 2 * max_tiles, tl.minimum(mine - row, BLOCK_M), mask=row < mine)
+            done += BLOCK_T
+
+    hit = (seen == group).to(tl.int32)
+    place = start + tl.sum(tl.where(every == group, before, 0), axis=0) + tl.cumsum(hit, axis=0) - 1
+    tl.store(sorted_pairs + place, pair, mask=hit == 1)

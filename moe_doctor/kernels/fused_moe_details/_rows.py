@@ -45,16 +45,18 @@ def direct_rows(
     The tile of a pair takes every token's slot for the same expert, unless an earlier pair's tile
     does. A token that names an expert twice has two such slots: the n-th ones go together.
     """
-    m = tl.arange(0, BLOCK_M)
-    slot = tl.arange(0, BLOCK_S)
-    index = m[:, None] * TOP_K + slot[None, :]
-    inside = (index < num_pairs) & (slot[None, :] < TOP_K)
-    ids = tl.load(topk_ids + index, mask=inside, other=-1)
     group = tl.load(topk_ids + tile_m)
-    same = inside & (ids == group)
-    nth = tl.cumsum(same.to(tl.int32), axis=1)
-    mine = tl.sum(tl.sum(tl.where(index == tile_m, nth, 0), axis=1), axis=0)
-    same = same & (nth == mine)
-    pair = tl.max(tl.where(same, index, -1), axis=1)
-    earliest = tl.min(tl.min(tl.where(same, index, num_pairs), axis=1), axis=0)
-    return group, pair, pair >= 0, earliest == tile_m
+    slot = tl.arange(0, BLOCK_S)
+    before = tl.load(topk_ids + tile_m // TOP_K * TOP_K + slot, mask=slot < TOP_K, other=-1)
+    nth = tl.sum(((before == group) & (slot <= tile_m % TOP_K)).to(tl.int32), axis=0)
+    m = tl.arange(0, BLOCK_M)
+    pair = tl.full([BLOCK_M], -1, dtype=tl.int32)
+    seen = tl.zeros([BLOCK_M], dtype=tl.int32)
+    for index in tl.static_range(TOP_K):
+        mine = m * TOP_K + index
+        same = tl.load(topk_ids + mine, mask=mine < num_pairs, other=-1) == group
+        seen += same.to(tl.int32)
+        pair = tl.where(same & (seen == nth), mine, pair)
+    is_row = (pair >= 0) & (m * TOP_K < num_pairs)
+    earliest = tl.min(tl.where(is_row, pair, num_pairs), axis=0)
+    return group, pair, is_row, earliest == tile_m
