@@ -300,3 +300,9 @@ def test_grok_2_does_not_renormalise() -> None:
     result = ask("Grok1ForCausalLM", (0, 20, 0), model_type="git", spec={"routing": routing})
     assert isinstance(result, LayerQuery)
     assert result.query.routing_method == "Default"
+
+
+def test_the_transformers_backend_runs_silu_whatever_the_checkpoint_says() -> None:
+    result = ask("ZayaForCausalLM", (0, 26, 0), model_type="zaya", spec={"activation": "gelu"})
+    assert isinstance(result, LayerQuery)
+    assert result.query.activation == "silu"

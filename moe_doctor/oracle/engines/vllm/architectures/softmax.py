@@ -25,7 +25,6 @@ def _bound(row: ClassRow) -> ClassRow:
 TRANSFORMERS = ClassRow(
     "model_executor/models/transformers/moe.py MoEMixin",
     method="Custom",
-    activation=None,
     assumed=("the Transformers backend routes outside the layer for this model",),
 )
 # From 0.27 a block whose parts are recognised routes inside the layer.
