@@ -85,6 +85,13 @@ def check_target(path: Path) -> None:
     if not parent.is_dir():
         what = "is not a directory" if parent.exists() else "does not exist"
         raise OutputError(f"{path} cannot be written: {parent} {what}", f"mkdir -p {parent}")
+    if path.is_file() or not path.exists():
+        folder = Path(os.path.realpath(path)).parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"{path} cannot be written: {folder} may not be written to",
+                "choose another place with --output",
+            )
 
 
 def write_file(path: Path, text: str) -> None:

@@ -141,3 +141,12 @@ def test_a_symbolic_link_to_itself_is_replaced_and_an_empty_name_refused(
     assert loop.is_file()
     assert main(["check", "m", "--quiet", "-o", ""]) == 2
     assert "--output is empty" in capsys.readouterr().err
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_anything_is_asked(
+    doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output.os, "access", lambda path, mode: False)
+    assert main(["check", "m", "--quiet", "-o", "report.json"]) == 3
+    assert "may not be written to" in capsys.readouterr().err
+    assert doctor.requests == []
