@@ -2,6 +2,7 @@
 
     topk_ids -> align -> [shrink] -> GEMM 1 + LoRA + activation -> [shrink] -> GEMM 2 + LoRA -> sum
 
+Quantized weights go through a GEMM of their own (`quantized_gemm`), which may quantize rows first.
 Everything runs on the device and nothing waits for it, so a CUDA graph can capture the call. On a
 machine without a GPU the same kernels run in Triton's interpreter: TRITON_INTERPRET=1 must be set
 before triton is imported, and bfloat16 gives wrong numbers there because numpy has no such type.
@@ -20,16 +21,16 @@ import triton
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from moe_doctor.kernels.fused_moe_details._activation import ACTIVATIONS
+from moe_doctor.kernels.activations import Activation, resolve
 from moe_doctor.kernels.fused_moe_details._align import Alignment, align
 from moe_doctor.kernels.fused_moe_details._gemm import grouped_gemm_kernel
 from moe_doctor.kernels.fused_moe_details._reduce import reduce_pairs
 from moe_doctor.kernels.fused_moe_details._shrink import lora_shrink_kernel
+from moe_doctor.kernels.fused_moe_details.checks import check_layer
+from moe_doctor.kernels.fused_moe_details.quantized_gemm import Rows, Step, quantized_gemm
 from moe_doctor.kernels.fused_moe_details.tiles import Tile, choose_tiles, interpreter_tile
 from moe_doctor.kernels.lora import LoRAWeights
-
-DTYPES = (torch.bfloat16, torch.float16, torch.float32)
-"""Types of hidden states and weights; accumulation is always fp32."""
+from moe_doctor.kernels.quantized import QuantizedWeights, unquantized
 
 DIRECT_TOKENS = 16
 """Most tokens of a batch whose GEMMs read the routing themselves, without an alignment."""
@@ -39,23 +40,34 @@ _LORA_BLOCK_R = 64
 
 def fused_moe(
     hidden_states: Tensor,  # [T, H]
-    w13: Tensor,  # [E, 2I, H] gate rows then up rows; [E, I, H] when not gated
-    w2: Tensor,  # [E, H, I]
+    w13: Tensor | QuantizedWeights,  # [E, 2I, H] gate rows then up rows; [E, I, H] when not gated
+    w2: Tensor | QuantizedWeights,  # [E, H, I]
     topk_weights: Tensor,  # [T, k] float32
     topk_ids: Tensor,  # [T, k] int32; entries outside 0..E-1 contribute nothing
     *,
     activation: str = "silu",
     gated: bool = True,
+    limit: float | None = None,
+    alpha: float | None = None,
+    beta: float | None = None,
+    bias13: Tensor | None = None,  # [E, 2I or I]
+    bias2: Tensor | None = None,  # [E, H]
     lora: LoRAWeights | None = None,
     out: Tensor | None = None,  # [T, H]
     tiles: tuple[Tile, Tile] | None = None,
 ) -> Tensor:  # [T, H], dtype of hidden_states
     """Return sum over slots of weight * w2[e] @ act(w13[e] @ x), with adapters where given.
 
+    `limit`, `alpha` and `beta` are the numbers of a gated activation (see `activations.resolve`).
     `tiles` overrides the table's choice for the two GEMMs; both need the same block_m. Raises
     ValueError, naming the argument and both shapes, for anything that does not fit.
     """
-    _check(hidden_states, w13, w2, topk_weights, topk_ids, activation, gated)
+    act = resolve(activation, gated, limit, alpha, beta)
+    check_layer(hidden_states, w13, w2, topk_weights, topk_ids, act, bias13, bias2)
+    if hidden_states.device.type == "cpu" and not is_interpreted():
+        raise ValueError(
+            "hidden_states is on the CPU; set TRITON_INTERPRET=1 before triton is imported"
+        )
     num_tokens, hidden_size = hidden_states.shape
     num_experts, _, intermediate_size = w2.shape
     top_k = topk_ids.shape[1]
@@ -86,14 +98,17 @@ def fused_moe(
         )
     batch = _Batch(topk_ids, topk_weights, alignment, num_experts, hidden_states)
     inner = batch.empty(intermediate_size)  # [T*k, I]
+    if isinstance(w2, QuantizedWeights) and w2.scheme.activations == "tensor":
+        # One scale for all rows: those of absent experts, never written, must not count.
+        inner.zero_()
     batch.gemm(
         hidden_states,
         w13,
         inner,
         first,
         is_first=True,
-        activation=activation,
-        gated=gated,
+        act=act,
+        bias=bias13,
         adapters=None if lora is None else (lora.a13, lora.b13, lora.scaling),
     )
     pairs = batch.empty(hidden_size)  # [T*k, H]
@@ -103,6 +118,8 @@ def fused_moe(
         pairs,
         second,
         is_first=False,
+        act=Activation("none", gated=False),
+        bias=bias2,
         adapters=None if lora is None else (lora.a2, lora.b2, lora.scaling),
     )
     reduce_pairs(pairs, topk_ids, out, num_experts, pdl=batch.pdl)
@@ -136,24 +153,44 @@ class _Batch:
     def gemm(
         self,
         x: Tensor,
-        w: Tensor,
+        w: Tensor | QuantizedWeights,
         out: Tensor,
         tile: Tile,
         *,
         is_first: bool,
-        activation: str = "none",
-        gated: bool = False,
+        act: Activation,
+        bias: Tensor | None,
         adapters: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> None:
         """One grouped GEMM, with its adapters' shrink before it."""
         width, depth = out.shape[1], x.shape[1]
         precision = "ieee" if x.dtype == torch.float32 else "tf32"
-        rank, lora_b, shrunk = 0, w, x
+        rank, lora_b, shrunk = 0, x, x
         strides: tuple[int, ...] = (0, 0, 0, 0)
         if adapters is not None:
             rank, lora_b, strides = adapters[0].shape[2], adapters[1], adapters[1].stride()
             shrunk = self._shrink(x, adapters[0], adapters[2], tile, is_first, precision)
         where, max_tiles = self._where()
+        extras = bias is not None or act != Activation(act.name, act.gated)
+        if isinstance(w, QuantizedWeights) or extras:
+            quantized_gemm(
+                Rows(
+                    self.topk_ids,
+                    self.topk_weights,
+                    where,
+                    max_tiles,
+                    self.num_experts,
+                    direct=self.alignment is None,
+                ),
+                x,
+                w if isinstance(w, QuantizedWeights) else unquantized(w),
+                out,
+                tile,
+                Step(is_first, act, bias),
+                None if adapters is None else (shrunk, lora_b),
+                block_r=_block_r(rank),
+            )
+            return
         launch: dict[str, Any] = {"num_warps": tile.num_warps, "num_stages": tile.num_stages}
         if self.pdl:
             launch["launch_pdl"] = True
@@ -181,8 +218,8 @@ class _Batch:
             R=rank,
             TOP_K=self.topk_ids.shape[1],
             FIRST=is_first,
-            GATED=gated,
-            ACTIVATION=activation,
+            GATED=act.gated,
+            ACTIVATION=act.name,
             HAS_LORA=adapters is not None,
             DIRECT=self.alignment is None,
             X_TMA=x_tma,
@@ -244,7 +281,9 @@ def _block_r(rank: int) -> int:
     return max(16, min(_LORA_BLOCK_R, 1 << (max(rank, 1) - 1).bit_length()))
 
 
-def _tiles(x: Tensor, w2: Tensor, num_pairs: int, gated: bool) -> tuple[Tile, Tile]:
+def _tiles(
+    x: Tensor, w2: Tensor | QuantizedWeights, num_pairs: int, gated: bool
+) -> tuple[Tile, Tile]:
     """Tiles of GEMM 1 and GEMM 2; both have the same block_m, that of the alignment."""
     num_experts, hidden_size, intermediate_size = w2.shape
     if x.device.type == "cpu":
@@ -283,37 +322,3 @@ def _fits_tma(tensor: Tensor) -> bool:
     aligned = strides[-2] * tensor.element_size() % 16 == 0 and tensor.data_ptr() % 16 == 0
     folds = all(strides[i] == strides[i + 1] * tensor.shape[i + 1] for i in range(tensor.ndim - 2))
     return strides[-1] == 1 and aligned and folds and _has_tma(tensor.device)
-
-
-def _check(
-    hidden_states: Tensor,
-    w13: Tensor,
-    w2: Tensor,
-    topk_weights: Tensor,
-    topk_ids: Tensor,
-    activation: str,
-    gated: bool,
-) -> None:
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}; expected one of {', '.join(ACTIVATIONS)}")
-    if hidden_states.dtype not in DTYPES:
-        raise ValueError(f"hidden_states is {hidden_states.dtype}; expected one of {DTYPES}")
-    if hidden_states.device.type == "cpu" and not is_interpreted():
-        raise ValueError(
-            "hidden_states is on the CPU; set TRITON_INTERPRET=1 before triton is imported"
-        )
-    num_tokens, hidden_size = hidden_states.shape
-    num_experts, _, intermediate_size = w2.shape
-    rows = intermediate_size * (2 if gated else 1)
-    expected = {
-        "w13": (w13, (num_experts, rows, hidden_size)),
-        "w2": (w2, (num_experts, hidden_size, intermediate_size)),
-        "topk_ids": (topk_ids, (num_tokens, topk_ids.shape[-1])),
-        "topk_weights": (topk_weights, (num_tokens, topk_ids.shape[-1])),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected {shape}")
-    for name, tensor in (("w13", w13), ("w2", w2)):
-        if tensor.dtype != hidden_states.dtype:
-            raise ValueError(f"{name} is {tensor.dtype}; expected {hidden_states.dtype}")

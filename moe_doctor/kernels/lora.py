@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from moe_doctor.kernels.quantized import QuantizedWeights
+
 
 @dataclass(frozen=True, slots=True)
 class LoRAWeights:
@@ -42,7 +44,13 @@ class LoRAWeights:
         """R."""
         return self.a13.shape[2]
 
-    def check(self, num_tokens: int, w13: Tensor, w2: Tensor, dtype: torch.dtype) -> None:
+    def check(
+        self,
+        num_tokens: int,
+        w13: Tensor | QuantizedWeights,
+        w2: Tensor | QuantizedWeights,
+        dtype: torch.dtype,
+    ) -> None:
         """Raise ValueError unless every shape and dtype fits the layer.
 
         `num_tokens` is T; w13 is [E, 2I or I, H]; w2 is [E, H, I].

@@ -28,3 +28,26 @@ def activate(x, ACTIVATION: tl.constexpr):
         x = tl.maximum(x, 0.0)
         x = x * x
     return x
+
+
+@triton.jit
+def activate_and_multiply(
+    gate,
+    up,
+    ACTIVATION: tl.constexpr,
+    LIMIT: tl.constexpr,
+    ALPHA: tl.constexpr,
+    BETA: tl.constexpr,
+):
+    """act(gate) * (up + BETA) on fp32 values, clamped first where LIMIT is above zero.
+
+    A silu with ALPHA other than 1 is gate * sigmoid(ALPHA * gate): SwiGLU-OAI with 1.702 and BETA 1
+    (vLLM 0.33 layers/activation.py, SiluAndMulWithClamp).
+    """
+    if LIMIT > 0:
+        gate = tl.minimum(gate, LIMIT)
+        up = tl.minimum(tl.maximum(up, -LIMIT), LIMIT)
+    result = gate * tl.sigmoid(ALPHA * gate) if ALPHA != 1.0 else activate(gate, ACTIVATION)
+    if BETA != 0.0:
+        up = up + BETA
+    return result * up

@@ -1,0 +1,256 @@
+"""The grouped GEMM over quantized weights: `_gemm`'s shape of work, another loop.
+
+Weights alone quantized: a tile is unpacked, scaled and rounded to the activations' dtype in the
+loop, then multiplied. Activations too: 8-bit operands are multiplied as they are, and their scales
+come in per step (scales per group of columns) or after the loop (all others). `DECODE` is for
+machines without fp8: e4m3 then comes as bytes and is multiplied as fp16, which holds it exactly.
+Plain weights come here as well when the layer has biases or a clamp.
+"""
+
+# Kernels are traced by Triton, which has no type information.
+# mypy: allow-untyped-decorators, allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from moe_doctor.kernels.fused_moe_details._decode import (
+    decode_e2m1,
+    decode_e4m3,
+    decode_e8m0,
+)
+from moe_doctor.kernels.fused_moe_details._epilogue import add_adapter, finish
+from moe_doctor.kernels.fused_moe_details._rows import aligned_rows, direct_rows, tile_of
+
+
+@triton.jit(do_not_specialize=["num_pairs", "max_tiles"])
+def quantized_gemm_kernel(
+    x,  # [rows, K] activations, or their fp8 or int8 values
+    x_scales,  # [rows or 1, groups] float32, read when X_QUANTIZED
+    w,  # [E, N or 2N, K or K / 2]
+    w_scales,  # [E, scale rows, scale columns]
+    w_zeros,  # the same in uint8, read when HAS_ZEROS
+    bias,  # [E, N or 2N], read when HAS_BIAS
+    out,  # [T*k, N]
+    topk_ids,  # [T*k], read when DIRECT
+    sorted_pairs,
+    tiles,
+    num_tiles_ptr,
+    pair_weights,  # [T*k] float32, read by the second GEMM
+    shrunk,  # [T*k, R], read when HAS_LORA
+    lora_b,  # [L, E, N or 2N, R], read when HAS_LORA
+    num_pairs,
+    max_tiles,
+    num_experts,
+    N,
+    stride_x_row,
+    stride_x_k,
+    stride_xs_row,  # 0 when one scale serves every row
+    stride_b_lora,
+    stride_b_expert,
+    stride_b_n,
+    stride_b_r,
+    K: tl.constexpr,
+    R: tl.constexpr,
+    TOP_K: tl.constexpr,
+    FIRST: tl.constexpr,
+    GATED: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    LIMIT: tl.constexpr,
+    ALPHA: tl.constexpr,
+    BETA: tl.constexpr,
+    WEIGHTS: tl.constexpr,
+    X_QUANTIZED: tl.constexpr,
+    DECODE: tl.constexpr,
+    GROUP_N: tl.constexpr,
+    GROUP_K: tl.constexpr,
+    HAS_ZEROS: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    HAS_LORA: tl.constexpr,
+    DIRECT: tl.constexpr,
+    PRECISION: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+    GROUP_M: tl.constexpr,
+):
+    """out[place] = act(x[token] @ w13[e].T), then out[pair] = weight * x[place] @ w2[e].T."""
+    program = tl.program_id(0)
+    num_tiles_n = tl.cdiv(N, BLOCK_N)
+    m = tl.arange(0, BLOCK_M)
+    if DIRECT:
+        tile_n = program % num_tiles_n
+        group, pair, is_row, has_work = direct_rows(
+            topk_ids, program // num_tiles_n, num_pairs, TOP_K, BLOCK_M, BLOCK_S
+        )
+        if (not has_work) | (group < 0) | (group >= num_experts):
+            return
+        place = pair
+        token = m
+    else:
+        num_tiles = tl.load(num_tiles_ptr)
+        if program >= num_tiles * num_tiles_n:
+            return
+        tile_m, tile_n = tile_of(program, num_tiles, num_tiles_n, GROUP_M)
+        group, first, pair, is_row = aligned_rows(sorted_pairs, tiles, max_tiles, tile_m, BLOCK_M)
+        place = first + m
+        token = pair // TOP_K
+    expert = (group % num_experts).to(tl.int64)
+    x_row = (token if FIRST else place).to(tl.int64)
+    n = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    # Columns past N wrap around instead of being masked; they are not stored.
+    n_wrapped = (n % N).to(tl.int64)
+    k = tl.arange(0, BLOCK_K)
+    x_ptrs = x + x_row[:, None] * stride_x_row + k[None, :] * stride_x_k
+
+    PACKED: tl.constexpr = 2 if (WEIGHTS == "int4" or WEIGHTS == "mxfp4") else 1
+    ROW_BYTES: tl.constexpr = K // PACKED
+    COLUMNS: tl.constexpr = (K + GROUP_K - 1) // GROUP_K if GROUP_K else 1
+    # Where gate's scales end and up's begin; one scale of a whole expert serves both.
+    scale_rows = (N + GROUP_N - 1) // GROUP_N if GROUP_N else 0
+    rows = (2 * N if GATED else N).to(tl.int64)
+    w_row = expert * rows + n_wrapped
+    if GROUP_N:
+        scale_row = expert * scale_rows * (2 if GATED else 1) + n_wrapped // GROUP_N
+    else:
+        scale_row = expert + n_wrapped * 0
+
+    if X_QUANTIZED and WEIGHTS == "int8":
+        acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.int32)
+    else:
+        acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
+    acc_up = acc
+    for step in range(0, K, BLOCK_K):
+        x_tile = tl.load(x_ptrs, mask=is_row[:, None] & (k[None, :] < K - step), other=0.0)
+        if X_QUANTIZED and DECODE:
+            x_tile = decode_e4m3(x_tile)
+        w_tile = _load_tile(
+            w, w_scales, w_zeros, w_row, scale_row, step,
+            x.dtype.element_ty, K, ROW_BYTES, COLUMNS, WEIGHTS, X_QUANTIZED, DECODE,
+            GROUP_K, HAS_ZEROS, BLOCK_N, BLOCK_K, PACKED,
+        )  # fmt: skip
+        if X_QUANTIZED and GROUP_K:
+            x_scale = tl.load(
+                x_scales + x_row * stride_xs_row + step // GROUP_K, mask=is_row, other=0.0
+            )
+            w_scale = tl.load(w_scales + scale_row * COLUMNS + step // GROUP_K)
+            part = tl.dot(x_tile, tl.trans(w_tile), out_dtype=tl.float32)
+            acc += part * x_scale[:, None] * w_scale[None, :]
+        else:
+            acc = _accumulate(x_tile, w_tile, acc, X_QUANTIZED and not DECODE, WEIGHTS, PRECISION)
+        if GATED:
+            up_tile = _load_tile(
+                w, w_scales, w_zeros, w_row + N, scale_row + scale_rows, step,
+                x.dtype.element_ty, K, ROW_BYTES, COLUMNS, WEIGHTS, X_QUANTIZED, DECODE,
+                GROUP_K, HAS_ZEROS, BLOCK_N, BLOCK_K, PACKED,
+            )  # fmt: skip
+            if X_QUANTIZED and GROUP_K:
+                w_scale = tl.load(w_scales + (scale_row + scale_rows) * COLUMNS + step // GROUP_K)
+                part = tl.dot(x_tile, tl.trans(up_tile), out_dtype=tl.float32)
+                acc_up += part * x_scale[:, None] * w_scale[None, :]
+            else:
+                acc_up = _accumulate(
+                    x_tile, up_tile, acc_up, X_QUANTIZED and not DECODE, WEIGHTS, PRECISION
+                )
+        x_ptrs += BLOCK_K * stride_x_k
+
+    if not GROUP_K and WEIGHTS != "plain":
+        scale = tl.load(w_scales + scale_row).to(tl.float32)[None, :]
+        if GATED:
+            up_scale = tl.load(w_scales + scale_row + scale_rows).to(tl.float32)[None, :]
+        if X_QUANTIZED:
+            x_scale = tl.load(x_scales + x_row * stride_xs_row, mask=is_row, other=0.0)[:, None]
+            scale = scale * x_scale
+            if GATED:
+                up_scale = up_scale * x_scale
+        acc = acc.to(tl.float32) * scale
+        if GATED:
+            acc_up = acc_up.to(tl.float32) * up_scale
+
+    if HAS_LORA:
+        acc, acc_up = add_adapter(
+            acc, acc_up, shrunk, lora_b, group, place, is_row, n_wrapped, num_experts, N,
+            stride_b_lora, stride_b_expert, stride_b_n, stride_b_r, R, GATED, PRECISION, BLOCK_R,
+        )  # fmt: skip
+    finish(
+        acc, acc_up, bias, pair_weights, out, expert, place, pair, is_row, n, n_wrapped, N,
+        HAS_BIAS, FIRST, GATED, ACTIVATION, LIMIT, ALPHA, BETA,
+    )  # fmt: skip
+
+
+@triton.jit
+def _load_tile(
+    w,
+    w_scales,
+    w_zeros,
+    w_row,
+    scale_row,
+    step,
+    DTYPE: tl.constexpr,
+    K: tl.constexpr,
+    ROW_BYTES: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    WEIGHTS: tl.constexpr,
+    X_QUANTIZED: tl.constexpr,
+    DECODE: tl.constexpr,
+    GROUP_K: tl.constexpr,
+    HAS_ZEROS: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    PACKED: tl.constexpr,
+):
+    """[BLOCK_N, BLOCK_K] ready for tl.dot; scaled only where activations are not quantized."""
+    column = step // PACKED + tl.arange(0, BLOCK_K // PACKED)
+    code = tl.load(
+        w + w_row[:, None] * ROW_BYTES + column[None, :],
+        mask=column[None, :] < ROW_BYTES,
+        other=0.0,
+    )
+    if X_QUANTIZED:
+        tile = decode_e4m3(code) if DECODE else code
+    elif WEIGHTS == "plain":
+        tile = code
+    else:
+        if PACKED == 2:
+            code = tl.interleave(code & 15, code >> 4)
+        value = decode_e2m1(code) if WEIGHTS == "mxfp4" else code.to(tl.float32)
+        if WEIGHTS == "int4" and not HAS_ZEROS:
+            value = value - 8.0
+        if GROUP_K or HAS_ZEROS:
+            # Groups of this step: several short ones, or a part of one.
+            SIZE: tl.constexpr = GROUP_K if (GROUP_K and GROUP_K < BLOCK_K) else BLOCK_K
+            COUNT: tl.constexpr = BLOCK_K // SIZE
+            first = step // GROUP_K if GROUP_K else 0
+            index = first + tl.arange(0, COUNT)
+            where = scale_row[:, None] * COLUMNS + index[None, :]
+            inside = index[None, :] < COLUMNS
+            value = tl.reshape(value, [BLOCK_N, COUNT, SIZE])
+            if HAS_ZEROS:
+                zero = tl.load(w_zeros + where, mask=inside, other=0).to(tl.float32)
+                value = value - zero[:, :, None]
+            if GROUP_K:
+                scale = tl.load(w_scales + where, mask=inside, other=0)
+                if WEIGHTS == "mxfp4":
+                    scale = decode_e8m0(scale)
+                value = value * scale.to(tl.float32)[:, :, None]
+            value = tl.reshape(value, [BLOCK_N, BLOCK_K])
+        tile = value.to(DTYPE)
+    return tile
+
+
+@triton.jit
+def _accumulate(
+    x_tile, w_tile, acc, EIGHT_BITS: tl.constexpr, WEIGHTS: tl.constexpr, PRECISION: tl.constexpr
+):
+    """acc + x_tile @ w_tile.T; 8-bit operands as they are."""
+    STEP: tl.constexpr = x_tile.shape[1]
+    if EIGHT_BITS and WEIGHTS == "fp8":
+        # Hopper's fp8 units add with 14 bits: their sums are taken over into fp32 at every step.
+        acc = tl.dot(x_tile, tl.trans(w_tile), acc, max_num_imprecise_acc=STEP)
+    elif EIGHT_BITS:
+        acc = tl.dot(x_tile, tl.trans(w_tile), acc, out_dtype=tl.int32)
+    else:
+        acc = tl.dot(x_tile, tl.trans(w_tile), acc, input_precision=PRECISION)
+    return acc

@@ -1,0 +1,158 @@
+"""The quantized GEMM seen from the host: quantize rows where the scheme does, choose, launch."""
+
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+from torch import Tensor
+
+from moe_doctor.kernels.activations import Activation
+from moe_doctor.kernels.fused_moe_details._gemm_quantized import quantized_gemm_kernel
+from moe_doctor.kernels.fused_moe_details._quantize_rows import quantize_rows
+from moe_doctor.kernels.fused_moe_details.tiles import Tile
+from moe_doctor.kernels.quantized import QuantizedWeights
+from moe_doctor.kernels.schemes import Scheme
+
+_NATIVE_FP8 = (8, 9)
+"""First NVIDIA compute capability with e4m3 products."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Which rows the GEMM works on, as `_rows` reads it."""
+
+    topk_ids: Tensor
+    """[T, k] int32."""
+    topk_weights: Tensor
+    """[T, k] float32."""
+    where: tuple[Tensor, Tensor, Tensor]
+    """Sorted pairs, tiles and their number; ignored when `direct`."""
+    max_tiles: int
+    """Bound of the number of tiles."""
+    num_experts: int
+    """E."""
+    direct: bool
+    """Whether every pair is a tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one GEMM does with its product."""
+
+    is_first: bool
+    """Tokens to places and an activation, or places to pairs and the router's weight."""
+    act: Activation
+    """`none` for the second."""
+    bias: Tensor | None
+    """[E, N or 2N]."""
+
+
+def quantized_gemm(
+    rows: Rows,
+    x: Tensor,  # [T or T*k, K]
+    w: QuantizedWeights,  # [E, N or 2N, K]
+    out: Tensor,  # [T*k, N]
+    tile: Tile,
+    step: Step,
+    adapter: tuple[Tensor, Tensor] | None,  # shrunk [T*k, R], B [L, E, N or 2N, R]
+    *,
+    block_r: int,
+) -> None:
+    """One grouped GEMM over quantized weights."""
+    scheme, native = w.scheme, has_native_fp8(x.device)
+    width, depth = out.shape[1], x.shape[1]
+    decode = scheme.weights == "fp8" and not native
+    tile = fit_tile(tile, scheme)
+    values, scales = x, w.scales
+    if scheme.quantizes_activations:
+        values, scales = quantize_rows(x, scheme, w.input_scale, native_fp8=native)
+    shrunk, lora_b = adapter or (x, x)
+    quantized_gemm_kernel[(rows.max_tiles * triton.cdiv(width, tile.block_n),)](
+        values,
+        scales,
+        w.values.view(torch.uint8) if decode else w.values,
+        w.scales,
+        w.scales if w.zeros is None else w.zeros,
+        w.scales if step.bias is None else step.bias,
+        out,
+        rows.topk_ids,
+        *rows.where,
+        rows.topk_weights,
+        shrunk,
+        lora_b,
+        rows.topk_ids.numel(),
+        rows.max_tiles,
+        rows.num_experts,
+        width,
+        *values.stride(),
+        scales.stride(0) if scales.shape[0] > 1 else 0,
+        *(lora_b.stride() if adapter is not None else (0, 0, 0, 0)),
+        K=depth,
+        R=0 if adapter is None else shrunk.shape[1],
+        TOP_K=rows.topk_ids.shape[1],
+        FIRST=step.is_first,
+        GATED=step.act.gated,
+        ACTIVATION=step.act.name,
+        LIMIT=step.act.limit,
+        ALPHA=step.act.alpha,
+        BETA=step.act.beta,
+        WEIGHTS=scheme.weights,
+        X_QUANTIZED=scheme.quantizes_activations,
+        DECODE=decode,
+        GROUP_N=scheme.group_n,
+        GROUP_K=scheme.group_k,
+        HAS_ZEROS=w.zeros is not None,
+        HAS_BIAS=step.bias is not None,
+        HAS_LORA=adapter is not None,
+        DIRECT=rows.direct,
+        PRECISION="ieee" if x.dtype == torch.float32 else "tf32",
+        BLOCK_M=tile.block_m,
+        BLOCK_N=tile.block_n,
+        BLOCK_K=tile.block_k,
+        BLOCK_R=block_r,
+        BLOCK_S=triton.next_power_of_2(rows.topk_ids.shape[1]),
+        GROUP_M=tile.group_m,
+        num_warps=tile.num_warps,
+        num_stages=tile.num_stages,
+    )
+
+
+def has_native_fp8(device: torch.device) -> bool:
+    """Whether Triton converts and multiplies e4m3 on this device: sm_89 and newer, gfx950."""
+    if device.type != "cuda":
+        return False
+    if torch.version.hip is not None:
+        return torch.cuda.get_device_properties(device).gcnArchName.startswith("gfx95")
+    return torch.cuda.get_device_capability(device) >= _NATIVE_FP8
+
+
+def why_not(scheme: Scheme, device: torch.device) -> str | None:
+    """Why this device cannot hold the scheme; None where it can."""
+    if scheme.weights != "fp8" or device.type != "cuda" or torch.version.hip is None:
+        return None
+    arch = torch.cuda.get_device_properties(device).gcnArchName.partition(":")[0]
+    if not arch.startswith("gfx94"):
+        return None
+    return f"{arch} multiplies e4m3fnuz, whose values are half of e4m3's; this kernel has e4m3"
+
+
+def fit_tile(tile: Tile, scheme: Scheme) -> Tile:
+    """The table's tile cut to what this kernel has: pointers only, and room for its partial sums.
+
+    fp8 takes every step's sum over into a second accumulator; with wider tiles that spills
+    registers on sm_90 (Triton 3.6: 136 to 536 bytes). Half the element size makes room for twice
+    the depth, but a step lies within one group of activations.
+    """
+    block_n, block_k = tile.block_n, tile.block_k
+    if scheme.weights == "fp8":
+        block_n = min(block_n, 64 if scheme.activations == "group" else 128)
+    if scheme.quantizes_activations and block_k < 128 <= tile.block_m:
+        block_k = 128
+    if scheme.activations == "group":
+        block_k = min(block_k, scheme.group_k)
+    return Tile(
+        tile.block_m, block_n, max(32, block_k), tile.group_m, tile.num_warps, tile.num_stages
+    )

@@ -1,0 +1,284 @@
+"""Quantized weights as plain tensors: our own quantization, and back again.
+
+Shapes follow vLLM's parameters, scales always three-dimensional ([E, scale rows, scale columns]):
+
+    scheme                values                scales                          vLLM's name
+    fp8_tensor*           [E, N, K] e4m3        [E, 1, 1] float32               w13_weight_scale [E]
+    fp8_channel           [E, N, K] e4m3        [E, N, 1] float32               w13_weight_scale
+    fp8_block_128x128     [E, N, K] e4m3        [E, h * ceil(N/h/128), ceil(K/128)] float32
+                                                                            w13_weight_scale_inv
+    int8_channel          [E, N, K] int8        [E, N, 1] float32               w13_weight_scale
+    int8_weight_*         [E, N, K] int8        [E, N, 1 or ceil(K/g)] float32  w13_scale
+    int4_*                [E, N, K/2] uint8     [E, N, 1 or ceil(K/g)], dtype of the hidden states
+                          zeros [E, N, same] uint8                          w13_scales, w13_qzeros
+    mxfp4                 [E, N, K/2] uint8     [E, N, ceil(K/32)] uint8, exponent + 127
+
+h is 2 where the rows are gate then up: blocks of rows do not straddle the two. 4-bit columns k and
+k + 1 share a byte, k in its low half. Sources: vLLM 0.20 quantization/fp8.py, experts_int8.py,
+moe_wna16.py and mxfp4.py (create_weights); OCP MX 1.0 for e2m1 and e8m0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from moe_doctor.kernels.schemes import NONE, Scheme, find_scheme
+
+FP8_MAX = 448.0
+"""Largest e4m3 value."""
+INT8_MAX = 127.0
+"""Largest int8 value that quantization uses; -128 stays unused."""
+SCALE_FLOOR = 1e-10
+"""Smallest absolute maximum that an activation's scale is made from, so that zeros stay zeros
+(vLLM 0.20 per_token_group_quant_fp8's eps)."""
+
+_E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+_E2M1_MIDDLES = (0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedWeights:
+    """One projection of every expert; see the module's table."""
+
+    scheme: Scheme
+    """How it is stored."""
+    values: Tensor
+    """[E, N, K], or [E, N, K / 2] where two values share a byte."""
+    scales: Tensor
+    """[E, scale rows, scale columns]."""
+    halves: int = 1
+    """2 where the rows are gate then up."""
+    zeros: Tensor | None = None
+    """[E, N, scale columns] uint8 where the scheme has zero points."""
+    input_scale: Tensor | None = None
+    """[1] float32: scale of the activations where the scheme stores one."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(E, N, K)."""
+        experts, rows, columns = self.values.shape
+        return experts, rows, columns * self.scheme.values_per_byte
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.values.device
+
+    def expert(self, index: int) -> Tensor:  # [N, K] float32
+        """One expert's weights as they are meant, in fp32."""
+        return dequantize(
+            self.scheme,
+            self.values[index],
+            self.scales[index],
+            None if self.zeros is None else self.zeros[index],
+            self.halves,
+        )
+
+    def check(self, name: str) -> None:
+        """Raise ValueError unless shapes, dtypes and strides are those of the module's table."""
+        experts, rows, columns = self.shape
+        scheme = self.scheme
+        scale_shape = (experts, *scale_grid(scheme, rows, columns, self.halves))
+        expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
+            ("scales", self.scales, scale_shape)
+        ]
+        if scheme.has_zeros:
+            expected.append(("zeros", self.zeros, scale_shape))
+        if scheme.activations == "static":
+            expected.append(("input_scale", self.input_scale, (1,)))
+        for part, tensor, shape in expected:
+            if tensor is None:
+                raise ValueError(f"{name}.{part} is missing; {scheme.name} needs {shape}")
+            if tuple(tensor.shape) != shape:
+                raise ValueError(f"{name}.{part} has shape {tuple(tensor.shape)}; expected {shape}")
+        wanted = _VALUE_DTYPES[scheme.weights]
+        if self.values.dtype != wanted:
+            raise ValueError(f"{name}.values is {self.values.dtype}; expected {wanted}")
+        for part, tensor in (
+            ("values", self.values),
+            ("scales", self.scales),
+            ("zeros", self.zeros),
+        ):
+            if tensor is not None and not tensor.is_contiguous():
+                raise ValueError(
+                    f"{name}.{part} has strides {tensor.stride()}; expected dense ones"
+                )
+
+
+def unquantized(weights: Tensor) -> QuantizedWeights:
+    """Plain weights as a record of the scheme that is none; it has no scales."""
+    return QuantizedWeights(find_scheme(NONE), weights.contiguous(), weights[:0, 0, :0])
+
+
+_VALUE_DTYPES = {
+    "fp8": torch.float8_e4m3fn,
+    "int8": torch.int8,
+    "int4": torch.uint8,
+    "mxfp4": torch.uint8,
+}
+
+
+def scale_grid(scheme: Scheme, rows: int, columns: int, halves: int) -> tuple[int, int]:
+    """Scale rows and scale columns of a [rows, columns] matrix."""
+    grid_n = 1 if not scheme.group_n else halves * -(-(rows // halves) // scheme.group_n)
+    return grid_n, 1 if not scheme.group_k else -(-columns // scheme.group_k)
+
+
+def quantize(
+    weights: Tensor,  # [E, N, K] floating point
+    scheme: Scheme,
+    *,
+    halves: int = 1,
+    input_scale: Tensor | None = None,
+) -> QuantizedWeights:
+    """Quantize every expert by the rule of `quantize_expert`; 4-bit scales get weights' dtype."""
+    parts = [quantize_expert(matrix, scheme, halves) for matrix in weights]
+    values, scales, zeros = zip(*parts, strict=True)
+    return QuantizedWeights(
+        scheme,
+        torch.stack(values),
+        torch.stack(scales),
+        halves,
+        torch.stack(zeros) if scheme.has_zeros else None,
+        input_scale if scheme.activations == "static" else None,
+    )
+
+
+def quantize_expert(
+    matrix: Tensor,  # [N, K]
+    scheme: Scheme,
+    halves: int = 1,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Values, scales and zero points of one expert, round to nearest, largest value to the end.
+
+    A group of zeros gets the scale 0 (mxfp4: the smallest one) and stays zero.
+    """
+    wide = matrix.float()
+    columns = matrix.shape[1]
+    if scheme.weights == "mxfp4":
+        return _quantize_mxfp4(wide, scheme)
+    zeros = torch.zeros(0, dtype=torch.uint8, device=matrix.device)
+    high = _group_max(wide, scheme, halves)
+    if scheme.weights == "fp8":
+        scales = high.maximum(_group_max(-wide, scheme, halves)) / FP8_MAX
+        scaled = wide / _expand(_no_zero(scales), scheme, matrix.shape, halves)
+        return scaled.clamp(-FP8_MAX, FP8_MAX).to(torch.float8_e4m3fn), scales, zeros
+    low = _group_max(-wide, scheme, halves)
+    if scheme.weights == "int8":
+        scales = high.maximum(low) / INT8_MAX
+        scaled = wide / _expand(_no_zero(scales), scheme, matrix.shape, halves)
+        return scaled.round().clamp(-INT8_MAX, INT8_MAX).to(torch.int8), scales, zeros
+    if scheme.has_zeros:
+        high, low = high.clamp_min(0), low.clamp_min(0)
+        scales = ((high + low) / 15).to(matrix.dtype)
+        zeros = (low / _no_zero(scales.float())).round().clamp(0, 15).to(torch.uint8)
+        offset = _expand(zeros.float(), scheme, matrix.shape, halves)
+    else:
+        scales = (high / 7).maximum(low / 8).to(matrix.dtype)
+        offset = torch.tensor(8.0, device=matrix.device)
+    scaled = wide / _expand(_no_zero(scales.float()), scheme, matrix.shape, halves)
+    codes = (scaled.round() + offset).clamp(0, 15).to(torch.uint8)
+    return _pack(codes, columns), scales, zeros
+
+
+def dequantize(
+    scheme: Scheme,
+    values: Tensor,  # [N, K] or [N, K / 2]
+    scales: Tensor,  # [scale rows, scale columns]
+    zeros: Tensor | None,
+    halves: int,
+) -> Tensor:  # [N, K] float32
+    """Inverse of `quantize_expert`, exact in fp32."""
+    if scheme.values_per_byte == 2:
+        codes = torch.stack((values & 15, values >> 4), dim=-1).flatten(-2)
+        if scheme.weights == "mxfp4":
+            table = torch.tensor(_E2M1, device=values.device)
+            wide = table[(codes & 7).long()] * (1 - 2 * (codes >> 3).float())
+            scales = torch.exp2(scales.float() - 127)
+        else:
+            offset: Tensor | float = 8.0
+            if zeros is not None:
+                offset = _expand(zeros.float(), scheme, codes.shape, halves)
+            wide = codes.float() - offset
+    else:
+        wide = values.float()
+    return wide * _expand(scales.float(), scheme, wide.shape, halves)
+
+
+def _quantize_mxfp4(wide: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor, Tensor]:
+    largest = _group_max(wide.abs(), scheme, 1)
+    # e2m1 reaches 6 = 1.5 * 2^2: the largest value's own exponent becomes 2 (OCP MX 1.0, 6.3).
+    exponent = torch.floor(torch.log2(largest.clamp_min(2.0**-120))) - 2
+    scaled = wide / _expand(torch.exp2(exponent), scheme, wide.shape, 1)
+    middles = torch.tensor(_E2M1_MIDDLES, device=wide.device)
+    codes = torch.bucketize(scaled.abs(), middles).to(torch.uint8)
+    codes |= (scaled < 0).to(torch.uint8) << 3
+    scales = (exponent + 127).clamp(0, 254).to(torch.uint8)
+    return _pack(codes, wide.shape[1]), scales, scales[:0, 0]
+
+
+def _pack(codes: Tensor, columns: int) -> Tensor:
+    if columns % 2:
+        raise ValueError(f"K is {columns}; two 4-bit values share a byte, so it must be even")
+    return codes[:, 0::2] | codes[:, 1::2] << 4
+
+
+def _no_zero(scales: Tensor) -> Tensor:
+    return torch.where(scales > 0, scales, 1.0)
+
+
+def _group_max(wide: Tensor, scheme: Scheme, halves: int) -> Tensor:
+    """Largest value of each group, [scale rows, scale columns]."""
+    rows, columns = wide.shape
+    size_n, size_k = scheme.group_n or rows // halves, scheme.group_k or columns
+    blocks = wide.view(halves, rows // halves, columns)
+    pad = (0, -columns % size_k, 0, -(rows // halves) % size_n)
+    blocks = torch.nn.functional.pad(blocks, pad, value=float("-inf"))
+    blocks = blocks.view(halves, blocks.shape[1] // size_n, size_n, -1, size_k)
+    largest = blocks.amax((2, 4)).flatten(0, 1)
+    return largest if scheme.group_n else largest.amax(0, keepdim=True)
+
+
+def _expand(
+    scales: Tensor, scheme: Scheme, shape: torch.Size | tuple[int, ...], halves: int
+) -> Tensor:
+    """Repeat every scale over its group: something that broadcasts to [N, K]."""
+    rows, columns = shape
+    if scheme.group_n > 1:
+        grid = scales.view(halves, -1, scales.shape[1]).repeat_interleave(scheme.group_n, 1)
+        scales = grid[:, : rows // halves].flatten(0, 1)
+    if scheme.group_k:
+        scales = scales.repeat_interleave(scheme.group_k, 1)[:, :columns]
+    return scales
+
+
+def requantize_rows(
+    rows: Tensor,  # [n, K] float32
+    scheme: Scheme,
+    input_scale: Tensor | None = None,  # [1], for a scheme that stores it
+) -> Tensor:  # [n, K] float32
+    """Activations as the scheme's GEMM sees them: quantized by its rule, and back in fp32.
+
+    Scale: the stored one, or the largest value (of all rows, of a row, of a row's group) over the
+    type's largest; values beyond it saturate. `tensor` takes its maximum over all rows given.
+    """
+    if not scheme.quantizes_activations or not rows.numel():
+        return rows
+    limit = INT8_MAX if scheme.weights == "int8" else FP8_MAX
+    width = rows.shape[1]
+    size = scheme.group_k if scheme.activations == "group" else width
+    padded = torch.nn.functional.pad(rows, (0, -width % size))
+    padded = padded.view(len(rows), -1, size)
+    if input_scale is not None:
+        scale = input_scale.float()
+    else:
+        largest = padded.abs()
+        largest = largest.amax() if scheme.activations == "tensor" else largest.amax(2, True)
+        scale = largest.clamp_min(SCALE_FLOOR) / limit
+    codes = (padded / scale).clamp(-limit, limit)
+    codes = codes.round() if scheme.weights == "int8" else codes.to(torch.float8_e4m3fn).float()
+    wide: Tensor = codes * scale
+    return wide.flatten(1)[:, :width]
