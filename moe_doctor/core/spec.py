@@ -212,6 +212,8 @@ class ModelSpec:
     """Draft (MTP) layers that come with the checkpoint."""
     text_architecture: str = ""
     """Architecture of the language model inside a wrapper; empty where nothing is nested."""
+    draft_layers: tuple[MoELayers, ...] = ()
+    """MoE layers of the checkpoint's own draft (MTP), numbered on after the decoder's."""
     own_config: bool = False
     """Whether the checkpoint brings Python code for its config (`auto_map`)."""
     attention: AttentionSpec = AttentionSpec()

@@ -35,6 +35,8 @@ def encode(model: ModelSpec) -> dict[str, Any]:
         facts["mtp_layers"] = model.num_mtp_layers
     if model.text_architecture:
         facts["text_architecture"] = model.text_architecture
+    if model.draft_layers:
+        facts["draft"] = [_encode_group(group) for group in model.draft_layers]
     if model.own_config:
         facts["own_config"] = True
     attention = _encode_attention(model.attention)
@@ -58,6 +60,7 @@ def decode(id: str, facts: Mapping[str, Any]) -> ModelSpec:
         num_layers=facts["layers"],
         num_mtp_layers=facts.get("mtp_layers", 0),
         text_architecture=facts.get("text_architecture", ""),
+        draft_layers=tuple(_decode_group(group) for group in facts.get("draft", ())),
         own_config=facts.get("own_config", False),
         attention=_decode_attention(facts.get("attention", {})),
         notes=tuple(ParseNote(kind, message) for kind, message in facts.get("notes", ())),

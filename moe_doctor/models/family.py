@@ -117,5 +117,10 @@ class Family:
     """Nested object whose keys belong to the section too (`ffn_config` of DBRX)."""
     swiglu_limit: bool = False
     """Whether `swiglu_limit` clamps the experts' activation in this family."""
+    draft: str = ""
+    """Where MTP layers with experts are: `after` the decoder's, or `beside` them in `mtp.layers`;
+    empty where the family's have none."""
+    draft_step: int = 1
+    """Sub-layers per MTP layer of a module beside, of which the last has the experts."""
     swiglu_limits: str = ""
     """Key of a list with one such limit per layer, where the family has that."""

@@ -12,6 +12,7 @@ from moe_doctor.core.errors import ModelError
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec, ParseNote
 from moe_doctor.models.activations import read_activation, read_layer_limit, read_situ
 from moe_doctor.models.attention import read_attention
+from moe_doctor.models.draft import draft_layers
 from moe_doctor.models.expert_modules import ExpertModules
 from moe_doctor.models.families import find_family
 from moe_doctor.models.family import EXPERT_KEYS, HIDDEN_KEYS, TOP_K_KEYS, WIDTH_KEYS, Family
@@ -56,6 +57,7 @@ def parse_model(
     modules = ExpertModules(row.block, nested=len(sections.chain) > 1)
     groups = _expert_layers(fields, row, count, declaration, modules, known=family is not None)
     notes = _model_notes(sections, fields, family, declaration, modules) if groups else ()
+    drafts = fields.integer(*_MTP_KEYS, maximum=MAX_LAYERS) or 0
     return ModelSpec(
         id=id,
         source=source,
@@ -64,8 +66,9 @@ def parse_model(
         moe_layers=groups,
         dtype=_dtype(sections) or "bfloat16",
         num_layers=count,
-        num_mtp_layers=fields.integer(*_MTP_KEYS, maximum=MAX_LAYERS) or 0,
+        num_mtp_layers=drafts,
         text_architecture=_text_architecture(sections, row),
+        draft_layers=draft_layers(row, groups, count, drafts, declaration),
         own_config=sections.has_own_config,
         attention=read_attention(sections.text),
         revision=revision,

@@ -73,6 +73,7 @@ FAMILIES = (
     ),
     Family(
         name="DeepSeek V3",
+        draft="after",
         model_types=("deepseek_v3", "deepseek_v32", "kimi_k2", "mistral_large_3"),
         architectures=(
             "DeepseekV3ForCausalLM",

@@ -13,6 +13,7 @@ _GLM4_ROUTING = routing(scoring="sigmoid", bias=True, grouped=True, default_grou
 FAMILIES = (
     Family(
         name="GLM-4-MoE",
+        draft="after",
         model_types=("glm4_moe", "glm4v_moe_text", "glm4v_moe"),
         architectures=("Glm4MoeForCausalLM", "Glm4vMoeForConditionalGeneration"),
         experts=("n_routed_experts",),
@@ -47,6 +48,7 @@ FAMILIES = (
     ),
     Family(
         name="GLM-4-MoE-Lite",
+        draft="after",
         model_types=("glm4_moe_lite",),
         architectures=("Glm4MoeLiteForCausalLM",),
         experts=("n_routed_experts",),
@@ -63,6 +65,7 @@ FAMILIES = (
     ),
     Family(
         name="GLM-5",
+        draft="after",
         model_types=("glm_moe_dsa",),
         architectures=("GlmMoeDsaForCausalLM",),
         experts=("n_routed_experts",),

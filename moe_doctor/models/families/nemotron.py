@@ -68,6 +68,8 @@ def _activation(fields: Fields, layer: int) -> str:
 FAMILIES = (
     Family(
         name="Nemotron-H",
+        draft="beside",
+        draft_step=2,
         model_types=("nemotron_h", "nemotron_h_puzzle", "nemotron_h_omni"),
         architectures=("NemotronHForCausalLM", "NemotronHPuzzleForCausalLM"),
         count=pattern_length,

@@ -55,6 +55,7 @@ FAMILIES = (
     ),
     Family(
         name="Qwen3-Next and Qwen3.5-MoE",
+        draft="beside",
         model_types=("qwen3_next", "qwen3_5_moe_text", "qwen3_5_moe"),
         architectures=(
             "Qwen3NextForCausalLM",
@@ -67,7 +68,8 @@ FAMILIES = (
         # vLLM 0.33 qwen3_next.py: norm_topk_prob counts as true when the config has no such key.
         routing=routing(scoring="softmax", default_renormalize=True, bias=False, scaled=False),
         shared=standard_shared,
-        defaults={"shared_expert_intermediate_size": 512},
+        # Qwen3-Next does not say how many MTP layers it has; vLLM 0.33 speculative.py counts one.
+        defaults={"shared_expert_intermediate_size": 512, "num_nextn_predict_layers": 1},
     ),
     Family(
         name="Qwen4-Exp",

@@ -47,6 +47,7 @@ FAMILIES = (
     ),
     Family(
         name="Hunyuan v3",
+        draft="after",
         model_types=("hy_v3",),
         architectures=("HYV3ForCausalLM",),
         experts=("num_experts",),
