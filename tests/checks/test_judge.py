@@ -93,7 +93,7 @@ def test_a_scheme_that_the_tables_do_not_know_gets_no_guess() -> None:
                 QWEN.moe_layers[0],
                 spec=replace(
                     QWEN.moe_layers[0].spec,
-                    quantization=QuantSpec("inc", details={"quant_method": "auto-round"}),
+                    quantization=QuantSpec("torchao", details={"quant_method": "torchao"}),
                 ),
             ),
         ),
