@@ -17,11 +17,15 @@ from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
-from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle
+from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
+from moe_doctor.oracle.engines.vllm.parallel import active_all2all
 from moe_doctor.oracle.engines.vllm.releases import NEWEST
 from moe_doctor.oracle.engines.vllm.select import ORACLES, select_moe
+from moe_doctor.oracle.engines.vllm.start_refusals import refuse_dispatch
 
+# From 0.19 a layer's width is rounded for its dispatch after the oracle has answered.
+_ROUNDS_LATER: Release = (0, 19, 0)
 PLAIN_MODEL = ModelSpec(
     id="",
     source="",
@@ -137,25 +141,16 @@ def _answer(
         capability=machine.capability,
     )
     if isinstance(built, EngineRefusal):
-        return _refused(index, lora, built)
+        earlier = _refused_while_reading(model, index, deployment, machine, release, lora, built)
+        return _refused(index, lora, earlier or built)
     if built.unasked:
         return _unanswered(index, lora, built.unasked, built.query, built.assumed)
-    left_out = model.moe_layers[index].spec.quantization is None and model.declared is not None
-    call = (left_out_of if left_out else method_of)(
-        model.declared if left_out else model.moe_layers[index].spec.quantization,
-        deployment if left_out else _as_loaded(model, index, deployment),
-        release=release,
-        platform=machine.platform,
-        capability=machine.capability,
-        lora=lora,
-        spec=model.moe_layers[index].spec,
-        query=built.query,
-        environment=machine.environment,
-        model_type=model.model_type,
-        architecture=model.architecture,
-    )
+    call = _method(model, index, deployment, machine, release, lora, built.query)
     if isinstance(call, EngineRefusal):
         return _refused(index, lora, call)
+    absent = refuse_dispatch(active_all2all(built.query.parallel, release), machine, release)
+    if absent is not None and release < _ROUNDS_LATER:
+        return _refused(index, lora, absent)
     if isinstance(call, NoOracle):
         note = f"{call.method}: {call.why}" if call.method else call.why
         if call.backend is None:
@@ -169,7 +164,7 @@ def _answer(
         call.oracle, call.query, facts, release, machine.environment, moe_layers=index
     )
     if selection.outcome is Outcome.SELECTED:
-        late = call.refused_with(selection.backend)
+        late = absent or call.refused_with(selection.backend)
         if late is not None:
             # Still with the trace: the oracle answered, its method then refuses the shapes.
             refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)
@@ -179,6 +174,72 @@ def _answer(
     if built.crash is not None and (selection.crash is None or selection.crash.type != "TypeError"):
         selection = replace(selection, crash=built.crash, hazard="")
     return Answer(selection, call.query, assumed=built.assumed)
+
+
+def _method(
+    model: ModelSpec,
+    index: int,
+    deployment: Deployment,
+    machine: MachineSnapshot,
+    release: Release,
+    lora: bool,
+    query: MoEQuery,
+) -> OracleCall | NoOracle | EngineRefusal:
+    """The quantization method of a layer, and what it asks."""
+    spec = model.moe_layers[index].spec
+    left_out = spec.quantization is None and model.declared is not None
+    return (left_out_of if left_out else method_of)(
+        model.declared if left_out else spec.quantization,
+        deployment if left_out else _as_loaded(model, index, deployment),
+        release=release,
+        platform=machine.platform,
+        capability=machine.capability,
+        lora=lora,
+        spec=spec,
+        query=query,
+        environment=machine.environment,
+        model_type=model.model_type,
+        architecture=model.architecture,
+    )
+
+
+def _refused_while_reading(
+    model: ModelSpec,
+    index: int,
+    deployment: Deployment,
+    machine: MachineSnapshot,
+    release: Release,
+    lora: bool,
+    refusal: EngineRefusal,
+) -> EngineRefusal | None:
+    """What vLLM says about the quantization before it comes to `refusal`, or None.
+
+    ModelConfig looks at it before the parallel sizes are known, VllmConfig before the model is.
+    """
+    if not refusal.after and refusal.stage != "model":
+        return None
+    alone = Deployment(
+        quantization=deployment.quantization,
+        dtype=deployment.dtype,
+        all2all_backend=deployment.all2all_backend,
+    )
+    built = build_query(
+        model,
+        index,
+        alone,
+        release=release,
+        platform=machine.platform,
+        lora=False,
+        environment=machine.environment,
+        capability=machine.capability,
+    )
+    if isinstance(built, EngineRefusal):
+        return None
+    call = _method(model, index, alone, machine, release, lora, built.query)
+    if not isinstance(call, EngineRefusal) or call.stage != "config":
+        return None
+    by_model = "for ModelConfig" in call.error.message
+    return call if by_model or refusal.after != "ModelConfig" else None
 
 
 def _as_loaded(model: ModelSpec, index: int, deployment: Deployment) -> Deployment:

@@ -8,8 +8,19 @@ import pytest
 
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.release import Release
-from moe_doctor.core.spec import AttentionSpec, ModelSpec, MoELayers, MoESpec, RecurrentSpec
+from moe_doctor.core.report import Engine
+from moe_doctor.core.selection import Outcome, Selection
+from moe_doctor.core.spec import (
+    AttentionSpec,
+    ModelSpec,
+    MoELayers,
+    MoESpec,
+    QuantSpec,
+    RecurrentSpec,
+)
+from moe_doctor.oracle.answer import select_layers
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, LayerQuery, build_query
+from tests.truth import emulated_machine
 
 QWEN3 = AttentionSpec(heads=32, kv_heads=4, vocabulary=151936)
 
@@ -178,3 +189,83 @@ def test_a_class_that_does_not_pass_eplb_on_takes_uneven_experts() -> None:
         "ValueError: EPLB currently only supports even distribution of experts across ranks. Got "
         "256 experts and 3 EP ranks."
     )
+
+
+def select(release: str, *, declared: QuantSpec | None = None, **deployment: Any) -> Selection:
+    spec = MoESpec(128, 8, 2048, 768, quantization=declared)
+    model = ModelSpec(
+        "m",
+        "",
+        "Qwen3MoeForCausalLM",
+        "qwen3_moe",
+        (MoELayers(spec, (0,)),),
+        attention=QWEN3,
+        declared=declared,
+    )
+    machine = emulated_machine(release, "9.0", "docker")
+    answers = select_layers(
+        model, Deployment(**deployment), machine, Engine("vllm", release), lora=False
+    )
+    return answers[0].selection
+
+
+@pytest.mark.parametrize(
+    ("release", "all2all", "name"),
+    [
+        ("0.18.0", "nixl_ep", "NixlEPPrepareAndFinalize"),
+        ("0.24.0", "nixl_ep", "NixlEPPrepareAndFinalize"),
+        ("0.28.0", "deepep_v2", "DeepEPV2PrepareAndFinalize"),
+    ],
+)
+def test_a_dispatch_without_its_package_ends_in_a_name_error(
+    release: str, all2all: str, name: str
+) -> None:
+    chosen = select(release, all2all_backend=all2all, data_parallel_size=2, expert_parallel=True)
+    assert chosen.outcome is Outcome.ERROR
+    assert chosen.error is not None
+    assert str(chosen.error.type) == "NameError"
+    assert chosen.error.message == f"name '{name}' is not defined"
+    # The image has DeepEP, and without data parallelism nothing is dispatched.
+    present = {"data_parallel_size": 2, "expert_parallel": True}
+    low = select("0.24.0", all2all_backend="deepep_low_latency", **present)
+    assert low.outcome is Outcome.SELECTED
+    alone = select(release, all2all_backend=all2all, expert_parallel=True, tensor_parallel_size=2)
+    assert alone.outcome is Outcome.SELECTED
+
+
+def test_a_wrong_quantization_is_refused_before_the_sizes() -> None:
+    declared = QuantSpec(
+        "fp8",
+        details={
+            "quant_method": "fp8",
+            "activation_scheme": "dynamic",
+            "weight_block_size": [128, 128],
+        },
+    )
+    both = select("0.19.1", declared=declared, tensor_parallel_size=7)
+    assert both.error is not None
+    assert "attention heads (32)" in both.error.message
+    for sizes in ({"tensor_parallel_size": 7}, {"enable_eplb": True}):
+        chosen = select("0.19.1", declared=declared, quantization="experts_int8", **sizes)
+        assert chosen.error is not None
+        assert chosen.error.message == (
+            "1 validation error for ModelConfig\n  Value error, Quantization method specified in "
+            "the model config (fp8) does not match the quantization method specified in the "
+            "`quantization` argument (experts_int8)."
+        )
+
+
+def test_a_dtype_that_the_method_lacks_is_refused_before_the_model_is_built() -> None:
+    declared = QuantSpec(
+        "modelopt", "NVFP4", details={"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    )
+    chosen = select(
+        "0.24.0",
+        declared=declared,
+        dtype="float32",
+        all2all_backend="mori_low_latency",
+        data_parallel_size=2,
+        expert_parallel=True,
+    )
+    assert chosen.error is not None
+    assert "torch.float32 is not supported for quantization method" in chosen.error.message

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from moe_doctor.core.deployment import Deployment
-from moe_doctor.core.release import Release
+from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.release import Release, parse_release
 from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import AttentionSpec, RecurrentSpec
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
@@ -36,6 +37,13 @@ _PLAIN_QKV = frozenset(
         "step3_text.py",
     }
 )
+# all2all backend -> distribution that brings it, and the class that dispatches.
+_DISPATCHERS = {
+    "deepep_high_throughput": ("deep-ep", "DeepEPHTPrepareAndFinalize"),
+    "deepep_low_latency": ("deep-ep", "DeepEPLLPrepareAndFinalize"),
+    "deepep_v2": ("deep-ep", "DeepEPV2PrepareAndFinalize"),
+    "nixl_ep": ("nixl-ep", "NixlEPPrepareAndFinalize"),
+}
 _DEEPSEEK_V4 = frozenset({"DeepseekV4ForCausalLM", "DeepSeekV4MTPModel"})
 _DEEPSEEK_V41 = "DeepseekV41ForCausalLM"
 
@@ -125,6 +133,28 @@ def refuse_mori(
         return None
     error = EngineError("AssertionError", "Mori needs to be used with aiter fused_moe for now.")
     return EngineRefusal("model", error, "MoRI hands tokens to AITER's experts, on ROCm alone")
+
+
+def refuse_dispatch(
+    all2all: str | None, machine: MachineSnapshot, release: Release
+) -> EngineRefusal | None:
+    """A dispatch whose package is absent: FusedMoE rounds its width with a class that is not there.
+
+    all2all_utils.py imports the classes where has_deep_ep() and has_nixl_ep() say so, and names
+    them wherever they are asked for. `all2all` is the one in use.
+    """
+    if all2all is None or all2all not in _DISPATCHERS or machine.platform not in ("cuda", "rocm"):
+        return None
+    package, name = _DISPATCHERS[all2all]
+    if all2all == "nixl_ep" and release < (0, 18, 0):
+        return None
+    if machine.has(package) and all2all != "deepep_v2":
+        return None
+    version = parse_release(machine.version(package) or "")
+    if all2all == "deepep_v2" and version is not None and version >= (2, 0, 0):
+        return None
+    error = EngineError("NameError", f"name '{name}' is not defined")
+    return EngineRefusal("model", error, f"{all2all} needs {package}, which is not there")
 
 
 def _refuse_states(recurrent: RecurrentSpec, ranks: int) -> EngineRefusal | None:
