@@ -13,7 +13,12 @@ from moe_doctor.core.spec import MoELayers
 
 _NUMBER = re.compile(r"(?:^|\.)(\d+)(?=\.|$)")
 _FORMATS = {"BatchedExperts": "batched", "Standard": "standard"}
-_ATTENTION = ("vllm/v1/attention/", "vllm/attention/", "vllm/model_executor/layers/attention/")
+_ATTENTION = (
+    "vllm/v1/attention/",
+    "vllm/attention/",
+    "vllm/model_executor/layers/attention/",
+    "vllm/vllm_flash_attn/",
+)
 
 
 @record
@@ -30,6 +35,8 @@ class LiveBuild:
     """File and line of the refusal."""
     failure: str = ""
     """Why there are no selections."""
+    note: str = ""
+    """What stopped the build after every kind of layer had its answer."""
 
 
 def read_build(
@@ -38,14 +45,14 @@ def read_build(
     """One entry of the child's `builds`; `folder` in messages becomes the model's `name`."""
     lora = bool(build["lora"])
     error = build.get("error")
+    calls: Sequence[Mapping[str, Any]] = build.get("calls", ())
     refusal = None
     if isinstance(error, Mapping):
         text = f"{error['type']}: {error['message']}".replace(folder, name)
         failure = _not_the_engine(error)
         if failure:
-            return LiveBuild(lora, failure=f"{failure}: {text} ({error['where']})")
+            return _as_far_as_it_came(lora, kinds, calls, f"{failure}: {text} ({error['where']})")
         refusal = EngineError(error["type"], error["message"].replace(folder, name))
-    calls: Sequence[Mapping[str, Any]] = build.get("calls", ())
     methods: Sequence[Mapping[str, Any]] = build.get("methods", ())
     selections = tuple(
         _selection(
@@ -62,6 +69,17 @@ def read_build(
     if isinstance(error, Mapping) and not any(one.trace for one in selections):
         return LiveBuild(lora, selections, stage=error["stage"], where=error["where"])
     return LiveBuild(lora, selections)
+
+
+def _as_far_as_it_came(
+    lora: bool, kinds: Sequence[MoELayers], calls: Sequence[Mapping[str, Any]], failure: str
+) -> LiveBuild:
+    """The oracles' answers where each kind of layer has one; else the failure alone."""
+    own = [[one for one in calls if _belongs(one["prefix"], kind, kinds)] for kind in kinds]
+    if any(not each or any(one.get("error") for one in each) for each in own):
+        return LiveBuild(lora, failure=failure)
+    selections = tuple(_selection(index, lora, each, (), None) for index, each in enumerate(own))
+    return LiveBuild(lora, selections, note=f"after every kind of layer had its answer, {failure}")
 
 
 def _not_the_engine(error: Mapping[str, Any]) -> str:

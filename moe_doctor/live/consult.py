@@ -129,7 +129,11 @@ def _laid_over(
         exact,
         answered=bool(asked),
         emulated=_emulated(machine),
-        notes=(*answer.get("notes", ()), *_not_there(request, machine, installed)),
+        notes=(
+            *answer.get("notes", ()),
+            *_not_there(request, machine, installed),
+            *(f"with{'' if one.lora else 'out'} LoRA, {one.note}" for one in builds if one.note),
+        ),
         failures=tuple(failures),
         refusals=tuple(
             (one.moe_layers, one.lora, build.stage, build.where)

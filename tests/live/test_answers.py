@@ -117,6 +117,17 @@ def test_attention_that_stops_the_build_is_no_answer() -> None:
     assert "attention" in found.failure
 
 
+def test_answers_that_came_before_a_build_stopped_are_kept() -> None:
+    stopped = error(where="vllm/vllm_flash_attn/cute/cache_utils.py:18")
+    whole = read_build(build(call(0), call(2), error=stopped), KINDS, "", "")
+    assert [one.backend for one in whole.selections] == ["Triton", "Triton"]
+    assert whole.failure == ""
+    assert "after every kind of layer had its answer, attention" in whole.note
+    part = read_build(build(call(0), error=stopped), KINDS, "", "")
+    assert part.selections == ()
+    assert "attention" in part.failure
+
+
 def test_a_model_class_without_lora_crashes_later() -> None:
     answer = build(call(0), supports_lora=False, architecture="PlainForCausalLM")
     [one] = read_build(answer, KINDS[:1], "", "").selections

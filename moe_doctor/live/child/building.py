@@ -18,6 +18,10 @@ from moe_doctor.live.child.stand_ins import on_meta, set_groups
 _ERROR_LIMIT = 4000
 
 
+class ArgumentError(Exception):
+    """An option that this release's parser does not know."""
+
+
 class Build(typing.NamedTuple):
     """One server that was asked for."""
 
@@ -113,8 +117,15 @@ def _engine_arguments(build: Build) -> typing.Any:
         arguments["enable_lora"] = True
     unknown = [name for name in arguments if name not in names]
     if unknown:
-        raise TypeError(f"EngineArgs.__init__() got an unexpected keyword argument {unknown[0]!r}")
+        # What `vllm serve` says to the same options.
+        words = [_as_option(name, arguments[name]) for name in unknown]
+        raise ArgumentError(f"unrecognized arguments: {' '.join(words)}")
     return EngineArgs(**arguments)
+
+
+def _as_option(name: str, value: typing.Any) -> str:
+    flag = "--" + name.replace("_", "-")
+    return flag if value is True else f"{flag} {value}"
 
 
 def _construct(config: typing.Any) -> typing.Any:
