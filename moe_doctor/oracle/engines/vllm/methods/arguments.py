@@ -33,6 +33,12 @@ class Arguments(NamedTuple):
     """Dtype of the scales, without `torch.`."""
 
     @property
+    def is_mxfp4(self) -> bool:
+        """Whether these are 4-bit floats in groups of 32."""
+        shape = self.strategy == "group" and self.group_size == 32 and self.num_bits == 4
+        return shape and self.symmetric and self.type == "float"
+
+    @property
     def reorders_groups(self) -> bool:
         """Whether columns are reordered across groups."""
         return self.strategy == "group" and self.actorder in ("group", "dynamic")

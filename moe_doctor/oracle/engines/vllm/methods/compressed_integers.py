@@ -12,6 +12,7 @@ from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import marlin_fits
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     Afterwards,
+    MethodRefused,
     NoOracle,
     OracleCall,
     refused_by_method,
@@ -92,6 +93,9 @@ def _triton(question: Question, weights: Arguments) -> NoOracle:
             text += ". Try --moe-backend emulation."
         raise refused_by_method("AssertionError", text, "the weights have zero points")
     method = "CompressedTensorsWNA16MoEMethod"
+    late = _late(question, weights, method)
+    if late:
+        raise MethodRefused(late[0].refusal)
     return NoOracle(method, "the shape does not suit Marlin: it calls Triton itself", "TRITON")
 
 

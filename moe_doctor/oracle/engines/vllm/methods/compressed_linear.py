@@ -22,9 +22,11 @@ def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
     release = question.release
     if weights.strategy == "tensor_group" and inputs is not None:
         return _refuse_nvfp4(question, weights, inputs)
+    capability = question.capability if question.platform == "cuda" else None
+    if weights.is_mxfp4 and capability is not None and capability < (8, 0):
+        return _refuse_capability(question, capability, (8, 0))
     if inputs is None:
-        narrow = weights.type == "int" and weights.num_bits not in (4, 8)
-        return _no_scheme(weights, inputs) if narrow and release < (0, 23, 0) else None
+        return _refuse_narrow(question, weights)
     if weights.type == "float" and weights.num_bits == 8 and weights.strategy == "group":
         return _no_scheme(weights, inputs) if release < (0, 20, 0) else None
     if weights.num_bits == 4 and weights.type == "int" and inputs.strategy == "token":
@@ -37,6 +39,33 @@ def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
         taken = hopper and weights.strategy == "group"
         return _no_scheme(weights, inputs) if packed and not taken else None
     return None
+
+
+def _refuse_capability(
+    question: Question, found: tuple[int, int], smallest: tuple[int, int]
+) -> MethodRefused:
+    """_check_scheme_supported: a tuple in the source until 0.28.0, printed piece by piece."""
+    pieces = (
+        "Quantization scheme is not supported for ",
+        f"the current GPU. Min capability: {smallest[0] * 10 + smallest[1]}. ",
+        f"Current capability: {found[0] * 10 + found[1]}.",
+    )
+    text = "".join(pieces) if question.release >= (0, 29, 0) else str(pieces)
+    reason = f"it needs compute capability {smallest[0]}.{smallest[1]}"
+    return refused_by_method("RuntimeError", text, reason)
+
+
+def _refuse_narrow(question: Question, weights: Arguments) -> MethodRefused | None:
+    """Integer weights of other sizes than 4 and 8 bits, with plain inputs."""
+    release = question.release
+    if weights.type != "int" or weights.num_bits in (4, 8) or release >= (0, 25, 0):
+        return None
+    if release < (0, 23, 0):
+        return _no_scheme(weights, None)
+    if weights.num_bits == 2:
+        return None
+    text = f"Unsupported num_bits = {weights.num_bits} for WNA8O8Int; supported = [2, 4, 8]"
+    return refused_by_method("ValueError", text, f"the weights have {weights.num_bits} bits")
 
 
 def _refuse_group(weights: Arguments) -> MethodRefused | None:

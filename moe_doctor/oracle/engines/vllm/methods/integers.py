@@ -101,11 +101,12 @@ def build_awq(question: Question, declared: Declared, name: str) -> OracleCall |
     zeros = bool(_needed(declared, ("zero_point",)))
     if bits != 4:
         raise refused_by_vllm_config(_awq_bits(bits, name, merged), f"the weights have {bits} bits")
-    if not merged and not zeros:
-        # AWQConfig hands experts to AWQMarlinConfig, whose kernel needs zero points.
-        return NoOracle("", "AWQ without zero points before 0.24.0: the tables do not state it")
     if not marlin_fits(question, group, padding=release >= _PADDED):
         return ask_for_wna16(question, "awq", bits, group, zeros=zeros)
+    if not merged and not zeros:
+        # AWQConfig hands experts to AWQMarlinConfig, whose 4-bit type comes with zero points.
+        text = "Marlin does not support weight_bits = uint4. Only types = ["
+        raise refused_by_method("ValueError", text, "the weights have no zero points")
     return ask_for_awq(question, group, zeros=zeros)
 
 
