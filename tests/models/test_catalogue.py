@@ -31,7 +31,11 @@ def without_long_lists(model: ModelSpec) -> ModelSpec:
             return group
         return MoELayers(replace(group.spec, quantization=replace(quant, ignore=())), group.layers)
 
-    return replace(model, moe_layers=tuple(trim(group) for group in model.moe_layers))
+    return replace(
+        model,
+        moe_layers=tuple(trim(group) for group in model.moe_layers),
+        draft_layers=tuple(trim(group) for group in model.draft_layers),
+    )
 
 
 def test_it_knows_at_least_sixty_moe_checkpoints() -> None:
