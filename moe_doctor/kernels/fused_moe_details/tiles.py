@@ -74,6 +74,12 @@ _TABLE = (
         second=_tile(16, 64, 256, 4, 3, "t"),
     ),
     _Row(
+        10,
+        gated=_tile(16, 128, 128, 4, 3),
+        plain=_tile(16, 64, 256, 4, 5),
+        second=_tile(16, 128, 128, 4, 3),
+    ),
+    _Row(
         24,
         gated=_tile(32, 64, 128, 4, 4, "ts"),
         plain=_tile(32, 64, 128, 4, 4, "ts"),
