@@ -134,6 +134,8 @@ def conform(
             agree[oracle] += not found
             if found:
                 differ.append((record, found))
+        told = f"{release} {place}: {sum(agree.values())} of {sum(total.values())} agree so far"
+        print(told, file=sys.stderr, flush=True)
     tallies = [Tally(release, name, agree[name], total[name]) for name in sorted(total)]
     return tallies, differ, left_out
 
