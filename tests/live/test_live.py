@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import moe_doctor
@@ -43,6 +44,8 @@ def codes(report: Report) -> list[str]:
 @needs_torch
 def test_the_installed_engine_s_own_answer_is_reported(tmp_path: Path, model: Path) -> None:
     report = select(model, write_fake_vllm(tmp_path))
+    schema = Path(moe_doctor.__file__).parent / "report.schema.json"
+    jsonschema.validate(report.to_dict(), json.loads(schema.read_text()))
     assert report.to_dict()["engine"] == {
         "name": "vllm",
         "version": "0.20.0",
