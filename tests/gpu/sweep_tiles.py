@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 
 from moe_doctor.kernels import fused_moe as ours
+from moe_doctor.kernels.activations import Activation
 from moe_doctor.kernels.fused_moe_details._align import align
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
 from tests.gpu.graph_time import graph_us
@@ -38,7 +39,7 @@ def grid(block_m: int, gated: bool) -> Iterator[Tile]:
     """Tiles worth a try for `block_m`; `gated` = two weight tiles a step."""
     bools = (False, True)
     if block_m == 16:
-        axes = ((32, 64, 128), (128, 256), (3, 5), (4,), bools, bools)
+        axes = ((16, 32, 64, 128), (128, 256), (3, 5), (4,), bools, bools)
     elif block_m == 32:
         axes = ((64, 128), (64, 128), (4,), (4,), bools, bools)
     elif block_m == 64:
@@ -91,18 +92,12 @@ def run_gemm(layer: Layer, batch: Batch, prepared: Any, tile: Tile, first: bool,
     shape = layer.shape
     if first:
         out = prepared.empty(shape.intermediate_size)
-        prepared.gemm(
-            batch.x,
-            layer.w13,
-            out,
-            tile,
-            is_first=True,
-            activation=shape.activation,
-            gated=shape.gated,
-        )
+        act = Activation(shape.activation, shape.gated)
+        prepared.gemm(batch.x, layer.w13, out, tile, is_first=True, act=act, bias=None)
     else:
         out = prepared.empty(shape.hidden_size)
-        prepared.gemm(inner, layer.w2, out, tile, is_first=False)
+        act = Activation("none", gated=False)
+        prepared.gemm(inner, layer.w2, out, tile, is_first=False, act=act, bias=None)
     return out
 
 
