@@ -38,6 +38,7 @@ LIMIT_BYTES = 227 * 1024
 def grid(block_m: int, gated: bool) -> Iterator[Tile]:
     """Tiles worth a try for `block_m`; `gated` = two weight tiles a step."""
     bools = (False, True)
+    axes: tuple[tuple[Any, ...], ...]
     if block_m == 16:
         axes = ((16, 32, 64, 128), (128, 256), (3, 5), (4,), bools, bools)
     elif block_m == 32:
