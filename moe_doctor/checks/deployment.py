@@ -6,8 +6,20 @@ from collections.abc import Iterator
 
 from moe_doctor.checks.case import Case
 from moe_doctor.core.findings import Finding
+from moe_doctor.oracle.engines.vllm.layer_options import all2all_backends
 from moe_doctor.oracle.engines.vllm.tuned import ships_tuned_file, tuned_file_name
 from moe_doctor.rules import deployment as rules
+
+# What an all2all backend's name starts with -> the distribution that brings it
+# (distributed/device_communicators/all2all.py).
+_ALL2ALL_PACKAGES = (
+    ("pplx", "pplx-kernels"),
+    ("deepep", "deep-ep"),
+    ("mori", "mori"),
+    ("nixl_ep", "nixl-ep"),
+    ("moonep", "moonep"),
+    ("flashinfer", "flashinfer-python"),
+)
 
 
 def check_all2all_without_ep(case: Case) -> Iterator[Finding]:
@@ -50,6 +62,47 @@ def check_trtllm_shard(case: Case) -> Iterator[Finding]:
                 evidence={"intermediate_size_per_partition": shard},
             )
             return
+
+
+def check_all2all_package(case: Case) -> Iterator[Finding]:
+    """MOE704."""
+    deployment, release = case.request.deployment, case.release
+    spread = deployment.expert_parallel and deployment.data_parallel_size > 1
+    if release is None or not spread or case.machine.platform not in ("cuda", "rocm"):
+        return
+    name = deployment.all2all_backend or ""
+    if name not in all2all_backends(release):
+        return
+    if (name == "pplx" and release >= (0, 17, 0)) or (name == "naive"):
+        return  # removed: vLLM warns and takes allgather_reducescatter
+    packages = [package for start, package in _ALL2ALL_PACKAGES if name.startswith(start)]
+    if not packages or case.machine.has(packages[0]):
+        return
+    yield rules.ALL2ALL_PACKAGE_ABSENT.finding(
+        f"--all2all-backend {name} needs {packages[0]}, which is not installed: "
+        f"{case.engine_name} stops while it starts and does not fall back",
+        evidence={"package": packages[0]},
+    )
+
+
+def check_ranks(case: Case) -> Iterator[Finding]:
+    """MOE705."""
+    machine, deployment = case.machine, case.request.deployment
+    if machine.simulated or not machine.gpus or case.request.command == "prove":
+        return
+    node = (
+        deployment.tensor_parallel_size
+        * deployment.pipeline_parallel_size
+        * deployment.prefill_context_parallel_size
+    )
+    ranks, found = node * deployment.data_parallel_size, len(machine.gpus)
+    if ranks <= found:
+        return
+    gpus = f"{found} GPU{'s' if found > 1 else ''}"
+    text = f"the deployment has {ranks} ranks and this machine {gpus}"
+    if node > found:
+        text += f": {case.engine_name} raises ValueError, `World size ({node}) is larger than ...`"
+    yield rules.MORE_RANKS_THAN_GPUS.finding(text, evidence={"ranks": ranks, "gpus": found})
 
 
 def check_cutlass_unaligned(case: Case) -> Iterator[Finding]:
@@ -104,5 +157,7 @@ CHECKS = (
     check_all2all_without_ep,
     check_trtllm_shard,
     check_cutlass_unaligned,
+    check_all2all_package,
+    check_ranks,
     check_no_tuned_config,
 )

@@ -36,6 +36,28 @@ CUTLASS_UNALIGNED = Rule(
     status="preview",
     links=("https://github.com/vllm-project/vllm/issues/51492",),
 )
+ALL2ALL_PACKAGE_ABSENT = Rule(
+    "MOE704",
+    "all2all-package-absent",
+    Severity.ERROR,
+    "The package behind the all2all backend is not installed.",
+    "vLLM never falls back to another all2all. DeepEP, pplx and MoRI are asserted while the "
+    "communicators are made (`DeepEP kernels not found`, `MoRI kernels not found`); what passes "
+    "there ends in a NameError when the layer rounds its width for a dispatch class that was not "
+    "imported.",
+    "Install the package, or leave --all2all-backend at allgather_reducescatter.",
+    links=("https://github.com/vllm-project/vllm/tree/main/tools/ep_kernels",),
+)
+MORE_RANKS_THAN_GPUS = Rule(
+    "MOE705",
+    "more-ranks-than-gpus",
+    Severity.WARNING,
+    "The deployment has more ranks than this machine has GPUs.",
+    "Tensor, pipeline and prefill-context ranks of one replica have to fit on a node unless "
+    "--nnodes or Ray spreads them: vLLM raises `World size is larger than the number of available "
+    "GPUs`. Data-parallel replicas multiply the need.",
+    "Lower the sizes, or give the nodes with --nnodes or --distributed-executor-backend ray.",
+)
 NO_TUNED_CONFIG = Rule(
     "MOE803",
     "no-tuned-config",
@@ -48,4 +70,11 @@ NO_TUNED_CONFIG = Rule(
     links=("https://github.com/vllm-project/vllm/issues/17619",),
 )
 
-RULES = (ALL2ALL_WITHOUT_EP, TRTLLM_SHARD, CUTLASS_UNALIGNED, NO_TUNED_CONFIG)
+RULES = (
+    ALL2ALL_WITHOUT_EP,
+    TRTLLM_SHARD,
+    CUTLASS_UNALIGNED,
+    ALL2ALL_PACKAGE_ABSENT,
+    MORE_RANKS_THAN_GPUS,
+    NO_TUNED_CONFIG,
+)

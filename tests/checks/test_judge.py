@@ -141,6 +141,38 @@ def test_all2all_without_expert_parallelism_does_nothing() -> None:
     assert "MOE701" in codes(make_case(QWEN, "0.33.0", deployment=deployment))
 
 
+def test_an_all2all_without_its_package_is_an_error() -> None:
+    spread = Deployment(
+        data_parallel_size=2, expert_parallel=True, all2all_backend="deepep_low_latency"
+    )
+    assert "MOE704" not in codes(make_case(QWEN, "0.26.0", deployment=spread))
+    machine = make_machine("0.26.0")
+    packages = {name: probe for name, probe in machine.packages.items() if name != "deep-ep"}
+    machine = replace(machine, packages=packages)
+    finding = find(make_case(QWEN, "0.26.0", machine, deployment=spread), "MOE704")
+    assert finding.severity is Severity.ERROR
+    assert finding.message == (
+        "--all2all-backend deepep_low_latency needs deep-ep, which is not installed: vLLM 0.26.0 "
+        "stops while it starts and does not fall back"
+    )
+    # Removed in 0.17: vLLM warns and takes another.
+    pplx = Deployment(data_parallel_size=2, expert_parallel=True, all2all_backend="pplx")
+    assert "MOE704" not in codes(make_case(QWEN, "0.26.0", machine, deployment=pplx))
+    assert "MOE704" in codes(make_case(QWEN, "0.16.0", make_machine("0.16.0"), deployment=pplx))
+
+
+def test_more_ranks_than_the_real_machine_has_gpus_are_named() -> None:
+    machine = replace(make_machine("0.26.0"), simulated=False)
+    sizes = Deployment(tensor_parallel_size=4, data_parallel_size=2)
+    finding = find(make_case(QWEN, "0.26.0", machine, deployment=sizes), "MOE705")
+    assert finding.message.startswith(
+        f"the deployment has 8 ranks and this machine {len(machine.gpus)} GPU"
+    )
+    assert "World size (4) is larger" in finding.message
+    simulated = replace(machine, simulated=True)
+    assert "MOE705" not in codes(make_case(QWEN, "0.26.0", simulated, deployment=sizes))
+
+
 def test_a_variable_of_older_releases_is_named_with_its_last_reader() -> None:
     machine = make_machine("0.33.0", environment={"VLLM_USE_FLASHINFER_MOE_FP16": "1"})
     finding = find(make_case(QWEN, "0.33.0", machine), "MOE205")
