@@ -1,4 +1,8 @@
-"""The front door: which quantization method a release builds for one layer's experts."""
+"""The front door: which quantization method a release builds for one layer's experts.
+
+A method's file is loaded when its first checkpoint is met: one model needs one of them, and all of
+them together are a quarter of what `select` imports.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,6 @@ from moe_doctor.core.release import Release, format_release
 from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import MoESpec, QuantSpec
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
-from moe_doctor.oracle.engines.vllm.methods import (
-    auto_round,
-    compressed,
-    fp8,
-    integers,
-    modelopt,
-    mxfp4,
-    online,
-    quark,
-)
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared, read_declared
 from moe_doctor.oracle.engines.vllm.methods.demands import check_demands
 from moe_doctor.oracle.engines.vllm.methods.names import registered_name
@@ -148,39 +142,67 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
         raise refused_by_constructor(_NEEDS_DECLARATION[name], reason)
     match name:
         case "fp8":
+            from moe_doctor.oracle.engines.vllm.methods import fp8
+
             return fp8.build(question, declared)
         case "deepseek_v4_fp8" if question.quantization is not None:
+            from moe_doctor.oracle.engines.vllm.methods import mxfp4
+
             return mxfp4.build_deepseek_v4(question, declared)
         case "deepseek_v4_fp8":
+            from moe_doctor.oracle.engines.vllm.methods import mxfp4
+
             return mxfp4.ask_for_mxfp4(question)
         case "mxfp8" if question.quantization is not None:
+            from moe_doctor.oracle.engines.vllm.methods import modelopt
+
             return modelopt.build_named_mxfp8(question)
         case "humming":
             return _humming(question)
         case "gguf":
             return NoOracle("GGUFMoEMethod", "it calls the GGML kernels itself", "GGML")
         case "mxfp4" | "gpt_oss_mxfp4" if not _loads_as_mxfp4(question, name):
+            from moe_doctor.oracle.engines.vllm.methods import mxfp4
+
             return mxfp4.build(question, name)
         case "modelopt" | "modelopt_fp4" | "modelopt_mxfp8" | "modelopt_mixed":
+            from moe_doctor.oracle.engines.vllm.methods import modelopt
+
             return modelopt.build(question, declared, name)
         case "compressed-tensors" if question.quantization is not None:
+            from moe_doctor.oracle.engines.vllm.methods import compressed
+
             return compressed.build(question)
         case "gptq" | "gptq_marlin" | "auto_gptq":
+            from moe_doctor.oracle.engines.vllm.methods import integers
+
             return integers.build_gptq(question, declared, name)
         case "awq" | "awq_marlin" | "auto_awq":
+            from moe_doctor.oracle.engines.vllm.methods import integers
+
             return integers.build_awq(question, declared, name)
         case "moe_wna16":
+            from moe_doctor.oracle.engines.vllm.methods import integers
+
             return integers.build_moe_wna16(question, declared)
         case "quark" if question.quantization is not None:
+            from moe_doctor.oracle.engines.vllm.methods import quark
+
             return quark.build(question)
         case "inc" if question.quantization is not None:
+            from moe_doctor.oracle.engines.vllm.methods import auto_round
+
             return auto_round.build(question)
         case "experts_int8":
+            from moe_doctor.oracle.engines.vllm.methods import online
+
             return online.build_experts_int8(question)
         case "bitsandbytes":
             why = "it unpacks the experts and calls Triton's fused_experts itself"
             return NoOracle("BitsAndBytesMoEMethod", why, "TRITON")
-        case _ if name in online.SHORTHANDS and question.quantization is None:
+        case _ if question.quantization is None and _is_shorthand(name):
+            from moe_doctor.oracle.engines.vllm.methods import online
+
             return online.build(question, name)
         case _ if name in _ONLY_LINEAR:
             # These configs answer None for experts, and FusedMoE then keeps them as they are.
@@ -207,6 +229,13 @@ def _humming(question: Question) -> NoOracle:
     if release < (0, 25, 0):
         return NoOracle("HummingMoEMethod", "it runs Humming's kernel", "HUMMING")
     return NoOracle("HummingMoEMethod", "Humming's own schema decides; the tables do not state it")
+
+
+def _is_shorthand(name: str) -> bool:
+    """Whether a name quantizes a plain checkpoint while it loads."""
+    from moe_doctor.oracle.engines.vllm.methods import online
+
+    return name in online.SHORTHANDS
 
 
 def _loads_as_mxfp4(question: Question, name: str) -> bool:
