@@ -221,7 +221,7 @@ def _refused_while_reading(
     alone = Deployment(
         quantization=deployment.quantization,
         dtype=deployment.dtype,
-        all2all_backend=deployment.all2all_backend,
+        all2all_backend="moonep" if deployment.all2all_backend == "moonep" else None,
     )
     built = build_query(
         model,

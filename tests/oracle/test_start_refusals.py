@@ -269,3 +269,48 @@ def test_a_dtype_that_the_method_lacks_is_refused_before_the_model_is_built() ->
     )
     assert chosen.error is not None
     assert "torch.float32 is not supported for quantization method" in chosen.error.message
+
+
+def test_moonep_carries_no_quantized_experts() -> None:
+    declared = QuantSpec(
+        "fp8",
+        details={
+            "quant_method": "fp8",
+            "activation_scheme": "dynamic",
+            "weight_block_size": [128, 128],
+        },
+    )
+    for more in ({}, {"enable_eplb": True, "expert_parallel": True, "tensor_parallel_size": 2}):
+        chosen = select("0.33.0", declared=declared, all2all_backend="moonep", **more)
+        assert chosen.error is not None
+        assert chosen.error.message == (
+            "1 validation error for VllmConfig\n  Value error, The moonep all2all backend "
+            "currently supports unquantized BF16 models only; got quantization='fp8'. Use a "
+            "different --all2all-backend for quantized models."
+        )
+
+
+def test_pcp_beside_data_parallelism_is_refused_from_0_26_to_0_30() -> None:
+    both = {"prefill_context_parallel_size": 2, "data_parallel_size": 2}
+    latent = AttentionSpec(heads=128, vocabulary=129280, latent=True)
+    asked: dict[str, Any] = {"architecture": "DeepseekV3ForCausalLM", "attention": latent, **both}
+    assert said(ask((0, 29, 0), **asked)).endswith("PCP does not support data parallelism yet.")
+    assert said(ask((0, 30, 0), **asked)).endswith(
+        "PCP does not support data parallelism on CUDA yet."
+    )
+    assert isinstance(ask((0, 31, 0), **asked), LayerQuery)
+
+
+def test_deepseek_v4_runs_the_megakernel_without_an_oracle() -> None:
+    v4: dict[str, Any] = {
+        "architecture": "DeepseekV4ForCausalLM",
+        "attention": AttentionSpec(heads=64, vocabulary=129280, latent=True),
+        "moe_backend": "deep_gemm_mega_moe",
+        "tensor_parallel_size": 8,
+    }
+    assert said(ask((0, 20, 2), **v4)).startswith(
+        "NotImplementedError: DeepSeek V4 MegaMoE currently requires expert parallel."
+    )
+    spread = ask((0, 20, 2), expert_parallel=True, **v4)
+    assert isinstance(spread, LayerQuery)
+    assert spread.unasked.endswith("runs DeepGEMM's megakernel itself")

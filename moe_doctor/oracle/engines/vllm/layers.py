@@ -194,18 +194,23 @@ def _settle(
         return refusals.refuse_text_architecture(text_architecture, release)
     refused = refusals.refuse_class(row, deployment)
     if refused is None:
+        refused = start.refuse_mega_moe(asked, row, deployment)
+    if refused is None:
         refused = start.refuse_attention(attention, row, deployment)
     if refused is not None:
         return refused
     name = registered.registered_name(architecture, release)
     crashes = lora and not lora_table.supports_lora(name, release)
+    unasked = row.unasked
+    if start.serves_mega_moe(asked, row):
+        unasked = "runs DeepGEMM's megakernel itself"
     return _Settled(
         row=row,
         parallel=_parallel(row, deployment, all2all, release),
         dtype=dtype,
         moe_backend=asked,
         crash=lora_table.refused_at_load(architecture) if crashes else None,
-        unasked=f"{row.source} {row.unasked}" if row.unasked else "",
+        unasked=f"{row.source} {unasked}" if unasked else "",
     )
 
 

@@ -93,8 +93,19 @@ def refuse_attention(
 def refuse_context_parallel(
     attention: AttentionSpec, deployment: Deployment, release: Release
 ) -> EngineRefusal | None:
-    """0.27 and 0.28 run PCP with the second model runner alone, which wants MLA for it."""
-    if deployment.prefill_context_parallel_size == 1 or attention.latent:
+    """0.27 and 0.28 run PCP with the second model runner alone, which wants MLA for it.
+
+    0.30 refuses it beside data parallelism (platforms/cuda.py), 0.26 to 0.29 in ParallelConfig.
+    """
+    if deployment.prefill_context_parallel_size == 1:
+        return None
+    if (0, 30, 0) <= release < (0, 31, 0) and deployment.data_parallel_size > 1:
+        return _by_vllm_config(
+            "PCP does not support data parallelism on CUDA yet.",
+            "this release shares prompts among the ranks of one replica only",
+            "VllmConfig",
+        )
+    if attention.latent:
         return None
     if not (0, 27, 0) <= release < (0, 29, 0):
         return None
@@ -120,6 +131,25 @@ def refuse_megakernel(
         f"{moe_backend} holds DeepSeek-V4's layer and no other",
         "VllmConfig",
     )
+
+
+def refuse_mega_moe(
+    moe_backend: str, row: ClassRow, deployment: Deployment
+) -> EngineRefusal | None:
+    """DeepSeek-V4's megakernel without expert parallelism."""
+    if not serves_mega_moe(moe_backend, row) or deployment.expert_parallel:
+        return None
+    text = (
+        "DeepSeek V4 MegaMoE currently requires expert parallel. Enable it with "
+        "--enable-expert-parallel, or pick a different moe backend."
+    )
+    reason = "the megakernel holds the dispatch between expert-parallel ranks"
+    return EngineRefusal("model", EngineError("NotImplementedError", text), reason)
+
+
+def serves_mega_moe(moe_backend: str, row: ClassRow) -> bool:
+    """Whether the class builds DeepGEMM's megakernel itself, and asks no oracle."""
+    return moe_backend == "deep_gemm_mega_moe" and "deepseek_v4" in row.source
 
 
 def refuse_mori(

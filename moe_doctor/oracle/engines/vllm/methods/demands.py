@@ -87,6 +87,12 @@ def check_demands(name: str, question: Question) -> None:
             f"Supported dtypes: [{listed}]",
             f"{name} computes in {' or '.join(dtypes)}; pass --dtype",
         )
+    if question.query.parallel.all2all_backend == "moonep" and question.release >= (0, 31, 0):
+        raise refused_by_vllm_config(
+            "The moonep all2all backend currently supports unquantized BF16 models only; got "
+            f"quantization={name!r}. Use a different --all2all-backend for quantized models.",
+            "moonep carries bfloat16 experts alone",
+        )
 
 
 def min_capability(name: str, release: Release) -> int:
