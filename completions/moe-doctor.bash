@@ -70,6 +70,8 @@ _moe_doctor() {
             return ;;
         check:--revision)
             return ;;
+        check:--speculative-config)
+            return ;;
         check:--hf-overrides)
             return ;;
         check:--level)
@@ -136,6 +138,8 @@ _moe_doctor() {
             return ;;
         select:--revision)
             return ;;
+        select:--speculative-config)
+            return ;;
         select:--hf-overrides)
             return ;;
         select:--format)
@@ -197,6 +201,8 @@ _moe_doctor() {
         prove:--env)
             return ;;
         prove:--revision)
+            return ;;
+        prove:--speculative-config)
             return ;;
         prove:--hf-overrides)
             return ;;
@@ -271,6 +277,8 @@ _moe_doctor() {
             return ;;
         diff:--revision)
             return ;;
+        diff:--speculative-config)
+            return ;;
         diff:--hf-overrides)
             return ;;
         diff:--format)
@@ -320,6 +328,8 @@ _moe_doctor() {
             return ;;
         matrix:--revision)
             return ;;
+        matrix:--speculative-config)
+            return ;;
         matrix:--hf-overrides)
             return ;;
         matrix:--format)
@@ -344,12 +354,12 @@ _moe_doctor() {
         return
     fi
     case $command in
-        check) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --level --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        select) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        prove) COMPREPLY=($(compgen -W '-h --help --backend --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        check) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --level --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        select) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        prove) COMPREPLY=($(compgen -W '-h --help --backend --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --timeout --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         env) COMPREPLY=($(compgen -W '-h --help --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        diff) COMPREPLY=($(compgen -W '-h --help --from --engine --to --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        matrix) COMPREPLY=($(compgen -W '-h --help --engine --gpu --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --with --without --env --revision --hf-overrides --offline --format --output -o --quiet --verbose -v' -- "$current")) ;;
+        diff) COMPREPLY=($(compgen -W '-h --help --from --engine --to --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        matrix) COMPREPLY=($(compgen -W '-h --help --engine --gpu --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --quiet --verbose -v' -- "$current")) ;;
         explain) COMPREPLY=($(compgen -W '-h --help --format --output -o --quiet --verbose -v' -- "$current")) ;;
     esac
 }

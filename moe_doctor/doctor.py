@@ -140,7 +140,12 @@ def load(request: Request, say: Progress) -> ModelSpec | None:
         offline=request.offline,
         hf_overrides=request.hf_overrides,
     )
-    return require_moe(model)
+    model = require_moe(model)
+    if not request.speculative_config:
+        return model
+    from moe_doctor.models.draft import with_draft
+
+    return with_draft(model, request.speculative_config)
 
 
 def engine_and_machine(
@@ -275,7 +280,12 @@ def _ask(case: Case, installed: Installed, say: Progress) -> Case:
         (model or PLAIN_MODEL).moe_layers,
         case.machine,
         installed,
-        [one for one in case.selections if model is not None or one.moe_layers == 0],
+        # The installed engine builds the model without its draft, whose layers come last.
+        [
+            one
+            for one in case.selections
+            if (one.moe_layers == 0 if model is None else _is_decoder(model, one.moe_layers))
+        ],
         say,
     )
     own = {(one.moe_layers, one.lora): one for one in answered}
@@ -293,6 +303,10 @@ def _ask(case: Case, installed: Installed, say: Progress) -> Case:
         refusals=refusals,
         live=live,
     )
+
+
+def _is_decoder(model: ModelSpec, index: int) -> bool:
+    return model.moe_layers[index].first_layer < model.num_layers
 
 
 def _prove(case: Case, say: Progress) -> tuple[Proof, ...]:

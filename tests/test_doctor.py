@@ -81,6 +81,19 @@ def test_options_have_the_names_of_the_command_line() -> None:
     assert report.exit_code == 1
 
 
+def test_a_draft_left_unquantized_takes_a_backend_of_its_own() -> None:
+    """NVIDIA's NVFP4 DeepSeek keeps layer 61 in bf16; the server drafts with it on request."""
+    model = "nvidia/DeepSeek-V3.1-NVFP4"
+    options = {"engine": "vllm@0.33.0", "gpu": "b200", "lora": False, "tensor_parallel_size": 8}
+    plain = select(model, **options)
+    assert [one.oracle for one in plain.selections] == ["nvfp4"]
+    drafting = select(model, **options, speculative_config={"method": "mtp"})
+    assert [(one.oracle, one.backend) for one in drafting.selections] == [
+        ("nvfp4", "FLASHINFER_TRTLLM"),
+        ("unquantized", "FlashInfer TRTLLM"),
+    ]
+
+
 def test_an_unknown_option_is_a_usage_error_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="unknown option 'tensor_paralel_size'") as caught:
         select(tensor_paralel_size=8)

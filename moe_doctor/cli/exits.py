@@ -222,7 +222,6 @@ _SERVER_ONLY = frozenset(
         "--chat-template",
         "--api-key",
         "--block-size",
-        "--speculative-config",
         "--compilation-config",
         "--attention-backend",
         "--download-dir",

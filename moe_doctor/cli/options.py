@@ -222,6 +222,11 @@ class ModelOptions(OptionGroup):
     revision: str | None = option(
         "--revision", metavar="REV", help="Branch, tag or commit on the hub."
     )
+    speculative_config: str | None = option(
+        "--speculative-config",
+        metavar="JSON",
+        help='{"method": "mtp"}: ask about the experts of the checkpoint\'s own draft as well.',
+    )
     hf_overrides: str | None = option(
         "--hf-overrides", metavar="JSON", help="Keys laid over config.json before it is read."
     )

@@ -58,7 +58,12 @@ def build_request(
         deployment=_deployment(asked),
         machine=_machine(machine),
         revision=source.revision,
-        hf_overrides=_overrides(source.hf_overrides),
+        hf_overrides=_json_object(
+            "--hf-overrides", source.hf_overrides, '{"num_experts_per_tok": 4}'
+        ),
+        speculative_config=_json_object(
+            "--speculative-config", source.speculative_config, '{"method": "mtp"}'
+        ),
         backends=backends,
         level=level,
         offline=source.offline,
@@ -137,20 +142,20 @@ def _environment(assignments: tuple[str, ...]) -> dict[str, str]:
     return environment
 
 
-def _overrides(text: str | None) -> dict[str, Any]:
+def _json_object(flag: str, text: str | None, example: str) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        overrides = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
         raise UsageError(
-            f"--hf-overrides is not JSON: {reason}",
-            """quote it for the shell: --hf-overrides '{"num_experts_per_tok": 4}'""",
+            f"{flag} is not JSON: {reason}",
+            f"quote it for the shell: {flag} '{example}'",
         ) from error
-    if not isinstance(overrides, dict):
+    if not isinstance(value, dict):
         raise UsageError(
-            f"--hf-overrides is a JSON {type(overrides).__name__}; expected an object",
-            """for example: --hf-overrides '{"num_experts_per_tok": 4}'""",
+            f"{flag} is a JSON {type(value).__name__}; expected an object",
+            f"for example: {flag} '{example}'",
         )
-    return overrides
+    return value

@@ -25,6 +25,7 @@ CARRIED = frozenset(
         "--prefill-context-parallel-size",
         "--quantization",
         "--revision",
+        "--speculative-config",
         "--tensor-parallel-size",
     }
 )

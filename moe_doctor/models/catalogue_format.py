@@ -149,7 +149,12 @@ def _encode_quantization(spec: QuantSpec) -> dict[str, Any]:
         facts["ignore"] = list(spec.ignore)
     if spec.rules:
         facts["rules"] = list(spec.rules)
-    facts["details"] = {key: value for key, value in spec.details.items() if _is_short(value)}
+    # A long list leaves its key: that it is there is what a release may insist on.
+    facts["details"] = {
+        key: value if _is_short(value) else []
+        for key, value in spec.details.items()
+        if _is_short(value) or isinstance(value, (list, tuple))
+    }
     return facts
 
 

@@ -58,11 +58,15 @@ def test_every_option_reaches_the_request(doctor: FakeDoctor) -> None:
         "--gpu h100 --with a==1 --with b --without triton --env VLLM_A=1 --env VLLM_B=x=y "
         "--level 4 --timeout 7.5 --offline --require-proof --fail-on warning --quiet"
     )
-    request = ask(doctor, *line.split(), "--hf-overrides", '{"top_k": 4}')
+    draft = '{"method": "mtp"}'
+    request = ask(
+        doctor, *line.split(), "--hf-overrides", '{"top_k": 4}', "--speculative-config", draft
+    )
     assert request.command == "check"
     assert request.engine == "vllm@0.20.0"
     assert request.lora is True
     assert request.hf_overrides == {"top_k": 4}
+    assert request.speculative_config == {"method": "mtp"}
     assert (request.level, request.timeout_s, request.fail_on) == (4, 7.5, "warning")
     assert (request.offline, request.require_proof) == (True, True)
     assert request.revision == "main"

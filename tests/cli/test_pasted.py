@@ -55,12 +55,11 @@ def test_what_is_not_judged_is_named_and_takes_its_values_along() -> None:
         "--model m -tp 2"
     )
     line = parse_pasted(text.split())
-    assert line.arguments == ("m", "--tensor-parallel-size", "2")
+    assert line.arguments == ("m", "--speculative-config", "{}", "--tensor-parallel-size", "2")
     assert line.ignored == (
         "--trust-remote-code",
         "--max-model-len",
         "--served-model-name",
-        "--speculative-config",
         "--port",
         "--enforce-eager",
         "--seed",
