@@ -51,26 +51,26 @@ def fused_moe_reference(
     """
     act = resolve(activation, gated, limit, alpha, beta)
     output = torch.zeros(hidden_states.shape, dtype=torch.float32, device=hidden_states.device)
-    seen = _as_seen(hidden_states.float(), w13)  # [T, H]
+    seen = as_seen(hidden_states.float(), w13)  # [T, H]
     inner: dict[int, Tensor] = {}
     for expert in range(w13.shape[0]):
         token, _ = (topk_ids == expert).nonzero(as_tuple=True)  # [n]
         if token.numel() == 0:
             continue
-        up = seen[token] @ _matrix(w13, expert).T  # [n, 2I]
+        up = seen[token] @ matrix(w13, expert).T  # [n, 2I]
         if lora is not None:
             rows = hidden_states[token].float()
             up += _delta(rows, lora.a13[:, expert], lora.b13[:, expert], lora, token)
         if bias13 is not None:
             up += bias13[expert].float()
-        inner[expert] = _activate(up, act)  # [n, I]
+        inner[expert] = activate(up, act)  # [n, I]
         if isinstance(w2, QuantizedWeights) and w2.scheme.quantizes_activations:
             inner[expert] = inner[expert].to(hidden_states.dtype).float()
         if not _needs_all(w2):
             _add_down(output, inner, w2, topk_weights, topk_ids, expert, bias2, lora)
     if _needs_all(w2) and inner:
         # One scale for the rows of all experts.
-        together = _as_seen(torch.cat(list(inner.values())), w2)
+        together = as_seen(torch.cat(list(inner.values())), w2)
         parts = torch.split(together, [len(rows) for rows in inner.values()])
         for expert, part in zip(tuple(inner), parts, strict=True):
             _add_down(output, inner, w2, topk_weights, topk_ids, expert, bias2, lora, part)
@@ -90,7 +90,7 @@ def _add_down(
 ) -> None:
     rows = inner.pop(expert)
     token, slot = (topk_ids == expert).nonzero(as_tuple=True)  # [n], [n]
-    down = (_as_seen(rows, w2) if seen is None else seen) @ _matrix(w2, expert).T  # [n, H]
+    down = (as_seen(rows, w2) if seen is None else seen) @ matrix(w2, expert).T  # [n, H]
     if lora is not None:
         down += _delta(rows, lora.a2[:, expert], lora.b2[:, expert], lora, token)
     if bias2 is not None:
@@ -98,7 +98,8 @@ def _add_down(
     output.index_add_(0, token, down * topk_weights[token, slot, None].float())
 
 
-def _activate(up: Tensor, act: Activation) -> Tensor:  # [n, 2I or I] to [n, I]
+def activate(up: Tensor, act: Activation) -> Tensor:  # [n, 2I or I] to [n, I]
+    """The activation as plain torch operators."""
     function = ACTIVATIONS[act.name]
     if not act.gated:
         return function(up)
@@ -109,13 +110,15 @@ def _activate(up: Tensor, act: Activation) -> Tensor:  # [n, 2I or I] to [n, I]
     return acted * (up + act.beta)
 
 
-def _matrix(weights: Tensor | QuantizedWeights, expert: int) -> Tensor:  # [N, K] float32
+def matrix(weights: Tensor | QuantizedWeights, expert: int) -> Tensor:  # [N, K] float32
+    """One expert's weights in fp32, as they are meant."""
     if isinstance(weights, QuantizedWeights):
         return weights.expert(expert)
     return weights[expert].float()
 
 
-def _as_seen(rows: Tensor, weights: Tensor | QuantizedWeights) -> Tensor:  # [n, K] float32
+def as_seen(rows: Tensor, weights: Tensor | QuantizedWeights) -> Tensor:  # [n, K] float32
+    """Rows as a projection with these weights sees them."""
     if isinstance(weights, QuantizedWeights):
         return requantize_rows(rows, weights.scheme, weights.input_scale)
     return rows

@@ -5,6 +5,7 @@ A scheme's name says it all and travels in plans and reports:
     none                           16- or 32-bit weights and activations
     fp8_tensor_static, fp8_tensor  e4m3 weights, a scale per expert; activations per tensor, by a
                                    stored scale or by their own largest value
+    fp8_tensor_token               a scale per expert; activations per token
     fp8_channel                    a scale per row of the weights; activations per token
     fp8_block_128x128              a scale per 128 x 128 block; activations per token and 128
                                    values. Blocks of another size are "refined" ones
@@ -72,6 +73,7 @@ _FIXED = {
         Scheme(NONE, "plain"),
         Scheme("fp8_tensor_static", "fp8", activations="static"),
         Scheme("fp8_tensor", "fp8", activations="tensor"),
+        Scheme("fp8_tensor_token", "fp8", activations="token"),
         Scheme("fp8_channel", "fp8", group_n=1, activations="token"),
         Scheme("int8_channel", "int8", group_n=1, activations="token"),
         Scheme("mxfp4", "mxfp4", group_n=1, group_k=32),

@@ -39,6 +39,8 @@ class ProofCase:
     """One of `LORA_PATTERNS`; only `none` when no adapters are loaded."""
     scale: float = 1.0
     """Standard deviation of the hidden states."""
+    zero_tokens: bool = False
+    """Whether every second token is all zeros."""
 
     def __post_init__(self) -> None:
         if self.num_tokens < 1:

@@ -8,6 +8,15 @@ square, so five of them give about 0.94 u; ReLU2 doubles the relative error of w
 most 1.6 u in all. The limit is 3 u, plus fp32 accumulation over the depth K in both kernel and
 reference, u32 * sqrt(K). Seen on H100 and H200 in bf16: 2.9e-3 to 5.2e-3; the limit is 1.2e-2.
 
+Where the scheme quantizes activations, a value that differs by a rounding may fall into the next
+step of the quantized type: with the relative difference d it does so in d / s of the cases, s being
+the step, and is off by s then, so the error is sqrt(d * s) in root mean square. s is at most 2^-3
+for e4m3; for int8 it is a 127th of the row's largest value, which stays below 16 times its root
+mean square, so 2^-3 again. Between engines that round at different places d is about u: the limit
+grows by sqrt(u / 8), 2.2e-2 in bf16. fp8 units of sm_90 add with 14 bits, which adds 2^-13 per
+step of 32 products, with random signs. Weights alone quantized are rounded once more when they are
+unpacked, by 0.42 u in either projection: within 3 u.
+
 A whole-output norm lets one wrong token hide among thousands, so a token's own error is limited to
 twice that, and one element's to twenty times (elements deviate by up to six standard deviations
 over millions of them), both against the token's norm. A token whose reference is much smaller than
@@ -20,6 +29,7 @@ import math
 from typing import TYPE_CHECKING
 
 from moe_doctor.core.record import record
+from moe_doctor.kernels.schemes import NONE, find_scheme
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
 UNIT_ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
 """Largest relative error of rounding to nearest, per dtype."""
 
+_LARGEST_STEP = 2.0**-3
+_FP8_UNIT_ROUNDOFF = 2.0**-13
 _ROW_FACTOR = 2.0
 _ELEMENT_FACTOR = 20.0
 _SMALL_ROW = 0.1
@@ -50,9 +62,15 @@ class Comparison:
     """What failed, with both numbers; empty when it passed."""
 
 
-def tolerance(dtype: str, depth: int) -> float:
+def tolerance(dtype: str, depth: int, scheme: str = NONE) -> float:
     """Limit of the relative error for operands of `dtype` and GEMMs of depth up to `depth`."""
-    return 3 * UNIT_ROUNDOFF[dtype] + UNIT_ROUNDOFF["float32"] * math.sqrt(depth)
+    limit = 3 * UNIT_ROUNDOFF[dtype] + UNIT_ROUNDOFF["float32"] * math.sqrt(depth)
+    found = find_scheme(scheme)
+    if found.quantizes_activations:
+        limit += math.sqrt(UNIT_ROUNDOFF[dtype] * _LARGEST_STEP)
+    if found.quantizes_activations and found.weights == "fp8":
+        limit += _FP8_UNIT_ROUNDOFF * math.sqrt(depth / 32)
+    return limit
 
 
 def compare(
@@ -61,9 +79,10 @@ def compare(
     *,
     dtype: str,
     depth: int,
+    scheme: str = NONE,
 ) -> Comparison:
     """Judge one output; `depth` is the larger of H and I."""
-    limit = tolerance(dtype, depth)
+    limit = tolerance(dtype, depth, scheme)
     if out.shape != reference.shape:
         detail = f"output has shape {tuple(out.shape)}; expected {tuple(reference.shape)}"
         return Comparison(math.nan, math.nan, math.nan, limit, passed=False, detail=detail)

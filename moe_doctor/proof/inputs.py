@@ -1,10 +1,14 @@
 """Tensors of a proof, made in the child from the plan: weights once, one batch per case.
 
 Standard deviations are 1 for hidden states, 1/sqrt(fan-in) for weights, so that every intermediate
-value is of order 1 in any dtype and a missing part shows in the error.
+value is of order 1 in any dtype and a missing part shows in the error. Weights to be quantized vary
+from one scale's group to the next by factors of two, so that a neighbour's scale shows as well; one
+group of the first expert is all zeros and one is tiny.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,24 +16,57 @@ from torch import Tensor
 from moe_doctor.core.record import record
 from moe_doctor.core.spec import RoutingSpec
 from moe_doctor.kernels.lora import LoRAWeights
+from moe_doctor.kernels.quantized import (
+    FP8_MAX,
+    QuantizedWeights,
+    quantize_expert,
+    scale_grid,
+)
 from moe_doctor.kernels.routing import route
+from moe_doctor.kernels.schemes import Scheme, find_scheme
 from moe_doctor.proof.case import Geometry, LoRASetup, ProofCase
 
 _WEIGHT_SEED = 20261122
+_LARGEST_INPUT = 8.0
+"""What a stored scale of activations is made for; beyond eight deviations they saturate."""
+_TINY = 2.0**-10
 
 
 @record
 class Weights:
-    """One layer's weights in the plain layout, shared by all cases."""
+    """One layer's weights in our own layout, shared by all cases."""
 
     geometry: Geometry
     """What they were made for."""
-    w13: Tensor
+    w13: Tensor | QuantizedWeights
     """[E, 2I, H] gate rows then up rows; [E, I, H] when not gated."""
-    w2: Tensor
+    w2: Tensor | QuantizedWeights
     """[E, H, I]."""
     adapters: LoRAWeights | None
     """Adapters, with no token's id filled in; None without LoRA."""
+    bias13: Tensor | None = None
+    """[E, 2I or I], where the model has biases."""
+    bias2: Tensor | None = None
+    """[E, H]."""
+
+    def plain(self) -> tuple[Tensor, Tensor]:
+        """w13 and w2 of unquantized weights; raises TypeError for others."""
+        if isinstance(self.w13, QuantizedWeights) or isinstance(self.w2, QuantizedWeights):
+            raise TypeError(f"the weights are {self.geometry.scheme}; expected unquantized ones")
+        return self.w13, self.w2
+
+    def arguments(self) -> dict[str, Any]:
+        """What `fused_moe` and the reference are told beside tensors of the batch and weights."""
+        geometry, gated = self.geometry, self.geometry.gated
+        return {
+            "activation": geometry.activation,
+            "gated": gated,
+            "limit": geometry.limit,
+            "alpha": geometry.alpha if gated else None,
+            "beta": geometry.beta if gated else None,
+            "bias13": self.bias13,
+            "bias2": self.bias2,
+        }
 
 
 @record
@@ -52,10 +89,14 @@ def make_weights(geometry: Geometry, lora: LoRASetup | None, device: torch.devic
     experts, hidden = geometry.num_experts, geometry.hidden_size
     inner = geometry.intermediate_size_per_partition
     rows = inner * (2 if geometry.gated else 1)
-    w13 = draw.normal((experts, rows, hidden), hidden)
-    w2 = draw.normal((experts, hidden, inner), inner)
+    scheme, halves = find_scheme(geometry.scheme), 2 if geometry.gated else 1
+    w13 = draw.projection((experts, rows, hidden), scheme, halves)
+    w2 = draw.projection((experts, hidden, inner), scheme, 1)
+    # Drawn after the weights, which stay the same with and without biases.
+    bias13 = draw.normal((experts, rows), 4) if geometry.has_bias else None
+    bias2 = draw.normal((experts, hidden), 4) if geometry.has_bias else None
     if lora is None:
-        return Weights(geometry, w13, w2, None)
+        return Weights(geometry, w13, w2, None, bias13, bias2)
     count, rank = lora.max_loras, lora.rank
     a13 = draw.normal((count, experts, rank, hidden), hidden)
     a2 = draw.normal((count, experts, rank, inner), inner)
@@ -70,7 +111,7 @@ def make_weights(geometry: Geometry, lora: LoRASetup | None, device: torch.devic
         scaling=torch.tensor(lora.scalings, dtype=torch.float32, device=device),
         lora_ids=torch.full((0,), -1, dtype=torch.int32, device=device),
     )
-    return Weights(geometry, w13, w2, adapters)
+    return Weights(geometry, w13, w2, adapters, bias13, bias2)
 
 
 def make_batch(case: ProofCase, weights: Weights, routing: RoutingSpec) -> Batch:
@@ -79,13 +120,15 @@ def make_batch(case: ProofCase, weights: Weights, routing: RoutingSpec) -> Batch
     # Drawn on the CPU: small, and the same on every device.
     generator = torch.Generator().manual_seed(case.seed)
     states = torch.randn(case.num_tokens, geometry.hidden_size, generator=generator) * case.scale
+    if case.zero_tokens:
+        states[::2] = 0
     topk_weights, topk_ids = _routes(case, geometry, routing, generator)
     lora = weights.adapters
     if lora is not None:
         ids = _lora_ids(case, lora.max_loras).to(device)
         lora = LoRAWeights(lora.a13, lora.b13, lora.a2, lora.b2, lora.scaling, ids)
     return Batch(
-        hidden_states=states.to(weights.w13.dtype).to(device),
+        hidden_states=states.to(getattr(torch, geometry.dtype)).to(device),
         topk_weights=topk_weights.to(device),
         topk_ids=topk_ids.to(device),
         lora=lora,
@@ -134,3 +177,46 @@ class _Draw:
         for part in value:  # one slice at a time: no second copy of a large tensor
             part.normal_(0.0, fan_in**-0.5, generator=self.generator)
         return value
+
+    def projection(
+        self, shape: tuple[int, int, int], scheme: Scheme, halves: int
+    ) -> Tensor | QuantizedWeights:
+        """[E, N, K], quantized expert by expert: no unquantized copy of all of them."""
+        if not scheme.bits:
+            return self.normal(shape, shape[2])
+        experts, rows, columns = shape
+        parts = []
+        for expert in range(experts):
+            matrix = self.normal((rows, columns), columns)
+            matrix *= self._factors(scheme, rows, columns, halves, first=expert == 0)
+            parts.append(quantize_expert(matrix, scheme, halves))
+        values, scales, zeros = zip(*parts, strict=True)
+        stored = None
+        if scheme.activations == "static":
+            stored = torch.full((1,), _LARGEST_INPUT / FP8_MAX, device=self.device)
+        return QuantizedWeights(
+            scheme,
+            torch.stack(values),
+            torch.stack(scales),
+            halves,
+            torch.stack(zeros) if scheme.has_zeros else None,
+            stored,
+        )
+
+    def _factors(
+        self, scheme: Scheme, rows: int, columns: int, halves: int, *, first: bool
+    ) -> Tensor:
+        """1/2, 1 or 2 for each group of weights with a scale, of root mean square 1."""
+        size_n = scheme.group_n or rows
+        grid = scale_grid(scheme, rows, columns, halves)
+        power = torch.randint(-1, 2, grid, generator=self.generator, device=self.device)
+        factors: Tensor = torch.exp2(power.float()) / 1.75**0.5
+        if first and grid[0] * grid[1] >= 4:
+            factors[0, 0] = 0
+            factors[-1, -1] = _TINY
+        if scheme.group_n:
+            grouped = factors.view(halves, -1, grid[1]).repeat_interleave(size_n, 1)
+            factors = grouped[:, : rows // halves].flatten(0, 1)
+        if scheme.group_k:
+            factors = factors.repeat_interleave(scheme.group_k, 1)[:, :columns]
+        return factors

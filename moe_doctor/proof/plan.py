@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from moe_doctor.core.record import replace
 from moe_doctor.core.spec import MoESpec, RoutingSpec
+from moe_doctor.kernels.activations import resolve
+from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.case import Geometry, LoRASetup, ProofCase, ProofPlan
 
 INTERPRETER_BUDGET = 45_000_000
@@ -38,8 +40,10 @@ def make_plan(
     level: int,
     memory_bytes: int | None,
     share: int = 1,
+    scheme: str = NONE,
 ) -> ProofPlan:
     """Choose geometry and cases; `memory_bytes` is the device's memory, None when unknown."""
+    act = resolve(spec.activation, spec.gated, spec.swiglu_limit, None, None)
     geometry = Geometry(
         num_experts=num_local_experts,
         num_experts_model=num_local_experts,
@@ -52,6 +56,11 @@ def make_plan(
         gated=spec.gated,
         dtype=dtype,
         dtype_model=dtype,
+        scheme=scheme,
+        has_bias=spec.has_bias,
+        limit=act.limit or None,
+        alpha=act.alpha,
+        beta=act.beta,
     )
     setup = LoRASetup(ranks=(16, 8), scalings=(2.0, 0.5)) if lora else None
     if mode == "gpu":
@@ -77,7 +86,7 @@ def make_plan(
 def fit_memory(geometry: Geometry, lora: LoRASetup | None, free_bytes: int) -> Geometry | None:
     """The geometry with as many experts as fit; None where not even one does."""
     elements = geometry.elements_per_expert
-    per_expert = _LAYOUT_COPIES * elements * geometry.element_bytes
+    per_expert = _LAYOUT_COPIES * geometry.weight_bytes_per_expert
     if lora is not None:
         rows = 3 if geometry.gated else 2
         widths = 2 * geometry.hidden_size + rows * geometry.intermediate_size_per_partition
@@ -133,6 +142,7 @@ def _interpreter_cases(level: int, lora: bool) -> tuple[ProofCase, ...]:
             ProofCase("random", 17, "random", 3, ids),
             ProofCase("all-negative-logits", 2, "all-negative-logits", 4, ids),
             ProofCase("tiny-activations", 2, "random", 5, ids, scale=1e-2),
+            ProofCase("zero-tokens", 3, "random", 6, ids, zero_tokens=True),
         ]
     return tuple(cases)
 
@@ -153,6 +163,7 @@ def _gpu_cases(level: int, lora: bool) -> tuple[ProofCase, ...]:
             ProofCase("all-negative-logits", 17, "all-negative-logits", 12, mixed),
             ProofCase("tiny-activations", 17, "random", 13, mixed, scale=1e-2),
             ProofCase("large-activations", 17, "random", 14, mixed, scale=8.0),
+            ProofCase("zero-tokens", 17, "random", 16, mixed, zero_tokens=True),
         ]
         if lora:
             cases.append(ProofCase("no-token-has-an-adapter", 64, "random", 15, "none"))

@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.proof import Proof, ProofOutcome
+from moe_doctor.core.query import QuantQuery
 from moe_doctor.core.record import record
 from moe_doctor.core.spec import MoESpec
 from moe_doctor.core.units import count, format_capability
+from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.adapters import ADAPTERS, find_adapter
 from moe_doctor.proof.adapters.base import Adapter, Question
 from moe_doctor.proof.case import Geometry, ProofPlan
@@ -23,6 +25,7 @@ from moe_doctor.proof.classify import case_results, classify
 from moe_doctor.proof.events import Event
 from moe_doctor.proof.plan import make_plan
 from moe_doctor.proof.runner import ChildEnd, run_children
+from moe_doctor.proof.schemes import Found, scheme_of
 
 PROVABLE: tuple[str, ...] = tuple(adapter.options[0] for adapter in ADAPTERS)
 """Backend options that have an adapter."""
@@ -45,13 +48,16 @@ def prove(
     level: int = 3,
     timeout_s: float = 120.0,
     moe_layers: int = 0,
+    quant: QuantQuery | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Proof, ...]:
     """Run the tiny forward of one backend, once per entry of `lora`, side by side.
 
-    `machine` is the machine of this process; `moe_layers` is carried into the proofs. Never raises
-    for anything that a backend does: that is in the proof's outcome.
+    `machine` is the machine of this process; `moe_layers` is carried into the proofs; `quant` is
+    how the engine asks about the weights, None where it does not say. Never raises for anything
+    that a backend does: that is in the proof's outcome.
     """
+    found = scheme_of(spec.quantization, quant)
     runs = [
         _Run(
             spec,
@@ -62,6 +68,7 @@ def prove(
             machine,
             dtype,
             moe_layers,
+            found,
         )
         for with_lora in ((lora,) if isinstance(lora, bool) else lora)
     ]
@@ -103,6 +110,7 @@ class _Run:
     machine: MachineSnapshot
     dtype: str
     moe_layers: int
+    found: Found
 
     @property
     def adapter(self) -> Adapter | None:
@@ -112,16 +120,20 @@ class _Run:
         spec, adapter = self.spec, self.adapter
         if adapter is None:
             return _no_adapter(self.backend_option, self.machine)
-        if spec.quantization is not None:
-            return (
-                f"the experts are stored as {spec.quantization.method}; "
-                "proofs run unquantized weights only"
-            )
-        if spec.has_bias:
-            return "the experts have a bias; proofs run projections without one"
+        if self.found.scheme is None:
+            return self.found.reason
         if self.dtype not in DTYPES:
             return f"dtype is {self.dtype}; proofs run {', '.join(DTYPES)}"
-        question = Question(self.machine, self.dtype, spec.activation, spec.gated, self.lora)
+        question = Question(
+            self.machine,
+            self.dtype,
+            spec.activation,
+            spec.gated,
+            self.lora,
+            self.found.scheme,
+            spec.has_bias,
+            spec.swiglu_limit,
+        )
         return adapter.unavailable(question)
 
     def plan(self, level: int, share: int) -> ProofPlan:
@@ -142,6 +154,7 @@ class _Run:
             if on_gpu and gpu is not None
             else self.machine.memory_bytes,
             share=share,
+            scheme=self.found.scheme or NONE,
         )
 
     def environment(self) -> Mapping[str, str]:
@@ -202,6 +215,8 @@ def _what_was_special(mode: str, geometry: Geometry) -> str:
     shrunk = geometry.shrinkage()
     if shrunk:
         parts.append(f"ran {', '.join(shrunk)}")
+    if geometry.scheme != NONE:
+        parts.append(f"scheme {geometry.scheme}")
     return "; ".join(parts)
 
 

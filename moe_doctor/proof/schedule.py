@@ -134,5 +134,6 @@ def _run(
         level=level,
         timeout_s=timeout_s,
         moe_layers=job.layer.index,
+        quant=query.quant,
         progress=progress,
     )

@@ -73,7 +73,7 @@ def _run(plan: ProofPlan, pipe: EventPipe) -> int:
     if free is not None:
         fitted = fit_memory(geometry, plan.lora, free // plan.share)
         if fitted is None:
-            need = geometry.elements_per_expert * geometry.element_bytes
+            need = geometry.weight_bytes_per_expert
             pipe.send("unavailable", reason=f"one expert takes {need} bytes; {free} are free")
             return 0
         geometry = fitted
@@ -125,12 +125,11 @@ def _run_case(
         weights.w2,
         batch.topk_weights,
         batch.topk_ids,
-        activation=geometry.activation,
-        gated=geometry.gated,
+        **weights.arguments(),
         lora=batch.lora,
     )
     depth = max(geometry.hidden_size, geometry.intermediate_size_per_partition)
-    found = compare(got, wanted, dtype=geometry.dtype, depth=depth)
+    found = compare(got, wanted, dtype=geometry.dtype, depth=depth, scheme=geometry.scheme)
     return {
         "name": case.name,
         "num_tokens": case.num_tokens,

@@ -33,8 +33,7 @@ class Good:
             layout.w2,
             batch.topk_weights,
             batch.topk_ids,
-            activation=layout.geometry.activation,
-            gated=layout.geometry.gated,
+            **layout.arguments(),
             lora=batch.lora,
         )
         return out.copy_(result)
@@ -89,7 +88,7 @@ class WrongNumbers(Good):
 
         import torch
 
-        gate, up = weights.w13.chunk(2, dim=1)
+        gate, up = weights.plain()[0].chunk(2, dim=1)
         return replace(weights, w13=torch.cat((up, gate), dim=1))
 
 

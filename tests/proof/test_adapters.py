@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from moe_doctor.core.machine import Gpu, MachineSnapshot, Present
+from moe_doctor.kernels.activations import SWIGLU_OAI
 from moe_doctor.proof.adapters.base import Question
 from moe_doctor.proof.adapters.flashinfer_cutlass import (
     FlashInferCutlassAdapter,
     find_module,
     module_name,
 )
+from moe_doctor.proof.adapters.reference import ReferenceAdapter
 from moe_doctor.proof.adapters.triton import ACTIVATIONS, TritonAdapter
 
 KERNELS = {"torch": Present("2.11.0"), "triton": Present("3.6.0")}
@@ -42,6 +44,8 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "flashinfer-python not installed: pip install 'moe-doctor[flashinfer]'",
         ),
         (replace(SWIGLU, machine=replace(H100, packages={})), "pip install 'moe-doctor[kernels]'"),
+        (replace(SWIGLU, scheme="int8_channel"), "this layer has int8_channel"),
+        (replace(SWIGLU, has_bias=True, limit=7.0), "this layer has a bias and a clamp"),
         (SWIGLU, "fused_moe_90.so is not built for this machine"),
     ],
 )
@@ -79,15 +83,35 @@ def test_triton_interprets_without_a_gpu_and_only_then() -> None:
 
 
 def test_triton_names_an_activation_that_it_does_not_have() -> None:
-    reason = TritonAdapter().unavailable(replace(SWIGLU, activation="swigluoai"))
+    reason = TritonAdapter().unavailable(replace(SWIGLU, activation="swiglustep"))
     assert reason == (
-        "activation is swigluoai; our Triton kernel has silu, gelu, gelu_tanh, relu, relu2"
+        "activation is swiglustep; our Triton kernel has silu, gelu, gelu_tanh, relu, relu2, "
+        "swigluoai, swigluoai_uninterleave"
     )
 
 
 def test_the_adapter_lists_exactly_what_the_kernels_know() -> None:
     details = pytest.importorskip("moe_doctor.kernels.fused_moe_details._activation")
-    assert ("none", *ACTIVATIONS) == details.ACTIVATIONS
+    assert ("none", *ACTIVATIONS) == (*details.ACTIVATIONS, *SWIGLU_OAI)
+
+
+def test_fp8_on_mi300_is_refused_for_its_own_fp8_type() -> None:
+    rocm = MachineSnapshot("rocm", gpus=(Gpu("MI300X", None, "gfx942"),), packages=KERNELS)
+    question = replace(SWIGLU, machine=rocm, scheme="fp8_tensor")
+    reason = TritonAdapter().unavailable(question)
+    assert reason == "gfx942 multiplies e4m3fnuz; our Triton kernel has e4m3"
+    assert TritonAdapter().unavailable(replace(question, scheme="int4_g128")) is None
+
+
+def test_plain_torch_says_which_schemes_it_cannot_follow() -> None:
+    adapter = ReferenceAdapter()
+    assert "one scale for all tokens" in (
+        adapter.unavailable(replace(SWIGLU, scheme="fp8_tensor")) or ""
+    )
+    assert "none can be merged" in (
+        adapter.unavailable(replace(SWIGLU, scheme="fp8_channel", lora=True)) or ""
+    )
+    assert adapter.unavailable(replace(SWIGLU, scheme="int4_g32", lora=True)) is None
 
 
 def test_the_interpreter_without_numpy_is_skipped_with_the_command(

@@ -58,6 +58,22 @@ def test_plain_torch_is_proved_against_the_reference(torch_is_there: None) -> No
     assert proof.geometry["dtype"] == "bfloat16"
 
 
+def test_a_quantized_layer_with_biases_is_proved_in_its_own_scheme(torch_is_there: None) -> None:
+    spec = MoESpec(
+        8,
+        2,
+        128,
+        64,
+        activation="swigluoai",
+        has_bias=True,
+        quantization=QuantSpec("mxfp4"),
+    )
+    (proof,) = ask("triton", lora=True, spec=spec)
+    assert (proof.outcome, proof.geometry["scheme"]) == (ProofOutcome.PASSED, "mxfp4")
+    assert (proof.geometry["limit"], proof.geometry["alpha"]) == (7.0, 1.702)
+    assert proof.reason.endswith("scheme mxfp4")
+
+
 def test_without_torch_the_pip_command_is_given() -> None:
     (proof,) = ask("triton", MachineSnapshot("cpu"), lora=False)
     assert proof.outcome is ProofOutcome.SKIPPED
@@ -82,12 +98,13 @@ def test_flashinfer_trtllm_names_both_capabilities() -> None:
     ("spec", "reason"),
     [
         (
-            MoESpec(16, 2, 96, 48, quantization=QuantSpec("fp8")),
-            "the experts are stored as fp8; proofs run unquantized weights only",
+            MoESpec(16, 2, 96, 48, quantization=QuantSpec("modelopt", "NVFP4")),
+            "the experts are stored as modelopt NVFP4; proofs have no weights of that format",
         ),
         (
-            MoESpec(16, 2, 96, 48, has_bias=True),
-            "the experts have a bias; proofs run projections without one",
+            MoESpec(16, 2, 96, 48, activation="swiglustep"),
+            "activation is swiglustep; our Triton kernel has silu, gelu, gelu_tanh, relu, relu2, "
+            "swigluoai, swigluoai_uninterleave",
         ),
     ],
 )

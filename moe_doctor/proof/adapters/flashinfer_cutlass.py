@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.units import format_capability
+from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.adapters.base import Question, has_gpu, missing_kernels
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class FlashInferCutlassAdapter:
         if (question.activation, question.gated) not in (("silu", True), ("relu2", False)):
             seen = f"{'gated' if question.gated else 'non-gated'} {question.activation}"
             return f"has gated silu and non-gated relu2; this layer is {seen}"
+        if question.scheme != NONE or question.has_bias or question.limit is not None:
+            what = [question.scheme] * (question.scheme != NONE)
+            what += ["a bias"] * question.has_bias + ["a clamp"] * (question.limit is not None)
+            return f"this adapter has plain weights alone; this layer has {' and '.join(what)}"
         missing = missing_kernels(machine, "torch")
         if missing is not None:
             return missing
@@ -94,7 +99,7 @@ class FlashInferCutlassAdapter:
             env.FLASHINFER_AOT_DIR = built.parent.parent
         if not weights.geometry.gated:
             return weights
-        gate, up = weights.w13.chunk(2, dim=1)
+        gate, up = weights.plain()[0].chunk(2, dim=1)
         return replace(weights, w13=torch.cat((up, gate), dim=1))
 
     def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
@@ -102,13 +107,14 @@ class FlashInferCutlassAdapter:
         from flashinfer.fused_moe import cutlass_fused_moe
         from flashinfer.fused_moe.core import ActivationType
 
+        w13, w2 = layout.plain()
         kind = ActivationType.Swiglu if layout.geometry.gated else ActivationType.Relu2
         cutlass_fused_moe(
             input=batch.hidden_states,
             token_selected_experts=batch.topk_ids.contiguous(),
             token_final_scales=batch.topk_weights.contiguous(),
-            fc1_expert_weights=layout.w13,
-            fc2_expert_weights=layout.w2,
+            fc1_expert_weights=w13,
+            fc2_expert_weights=w2,
             output_dtype=out.dtype,
             quant_scales=[],
             output=out,

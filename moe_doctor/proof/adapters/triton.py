@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.kernels.activations import SWIGLU_OAI
 from moe_doctor.proof.adapters.base import Question, has_gpu, missing_kernels
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from moe_doctor.proof.inputs import Batch, Weights
 
-ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu", "relu2")
+ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu", "relu2", *SWIGLU_OAI)
 """What the kernels know; a test holds it equal to the kernels' own list."""
 
 
@@ -34,6 +35,9 @@ class TritonAdapter:
                 f"activation is {question.activation}; our Triton kernel has "
                 f"{', '.join(ACTIVATIONS)}"
             )
+        target = "" if question.machine.gpu is None else question.machine.gpu.target
+        if question.scheme.startswith("fp8") and target.startswith("gfx94"):
+            return f"{target} multiplies e4m3fnuz; our Triton kernel has e4m3"
         missing = missing_kernels(question.machine, "torch", "triton")
         if missing is None and not has_gpu(question.machine) and find_spec("numpy") is None:
             return (
@@ -67,8 +71,7 @@ class TritonAdapter:
             layout.w2,
             batch.topk_weights,
             batch.topk_ids,
-            activation=layout.geometry.activation,
-            gated=layout.geometry.gated,
+            **layout.arguments(),
             lora=batch.lora,
             out=out,
         )
