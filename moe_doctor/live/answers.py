@@ -10,6 +10,7 @@ from typing import Any
 from moe_doctor.core.record import record
 from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
 from moe_doctor.core.spec import MoELayers
+from moe_doctor.live.differences import RETURNED
 
 _NUMBER = re.compile(r"(?:^|\.)(\d+)(?=\.|$)")
 _FORMATS = {"BatchedExperts": "batched", "Standard": "standard"}
@@ -174,8 +175,7 @@ def _trace(call: Mapping[str, Any], *, fits: bool) -> tuple[Candidate, ...]:
             words = one["reason"] or "it gives no reason"
             out.append(Candidate(backend, kernel, False, words, True, words))
     if fits and call["backend"] and not any(each.accepted for each in out):
-        reason = "the engine returns here without asking a class"
-        out.append(Candidate(call["backend"], call["kernel"], True, reason))
+        out.append(Candidate(call["backend"], call["kernel"], True, RETURNED))
     for one in call.get("rest") or ():
         words = one["reason"] or ""
         if one["accepted"]:

@@ -7,6 +7,9 @@ import re
 from moe_doctor.core.record import record, replace
 from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
 
+RETURNED = "the engine returns here without asking a class"
+"""Reason of a choice that no class was asked for."""
+
 _BUILD_TAG = re.compile(r"\+(?:cu\d+|cpu|rocm[\d.]*|xpu|empty|precompiled)$")
 
 
@@ -49,6 +52,8 @@ def find_differences(live: Selection, table: Selection) -> tuple[Difference, ...
     def differ(what: str, engine: object, tables: object) -> Difference:
         return Difference(live.moe_layers, live.lora, what, str(engine), str(tables))
 
+    if _same_method(live, table):
+        return ()
     if live.outcome is not table.outcome:
         return (differ("outcome", _outcome(live), _outcome(table)),)
     if live.outcome is Outcome.NOT_APPLICABLE:
@@ -64,7 +69,7 @@ def find_differences(live: Selection, table: Selection) -> tuple[Difference, ...
             out.append(differ(what, engine, tables))
     if " of " in live.note and "layers" in live.note:
         out.append(differ("layers", live.note, "all alike"))
-    if not out and not _same_questions(_asked(live), _asked(table)):
+    if not out and not _asked_nobody(live) and not _same_questions(_asked(live), _asked(table)):
         out.append(differ("candidates", _listed(live), _listed(table)))
     return tuple(out)
 
@@ -77,6 +82,8 @@ def enrich(live: Selection, table: Selection) -> Selection:
     """
     if any(each.is_choice for each in find_differences(live, table)):
         return live
+    if _same_method(live, table):
+        return table
     reasons = {(one.backend, one.kernel): one for one in table.trace}
     return replace(
         live,
@@ -103,6 +110,23 @@ def _asked(selection: Selection) -> tuple[tuple[str | None, bool, str], ...]:
         for one in selection.trace
         if one.asked and one.engine_reason + str(one.accepted)
     )
+
+
+def _same_method(live: Selection, table: Selection) -> bool:
+    """Whether the engine built the method of which the tables know what it runs.
+
+    Such a method asks no oracle, so the engine's own answer has no name for its backend.
+    """
+    if live.outcome is not Outcome.NOT_APPLICABLE or table.oracle is not None:
+        return False
+    method = table.note.partition(":")[0]
+    return table.outcome is Outcome.SELECTED and bool(method) and live.note.startswith(method + ":")
+
+
+def _asked_nobody(live: Selection) -> bool:
+    """Whether the oracle returned before it asked a class: predicates may have been looked at."""
+    asked = [one for one in live.trace if one.asked]
+    return len(asked) == 1 and asked[0].reason == RETURNED
 
 
 def _same_questions(

@@ -6,7 +6,7 @@ import pytest
 
 from moe_doctor.core.record import replace
 from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
-from moe_doctor.live.differences import enrich, exact_release, find_differences
+from moe_doctor.live.differences import RETURNED, enrich, exact_release, find_differences
 
 TABLE = Selection(
     0,
@@ -101,3 +101,21 @@ def test_what_only_the_tables_know_is_added_to_the_same_choice() -> None:
 def test_nothing_is_added_to_another_choice() -> None:
     other = replace(LIVE, backend="MARLIN")
     assert enrich(other, TABLE) == other
+
+
+def test_a_method_that_fixes_its_backend_is_named_by_the_tables() -> None:
+    fixed = Selection(
+        0, False, None, Outcome.SELECTED, backend="Marlin", note="OldMarlinMethod: it runs Marlin"
+    )
+    live = Selection(
+        0, False, None, Outcome.NOT_APPLICABLE, note="OldMarlinMethod: the method asks no oracle"
+    )
+    assert find_differences(live, fixed) == ()
+    assert enrich(live, fixed) == fixed
+    other = replace(live, note="OtherMethod: the method asks no oracle")
+    assert [one.what for one in find_differences(other, fixed)] == ["outcome"]
+
+
+def test_an_oracle_that_asked_nobody_has_no_questions_to_compare() -> None:
+    early = replace(LIVE, trace=(Candidate("TRITON", "TritonExperts", True, RETURNED),))
+    assert find_differences(early, TABLE) == ()
