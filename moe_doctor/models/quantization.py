@@ -26,6 +26,15 @@ IGNORE_KEYS = (
     "exclude",
     "llm_int8_skip_modules",
 )
+"""Lists of modules that stay unquantized, whatever the method calls them."""
+_OWN_KEYS = {
+    "fp8": ("ignored_layers", "modules_to_not_convert"),
+    "awq": ("modules_to_not_convert",),
+    "modelopt": ("ignore", "exclude_modules"),
+    "modelopt_fp4": ("ignore", "exclude_modules"),
+    "compressed-tensors": ("ignore",),
+    "quark": ("exclude",),
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,9 @@ def _from_config(raw: Mapping[str, Any], sections: Sections) -> Declaration:
             "incomplete-quant-config",
             "quantization_config has no quant_method; an engine reads it as unquantized",
         )
-    algorithm = raw.get("moe_quant_algo") or raw.get("quant_algo")
+    nested = raw.get("quantization")
+    inner = {**raw, **nested} if isinstance(nested, Mapping) else raw
+    algorithm = inner.get("moe_quant_algo") or inner.get("quant_algo")
     if algorithm is None and method == "compressed-tensors":
         algorithm = raw.get("format")
         algorithm = algorithm.replace("-", "_") if isinstance(algorithm, str) else None
@@ -101,11 +112,11 @@ def _from_config(raw: Mapping[str, Any], sections: Sections) -> Declaration:
     spec = QuantSpec(
         method=method.lower(),
         algorithm=_upper("quant_algo", algorithm),
-        ignore=_patterns(raw),
+        ignore=_patterns(inner, method.lower()),
         source="config.json",
         details=details,
     )
-    return Declaration(spec, raw, note)
+    return Declaration(spec, inner, note)
 
 
 def _from_file(raw: Mapping[str, Any]) -> Declaration | None:
@@ -128,7 +139,7 @@ def _from_file(raw: Mapping[str, Any]) -> Declaration | None:
     spec = QuantSpec(
         method=(producer or "modelopt").lower(),
         algorithm=algorithm,
-        ignore=_patterns(inner),
+        ignore=_patterns(inner, "modelopt"),
         source="hf_quant_config.json",
         details=details,
     )
@@ -144,17 +155,18 @@ def _producer(raw: Mapping[str, Any]) -> str | None:
     return Fields(producer).text("name")
 
 
-def _patterns(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """The first ignore list that is there."""
+def _patterns(raw: Mapping[str, Any], method: str) -> tuple[str, ...]:
+    """The first list that names anything, among those that the method reads."""
     for key in IGNORE_KEYS:
         value = raw.get(key)
-        if value is None:
+        if value is None or isinstance(value, str):
             continue
-        if isinstance(value, str):
-            return (value,)
         if not isinstance(value, (list, tuple)) or not all(isinstance(p, str) for p in value):
             raise ModelError(f"{key} is {show(value)}; expected a list of module patterns")
-        return tuple(value)
+    for key in _OWN_KEYS.get(method, IGNORE_KEYS):
+        value = raw.get(key)
+        if value:
+            return (value,) if isinstance(value, str) else tuple(value)
     return ()
 
 

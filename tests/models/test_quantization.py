@@ -183,3 +183,44 @@ def test_an_expression_that_could_match_for_ever_is_skipped_and_noted() -> None:
 def test_a_declaration_of_the_wrong_type_is_an_error(quant: Any) -> None:
     with pytest.raises(ModelError):
         parse({**QWEN, "quantization_config": quant})
+
+
+@pytest.mark.parametrize(
+    ("quant", "expected"),
+    [
+        # vLLM's Fp8Config reads two lists, the second where the first is empty, and no others.
+        ({"quant_method": "fp8", "ignore": ["model.layers.0.mlp.experts"]}, []),
+        (
+            {
+                "quant_method": "fp8",
+                "ignored_layers": [],
+                "modules_to_not_convert": ["model.layers.0.mlp.experts"],
+            },
+            [0],
+        ),
+        ({"quant_method": "fp8", "modules_to_not_convert": ["model.layers.0.mlp"]}, []),
+        ({"quant_method": "mxfp4", "ignored_layers": ["model.layers.0.mlp.experts"]}, []),
+        ({"quant_method": "awq", "modules_to_not_convert": ["layers.1.mlp"]}, [1]),
+        ({"quant_method": "compressed-tensors", "ignore": ["model.layers.0.mlp.experts"]}, []),
+    ],
+)
+def test_each_method_reads_its_own_list_in_its_own_grammar(
+    quant: dict[str, Any], expected: list[int]
+) -> None:
+    assert unquantized_layers(parse(QWEN, **quant)) == expected
+
+
+def test_the_settings_of_modelopt_may_stand_one_level_down() -> None:
+    inner = {"quant_algo": "NVFP4", "exclude_modules": ["model.layers.0*"]}
+    model = parse(QWEN, quant_method="modelopt", quantization=inner)
+    assert unquantized_layers(model) == [0]
+    assert model.moe_layers[1].spec.quantization is not None
+    assert model.moe_layers[1].spec.quantization.algorithm == "NVFP4"
+
+
+def test_layers_that_follow_other_rules_are_groups_of_their_own() -> None:
+    rules = {"+:model\\.layers\\.[01]\\..*": {"bits": 8}, "-:.*attn.*": {}}
+    model = parse(QWEN, quant_method="gptq", bits=4, dynamic=rules)
+    found = [(g.layers, g.spec.quantization) for g in model.moe_layers]
+    assert [layers for layers, _ in found] == [(0, 1), (2, 3)]
+    assert [quant and quant.rules for _, quant in found] == [("+:model\\.layers\\.[01]\\..*",), ()]

@@ -31,7 +31,7 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 _MERGED_GPTQ: Release = (0, 22, 0)
 _MERGED_AWQ: Release = (0, 24, 0)
 _PADDED: Release = (0, 25, 0)
-_CHECKED: Release = (0, 31, 0)
+_CHECKED: Release = (0, 32, 0)
 _GPTQ_TYPES = ((4, True), (8, True))
 
 

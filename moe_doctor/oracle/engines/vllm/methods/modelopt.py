@@ -81,6 +81,7 @@ def _check_algorithm(declared: Declared, release: Release) -> None:
         raise refused_by_vllm_config(
             "Missing 'quant_algo' in quantization config", "a ModelOpt checkpoint names quant_algo"
         )
+    _check_list(declared, release)
     known = [name for name, since in _ALGORITHMS.items() if release >= since]
     if declared.algorithm in known:
         return
@@ -93,6 +94,22 @@ def _check_algorithm(declared: Declared, release: Release) -> None:
         "`hf_quant_config.json` file for your model's quant configuration.",
         reason,
     )
+
+
+def _check_list(declared: Declared, release: Release) -> None:
+    """The list of excluded modules has to be one, also where it is empty."""
+    raw = declared.settings
+    if declared.nested:
+        excluded = raw.get("exclude_modules", [])
+    elif release >= (0, 33, 0):
+        excluded = raw.get("ignore", raw.get("exclude_modules", []))
+    else:
+        excluded = raw.get("ignore", [])
+    if not isinstance(excluded, list):
+        raise refused_by_vllm_config(
+            f"exclude_modules must be a list, got {type(excluded)}",
+            "a ModelOpt checkpoint lists the modules that it leaves out",
+        )
 
 
 def _build_fp8(question: Question, algorithm: str) -> OracleCall:
