@@ -17,6 +17,7 @@ from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
+from moe_doctor.oracle.engines.vllm.methods.eplb import refuse_eplb
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
 from moe_doctor.oracle.engines.vllm.parallel import active_all2all
@@ -165,6 +166,8 @@ def _answer(
     )
     if selection.outcome is Outcome.SELECTED:
         late = absent or call.refused_with(selection.backend)
+        if built.rebalances:
+            late = refuse_eplb(call.method, selection.backend, release) or late
         if late is not None:
             # Still with the trace: the oracle answered, its method then refuses the shapes.
             refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)

@@ -290,6 +290,24 @@ def test_moonep_carries_no_quantized_experts() -> None:
         )
 
 
+def test_a_method_that_cannot_be_rebalanced_says_so_after_its_oracle() -> None:
+    # gpt-oss' class passes no enable_eplb on; from 0.24 the layer reads the parallel config.
+    gpt_oss = QuantSpec("mxfp4", details={"quant_method": "mxfp4"})
+    spread = {"expert_parallel": True, "tensor_parallel_size": 2, "enable_eplb": True}
+    layers = (MoELayers(MoESpec(128, 4, 2880, 2880, quantization=gpt_oss), (0,)),)
+    model = ModelSpec("m", "", "GptOssForCausalLM", "gpt_oss", layers, declared=gpt_oss)
+    for release, refused in (("0.22.1", False), ("0.31.0", True)):
+        machine = emulated_machine(release, "9.0", "docker")
+        answer = select_layers(
+            model, Deployment(**spread), machine, Engine("vllm", release), lora=False
+        )[0].selection
+        assert (answer.outcome is Outcome.ERROR) is refused, (release, answer.error)
+        if refused:
+            assert answer.error is not None
+            assert answer.error.message == "EPLB is not supported GptOssMxfp4MoEMethod."
+            assert answer.trace
+
+
 def test_pcp_beside_data_parallelism_is_refused_from_0_26_to_0_30() -> None:
     both = {"prefill_context_parallel_size": 2, "data_parallel_size": 2}
     latent = AttentionSpec(heads=128, vocabulary=129280, latent=True)

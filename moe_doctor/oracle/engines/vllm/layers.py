@@ -48,6 +48,8 @@ class LayerQuery(NamedTuple):
     """Why the model class asks no oracle at all, when it does not."""
     source: str = ""
     """File and class under vllm/ that builds the layer; empty for the general rule."""
+    rebalances: bool = False
+    """Whether --enable-eplb reaches the layer."""
 
 
 def build_query(
@@ -132,6 +134,8 @@ def build_query(
         crash=settled.crash,
         unasked=settled.unasked,
         source=row.source,
+        # From 0.24 the layer asks the parallel config, not the model class.
+        rebalances=parallel.enable_eplb and (release >= (0, 24, 0) or row.passes_eplb(release)),
     )
 
 
