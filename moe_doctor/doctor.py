@@ -264,19 +264,12 @@ def _ask(case: Case, installed: Installed, say: Progress) -> Case:
     """The case with the installed engine's own answers laid over the tables'."""
     from moe_doctor.checks.case import Refusal
     from moe_doctor.live.consult import consult
-    from moe_doctor.models.load import config_files
     from moe_doctor.oracle.answer import PLAIN_MODEL
 
     request, model = case.request, case.model
-    files = None
-    if model is not None and request.model is not None and model.source != "catalogue":
-        files = config_files(
-            request.model, revision=request.revision, hf_overrides=request.hf_overrides
-        )
     live, answered = consult(
         request,
         model,
-        files,
         (model or PLAIN_MODEL).moe_layers,
         case.machine,
         installed,

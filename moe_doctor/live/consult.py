@@ -63,7 +63,6 @@ class Live:
 def consult(
     request: Request,
     model: ModelSpec | None,
-    files: ConfigFiles | None,
     kinds: Sequence[MoELayers],
     machine: MachineSnapshot,
     installed: Installed,
@@ -77,6 +76,7 @@ def consult(
     neither can answer.
     """
     exact = exact_release(installed.version)
+    files = _files(request, model)
     if model is not None and files is None:
         why = f"config.json of {model.id} is not at hand: the bundled catalogue knows the model"
         return _from_tables(Live(installed, installed.version, exact, failures=(why,)), tables)
@@ -105,6 +105,15 @@ def consult(
             return _from_tables(failed, tables)
         builds = [read_build(one, kinds, str(folder), name) for one in answer["builds"]]
     return _laid_over(request, machine, installed, answer, builds, tables)
+
+
+def _files(request: Request, model: ModelSpec | None) -> ConfigFiles | None:
+    """What `model` was read from; None where that is no file."""
+    from moe_doctor.models.load import config_files
+
+    if model is None or request.model is None or model.source == "catalogue":
+        return None
+    return config_files(request.model, revision=request.revision, hf_overrides=request.hf_overrides)
 
 
 def _laid_over(
