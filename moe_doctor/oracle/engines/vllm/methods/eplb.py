@@ -10,7 +10,7 @@ from moe_doctor.core.release import Release
 from moe_doctor.core.selection import EngineError
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 
-_NEVER: Release = (999,)
+_NEVER: Release = (999, 0, 0)
 # Class -> first release that rebalances it; a class that is missing here always could be.
 _SINCE: dict[str, Release] = {
     "AWQMarlinMoEMethod": _NEVER,
@@ -56,7 +56,7 @@ _NVFP4_BACKENDS = (
 
 def refuse_eplb(method: str, backend: str | None, release: Release) -> EngineRefusal | None:
     """What FusedMoE raises with --enable-eplb when `method` chose `backend`, or None."""
-    refused = release < _SINCE.get(method, (0,))
+    refused = release < _SINCE.get(method, (0, 0, 0))
     if method == _INTEGERS and release >= (0, 27, 0):
         refused = backend != "TRITON"
     if method == _NVFP4 and release >= _SINCE[_NVFP4]:
