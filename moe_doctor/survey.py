@@ -69,13 +69,13 @@ def run_diff(
     Raises UsageError without a model or where no vLLM is installed and `before` is None, and
     DoctorError as `run` does.
     """
-    from moe_doctor import doctor
     from moe_doctor.checks.comparison import judge_comparison
     from moe_doctor.oracle.compare import Side, compare_releases
     from moe_doctor.oracle.engines.registry import resolve_engine
+    from moe_doctor.pipeline.fetch import fetch_model
 
     old, new = _first(before), resolve_engine(after, None)
-    model = doctor.load(request, progress or _silent)
+    model = fetch_model(request, progress or _silent)
     if model is None:
         raise UsageError("diff needs a model", "moe-doctor diff MODEL --from vllm@0.19.1")
     sides = [Side(engine, _machine(request, engine)) for engine in (old, new)]
@@ -96,8 +96,8 @@ def run_matrix(
 
     Raises DoctorError for unknown names and for what is no MoE model.
     """
-    from moe_doctor import doctor
     from moe_doctor.oracle.compare import compute_matrix
+    from moe_doctor.pipeline.fetch import fetch_model
     from moe_doctor.probes.gpus import find_gpu
 
     if request.machine.simulates:
@@ -105,7 +105,7 @@ def run_matrix(
     keys = tuple(dict.fromkeys(find_gpu(name).key for name in gpus or COMMON_GPUS))
     releases = _releases(engines)
     loaded = [
-        doctor.load(replace(request, model=name), progress or _silent)
+        fetch_model(replace(request, model=name), progress or _silent)
         for name in dict.fromkeys(models)
     ]
     return compute_matrix(
@@ -126,8 +126,8 @@ def _silent(_: str) -> None:
 
 def _first(named: str | None) -> Engine:
     """The release that an upgrade starts from."""
-    from moe_doctor.doctor import installed_vllm
     from moe_doctor.oracle.engines.registry import INSTALLED, resolve_engine
+    from moe_doctor.pipeline.surroundings import installed_vllm
 
     installed = installed_vllm()
     if named is not None:
@@ -153,7 +153,7 @@ def _releases(engines: tuple[str, ...]) -> tuple[Engine, ...]:
 
 def _machine(request: Request, engine: Engine) -> MachineSnapshot:
     """The machine as `engine` would find it: its own packages where it is simulated."""
-    from moe_doctor.doctor import engine_and_machine
+    from moe_doctor.pipeline.surroundings import engine_and_machine
 
     return engine_and_machine(replace(request, engine=f"{engine.name}@{engine.version}"))[1]
 

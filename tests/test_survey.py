@@ -50,7 +50,7 @@ def test_a_variable_that_the_second_release_drops_is_named() -> None:
 def test_without_from_the_installed_release_is_where_it_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("moe_doctor.doctor.installed_vllm", lambda: "0.20.0+cu130")
+    monkeypatch.setattr("moe_doctor.pipeline.surroundings.installed_vllm", lambda: "0.20.0+cu130")
     found = moe_doctor.diff(NANO, gpu="h100", offline=True)
     assert (found.before.version, found.after.version) == ("0.20.0", "0.33.0")
 
@@ -58,7 +58,7 @@ def test_without_from_the_installed_release_is_where_it_starts(
 def test_without_from_and_without_vllm_the_error_shows_the_option(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("moe_doctor.doctor.installed_vllm", lambda: None)
+    monkeypatch.setattr("moe_doctor.pipeline.surroundings.installed_vllm", lambda: None)
     with pytest.raises(UsageError, match="diff needs --from") as caught:
         moe_doctor.diff(NANO, gpu="h100", offline=True)
     assert "--from vllm@0.19.1" in caught.value.hint

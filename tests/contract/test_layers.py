@@ -21,10 +21,11 @@ LAYERS = {
     "proof": 4,
     "live": 4,
     "checks": 5,
-    "doctor": 6,
+    "pipeline": 6,
+    "doctor": 7,
     "render": 7,
-    "survey": 7,
-    "cli": 8,
+    "survey": 8,
+    "cli": 9,
 }
 HEAVY = frozenset(
     {
