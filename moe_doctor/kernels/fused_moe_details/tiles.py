@@ -60,11 +60,19 @@ def _tile(m: int, n: int, k: int, warps: int, stages: int, flags: str = "") -> T
 
 # Measured on an H100 80GB HBM3, 2026-11-23: tests/gpu/sweep_tiles.py over Qwen3-30B-A3B,
 # Mixtral-8x7B, Nemotron-3-Nano and DeepSeek-V3 TP8 in bf16; 2 % off each cell's best on average.
-_FEW_TOKENS = _Row(
-    float("inf"),
-    gated=_tile(16, 32, 256, 4, 5),
-    plain=_tile(16, 64, 128, 4, 3, "ts"),
-    second=_tile(16, 64, 128, 4, 3, "t"),
+_FEW_TOKENS = (
+    _Row(
+        2,
+        gated=_tile(16, 32, 256, 4, 5),
+        plain=_tile(16, 64, 128, 4, 3, "ts"),
+        second=_tile(16, 64, 256, 4, 3, "t"),
+    ),
+    _Row(
+        float("inf"),
+        gated=_tile(16, 64, 128, 4, 5, "ts"),
+        plain=_tile(16, 64, 128, 4, 5, "ts"),
+        second=_tile(16, 64, 256, 4, 3, "t"),
+    ),
 )
 _TABLE = (
     _Row(
@@ -130,9 +138,8 @@ def choose_tiles(
     and counts as 64 KiB.
     """
     limit = _DEFAULT_LIMIT_BYTES if limit_bytes is None else limit_bytes
-    row = next(row for row in _TABLE if rows_per_expert <= row.rows_up_to)
-    if few_tokens:
-        row = _FEW_TOKENS
+    table = _FEW_TOKENS if few_tokens else _TABLE
+    row = next(row for row in table if rows_per_expert <= row.rows_up_to)
     first = row.gated if gated else row.plain
     return _fit(first, gated, element_bytes, limit), _fit(row.second, False, element_bytes, limit)
 
