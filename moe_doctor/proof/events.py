@@ -3,7 +3,8 @@
 stdout and stderr stay free for the noise of libraries. Kinds, in order of appearance:
 
     step         {"name"}                              what it is about to do
-    ready        {"device", "geometry", "versions"}    imports done, weights made
+    ready        {"device", "implementation", "geometry", "versions"}
+                                                       imports done, weights made
     case         {"name", "num_tokens", "relative_error", "tolerance", "elapsed_ms", "passed",
                   "detail"}
     unavailable  {"reason"}                            cannot run here after all

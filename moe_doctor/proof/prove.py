@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.proof import Proof, ProofOutcome
 from moe_doctor.core.query import QuantQuery
-from moe_doctor.core.record import record
+from moe_doctor.core.record import record, replace
 from moe_doctor.core.spec import MoESpec
 from moe_doctor.core.units import count, format_capability
 from moe_doctor.kernels.schemes import NONE
-from moe_doctor.proof.adapters import ADAPTERS, find_adapter
+from moe_doctor.proof.adapters import ADAPTERS, find_adapters
 from moe_doctor.proof.adapters.base import Adapter, Question
 from moe_doctor.proof.case import Geometry, ProofPlan
 from moe_doctor.proof.classify import case_results, classify
@@ -58,6 +58,7 @@ def prove(
     that a backend does: that is in the proof's outcome.
     """
     found = scheme_of(spec.quantization, quant)
+    adapters = find_adapters(backend_option)
     runs = [
         _Run(
             spec,
@@ -69,33 +70,56 @@ def prove(
             dtype,
             moe_layers,
             found,
+            adapters,
         )
         for with_lora in ((lora,) if isinstance(lora, bool) else lora)
     ]
+    if level < _PROVABLE_LEVEL:
+        reason = f"level {level} runs no proof; --level 3 does"
+        return tuple(run.without_child(ProofOutcome.NOT_RUN, reason) for run in runs)
     proofs: dict[int, Proof] = {}
-    for index, run in enumerate(runs):
-        if level < _PROVABLE_LEVEL:
-            reason = f"level {level} runs no proof; --level 3 does"
-            proofs[index] = run.without_child(ProofOutcome.NOT_RUN, reason)
-        elif (reason_skipped := run.unavailable()) is not None:
-            proofs[index] = run.without_child(ProofOutcome.SKIPPED, reason_skipped)
-    waiting = [index for index in range(len(runs)) if index not in proofs]
-    plans = [runs[index].plan(level, share=len(waiting)) for index in waiting]
+    waiting = dict(enumerate(runs))
+    while waiting:
+        starting: dict[int, _Run] = {}
+        for index, run in waiting.items():
+            able, unable = run.at_an_able_adapter()
+            if unable is None:
+                starting[index] = able
+            else:
+                proofs[index] = able.without_child(ProofOutcome.SKIPPED, unable)
+        waiting = {}
+        for index, proof in _run_together(starting, level, timeout_s, progress).items():
+            proofs[index] = proof
+            if proof.outcome is ProofOutcome.SKIPPED and len(starting[index].adapters) > 1:
+                waiting[index] = starting[index].after(proof.reason)
+    return tuple(proofs[index] for index in range(len(runs)))
+
+
+def _run_together(
+    runs: Mapping[int, _Run],
+    level: int,
+    timeout_s: float,
+    progress: Callable[[str], None] | None,
+) -> dict[int, Proof]:
+    """One child per run, side by side."""
+    ordered = list(runs.values())
+    plans = [run.plan(level, share=len(ordered)) for run in ordered]
 
     def tell(child: int, event: Event) -> None:
         if progress is not None and event["event"] == "step":
-            with_lora = " with LoRA" if runs[waiting[child]].lora else ""
-            progress(f"{backend_option}{with_lora}: {event['name']}")
+            with_lora = " with LoRA" if ordered[child].lora else ""
+            progress(f"{ordered[child].backend_option}{with_lora}: {event['name']}")
 
     ends = run_children(
         [plan.to_dict() for plan in plans],
-        environments=[runs[index].environment() for index in waiting],
+        environments=[run.environment() for run in ordered],
         timeout_s=timeout_s,
         listener=tell,
     )
-    for index, plan, end in zip(waiting, plans, ends, strict=True):
-        proofs[index] = runs[index].conclude(plan, end, timeout_s)
-    return tuple(proofs[index] for index in range(len(runs)))
+    return {
+        index: run.conclude(plan, end, timeout_s)
+        for (index, run), plan, end in zip(runs.items(), plans, ends, strict=True)
+    }
 
 
 @record
@@ -111,10 +135,25 @@ class _Run:
     dtype: str
     moe_layers: int
     found: Found
+    adapters: tuple[Adapter, ...]
+    """Those that answer to the option and were not passed over, the next one first."""
+    passed_over: str = ""
+    """Why the engine's own kernels do not run."""
 
     @property
     def adapter(self) -> Adapter | None:
-        return find_adapter(self.backend_option)
+        return self.adapters[0] if self.adapters else None
+
+    def at_an_able_adapter(self) -> tuple[_Run, str | None]:
+        """This run at its first adapter that can, or at its last with why that cannot."""
+        reason = self.unavailable()
+        if reason is None or len(self.adapters) < 2:
+            return self, reason
+        return self.after(reason).at_an_able_adapter()
+
+    def after(self, reason: str) -> _Run:
+        """This run at the adapter after the one that `reason` keeps from running."""
+        return replace(self, adapters=self.adapters[1:], passed_over=reason)
 
     def unavailable(self) -> str | None:
         spec, adapter = self.spec, self.adapter
@@ -170,11 +209,19 @@ class _Run:
             device=self._device(mode),
             mode=mode,
             outcome=outcome,
-            reason=reason,
+            reason=self._with_passed_over(reason),
             moe_layers=self.moe_layers,
         )
 
+    def _with_passed_over(self, reason: str) -> str:
+        if not self.passed_over:
+            return reason
+        return "; ".join(
+            filter(None, (reason, f"vLLM's own kernels did not run: {self.passed_over}"))
+        )
+
     def conclude(self, plan: ProofPlan, end: ChildEnd, timeout_s: float) -> Proof:
+        adapter = self._required_adapter()
         outcome, reason = classify(end, timeout_s)
         ready: Event = next((e for e in end.events if e["event"] == "ready"), {})
         geometry = Geometry.from_dict(ready["geometry"]) if ready else plan.geometry
@@ -183,12 +230,12 @@ class _Run:
         lora = {} if plan.lora is None else {"lora_ranks": list(plan.lora.ranks)}
         return Proof(
             backend_option=self.backend_option,
-            implementation=self._required_adapter().implementation,
+            implementation=str(ready.get("implementation") or adapter.implementation),
             lora=self.lora,
             device=str(ready.get("device") or self._device(plan.mode)),
             mode=plan.mode,
             outcome=outcome,
-            reason=reason,
+            reason=self._with_passed_over(reason),
             cases=case_results(end),
             geometry={**geometry.to_dict(), **lora},
             moe_layers=self.moe_layers,

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from moe_doctor.proof.adapters.base import UnfitError
 from moe_doctor.proof.case import ProofPlan
 from moe_doctor.proof.events import EventPipe
 
@@ -84,10 +85,16 @@ def _run(plan: ProofPlan, pipe: EventPipe) -> int:
     torch.backends.cuda.matmul.allow_tf32 = False
     weights = make_weights(geometry, plan.lora, device)
     pipe.send("step", name="preparing the backend")
-    layout = adapter.prepare(weights)
+    try:
+        layout = adapter.prepare(weights)
+    except UnfitError as error:
+        pipe.send("unavailable", reason=str(error))
+        return 0
+    meant = adapter.meant(weights)
     pipe.send(
         "ready",
         device=torch.cuda.get_device_name(device) if plan.mode == "gpu" else "",
+        implementation=adapter.ran(layout),
         geometry=geometry.to_dict(),
         versions={"torch": torch.__version__},
     )
@@ -96,7 +103,7 @@ def _run(plan: ProofPlan, pipe: EventPipe) -> int:
     routing = fit_routing(plan.routing, plan.geometry.num_experts, geometry)
     for case in plan.cases:
         pipe.send("step", name=f"case {case.name}, {case.num_tokens} tokens")
-        pipe.send("case", **_run_case(adapter, layout, weights, case, routing))
+        pipe.send("case", **_run_case(adapter, layout, meant, case, routing))
     pipe.send("done")
     return 0
 

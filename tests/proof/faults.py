@@ -12,13 +12,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moe_doctor.proof.adapters.base import PlainAdapter
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from moe_doctor.proof.inputs import Batch, Weights
 
 
-class Good:
+class Good(PlainAdapter):
     """Right numbers: the reference itself, in the model's dtype."""
 
     def prepare(self, weights: Weights) -> Weights:

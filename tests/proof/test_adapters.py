@@ -8,11 +8,8 @@ import pytest
 from moe_doctor.core.machine import Gpu, MachineSnapshot, Present
 from moe_doctor.kernels.activations import SWIGLU_OAI
 from moe_doctor.proof.adapters.base import Question
-from moe_doctor.proof.adapters.flashinfer_cutlass import (
-    FlashInferCutlassAdapter,
-    find_module,
-    module_name,
-)
+from moe_doctor.proof.adapters.flashinfer_cutlass import FlashInferCutlassAdapter
+from moe_doctor.proof.adapters.flashinfer_modules import find_module, module_name
 from moe_doctor.proof.adapters.reference import ReferenceAdapter
 from moe_doctor.proof.adapters.triton import ACTIVATIONS, TritonAdapter
 

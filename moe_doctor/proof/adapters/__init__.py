@@ -10,11 +10,13 @@ from moe_doctor.proof.adapters.base import Adapter
 from moe_doctor.proof.adapters.flashinfer_cutlass import FlashInferCutlassAdapter
 from moe_doctor.proof.adapters.reference import ReferenceAdapter
 from moe_doctor.proof.adapters.triton import TritonAdapter
+from moe_doctor.proof.adapters.vllm import VLLM_ADAPTERS, vllm_is_installed
 
 ADAPTERS: tuple[Adapter, ...] = (TritonAdapter(), FlashInferCutlassAdapter(), ReferenceAdapter())
-"""Every adapter, in the order in which `--backend all` proves them."""
+"""Every adapter of ours, in the order in which `--backend all` proves them."""
 
 
-def find_adapter(backend_option: str) -> Adapter | None:
-    """The adapter that answers to a `--moe-backend` value, or None."""
-    return next((a for a in ADAPTERS if backend_option in a.options), None)
+def find_adapters(backend_option: str) -> tuple[Adapter, ...]:
+    """The adapters that answer to a `--moe-backend` value, the engine's own before our stand-in."""
+    engine: tuple[Adapter, ...] = VLLM_ADAPTERS if vllm_is_installed() else ()
+    return tuple(a for a in (*engine, *ADAPTERS) if backend_option in a.options)

@@ -36,6 +36,13 @@ class Question:
     """Clamp before a gated activation, where the model has one."""
 
 
+class UnfitError(Exception):
+    """Raised by `prepare`: the backend is there, and this layer or this machine is not for it.
+
+    The message says what was seen; the proof is skipped with it.
+    """
+
+
 class Adapter(Protocol):
     """One backend; stateless, so that parent and child can each make their own."""
 
@@ -56,11 +63,31 @@ class Adapter(Protocol):
     def environment(self, machine: MachineSnapshot) -> dict[str, str]:
         """Variables that its child needs, on top of the parent's."""
 
+    def meant(self, weights: Weights) -> Weights:
+        """The weights as the backend reads them: the reference computes with these."""
+
     def prepare(self, weights: Weights) -> Any:
-        """Weights in the backend's own layout."""
+        """Weights in the backend's own layout; raises UnfitError where it cannot run after all."""
+
+    def ran(self, layout: Any) -> str:
+        """Whose kernel `run` launches with this layout, where it was not known before."""
 
     def run(self, layout: Any, batch: Batch, out: Tensor) -> Tensor:
         """Write the layer's output [T, H] into `out`, or return another tensor that holds it."""
+
+
+class PlainAdapter:
+    """What most backends answer to the questions that few have an answer of their own to."""
+
+    implementation = ""
+
+    def meant(self, weights: Weights) -> Weights:
+        """As they were made."""
+        return weights
+
+    def ran(self, layout: Any) -> str:
+        """As it was announced."""
+        return self.implementation
 
 
 def has_gpu(machine: MachineSnapshot) -> bool:

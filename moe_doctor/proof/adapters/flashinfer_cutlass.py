@@ -1,12 +1,7 @@
-"""FlashInfer's CUTLASS fused MoE, where its compiled module is already on this machine.
-
-Without the compiled module FlashInfer would build it on first use: for sm_90 in 0.6.13 that is 182
-files and about 17 minutes on 32 cores (measured 2026-11 with CUDA 13.0). A proof never starts that.
-"""
+"""FlashInfer's CUTLASS fused MoE, where its compiled module is already on this machine."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +10,8 @@ from typing import TYPE_CHECKING
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.units import format_capability
 from moe_doctor.kernels.schemes import NONE
-from moe_doctor.proof.adapters.base import Question, has_gpu, missing_kernels
+from moe_doctor.proof.adapters.base import PlainAdapter, Question, has_gpu, missing_kernels
+from moe_doctor.proof.adapters.flashinfer_modules import load_as_built, missing_module, no_build
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,10 +21,9 @@ if TYPE_CHECKING:
 # FlashInfer 0.6.13 fused_moe/core.py, get_cutlass_fused_moe_module; vLLM 0.20.0 asks for the same
 # families (fused_moe/flashinfer_cutlass_moe.py, _supports_current_device).
 _FAMILIES = (9, 10, 11, 12)
-_PACKAGE = "flashinfer-python"
 
 
-class FlashInferCutlassAdapter:
+class FlashInferCutlassAdapter(PlainAdapter):
     """`flashinfer.fused_moe.cutlass_fused_moe` on unquantized weights."""
 
     options = ("flashinfer_cutlass",)
@@ -61,20 +56,11 @@ class FlashInferCutlassAdapter:
         missing = missing_kernels(machine, "torch")
         if missing is not None:
             return missing
-        if not machine.has(_PACKAGE):
-            return f"{_PACKAGE} not installed: pip install 'moe-doctor[flashinfer]'"
-        if find_module(capability, machine.version(_PACKAGE) or "") is None:
-            name = module_name(capability)
-            return (
-                f"{name}.so is not built for this machine, and the first call would start a build "
-                "(for sm_90 182 files, about 17 minutes on 32 cores); install the "
-                "flashinfer-jit-cache wheel of the same release"
-            )
-        return None
+        return missing_module(machine)
 
     def environment(self, machine: MachineSnapshot) -> dict[str, str]:
         """No build may start; nvcc must be found, because FlashInfer asks it for its release."""
-        variables = {"FLASHINFER_DISABLE_JIT": "1"}
+        variables = no_build()
         nvcc = machine.toolkit.nvcc_path or "/usr/local/cuda/bin/nvcc"
         if shutil.which("nvcc") is None and Path(nvcc).exists():
             path = os.environ.get("PATH", os.defpath)
@@ -87,16 +73,7 @@ class FlashInferCutlassAdapter:
 
         import torch
 
-        capability = torch.cuda.get_device_capability()
-        import flashinfer
-        from flashinfer.jit import env
-
-        built = find_module(capability, flashinfer.__version__)
-        if built is not None:
-            # Modules under the ahead-of-time folder load as they are; those of the JIT cache
-            # would pass through ninja first, which may decide to rebuild them
-            # (FlashInfer 0.6.13 jit/core.py, build_and_load).
-            env.FLASHINFER_AOT_DIR = built.parent.parent
+        load_as_built(torch.cuda.get_device_capability())
         if not weights.geometry.gated:
             return weights
         gate, up = weights.plain()[0].chunk(2, dim=1)
@@ -121,28 +98,3 @@ class FlashInferCutlassAdapter:
             activation_type=kind,
         )
         return out
-
-
-def module_name(capability: tuple[int, int]) -> str:
-    """`fused_moe_90` for sm_90; 12.x share `fused_moe_120`, 10.0 has 100 and 10.3 has 103."""
-    major, minor = capability
-    # FlashInfer 0.6.13 fused_moe/core.py: "120" and "121" build the same module, 11.0 runs "100".
-    if major == 12:
-        return "fused_moe_120"
-    if major == 11:
-        return "fused_moe_100"
-    return f"fused_moe_{major}{minor}"
-
-
-def find_module(capability: tuple[int, int], version: str) -> Path | None:
-    """The compiled module in flashinfer-jit-cache, the package itself, or the user's JIT cache."""
-    name = module_name(capability)
-    inside = f"{name}/{name}.so"
-    places: list[tuple[Path, str]] = []
-    for package, pattern in (("flashinfer_jit_cache", "*"), ("flashinfer", "data/aot")):
-        found = importlib.util.find_spec(package)
-        folders = None if found is None else found.submodule_search_locations
-        places += [(Path(folder), f"{pattern}/{inside}") for folder in folders or ()]
-    base = Path(os.environ.get("FLASHINFER_WORKSPACE_BASE") or Path.home())
-    places.append((base / ".cache" / "flashinfer" / version, f"*/cached_ops/{inside}"))
-    return next((path for folder, glob in places for path in sorted(folder.glob(glob))), None)

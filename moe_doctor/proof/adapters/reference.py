@@ -13,7 +13,7 @@ from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.record import record
 from moe_doctor.kernels.activations import SWIGLU_OAI, resolve
 from moe_doctor.kernels.schemes import NONE, find_scheme
-from moe_doctor.proof.adapters.base import Question, missing_kernels
+from moe_doctor.proof.adapters.base import PlainAdapter, Question, missing_kernels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moe_doctor.proof.inputs import Batch, Weights
 
 
-class ReferenceAdapter:
+class ReferenceAdapter(PlainAdapter):
     """Torch operators, one (token, slot) pair at a time."""
 
     options = ("reference", "cpu")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.kernels.activations import SWIGLU_OAI
-from moe_doctor.proof.adapters.base import Question, has_gpu, missing_kernels
+from moe_doctor.proof.adapters.base import PlainAdapter, Question, has_gpu, missing_kernels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu", "relu2", *SWIGLU_OAI)
 """What the kernels know; a test holds it equal to the kernels' own list."""
 
 
-class TritonAdapter:
+class TritonAdapter(PlainAdapter):
     """`moe_doctor.kernels.fused_moe`, the stand-in for an engine's Triton experts."""
 
     options = ("triton",)

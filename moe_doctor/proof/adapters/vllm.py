@@ -1,0 +1,175 @@
+"""vLLM's own kernels, where vLLM is installed beside moe-doctor: one adapter per backend option.
+
+The parent only looks whether the package is there. The child imports it and lets vLLM's own oracle,
+weight conversion and modular kernel do what a server would do (`vllm_modular`).
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.record import replace
+from moe_doctor.kernels.schemes import find_scheme
+from moe_doctor.proof.adapters.base import PlainAdapter, Question, has_gpu, missing_kernels
+from moe_doctor.proof.adapters.flashinfer_modules import load_as_built, missing_module, no_build
+from moe_doctor.proof.adapters.vllm_schemes import QUANTIZATIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from moe_doctor.kernels.quantized import QuantizedWeights
+    from moe_doctor.proof.adapters.vllm_modular import VllmKernel
+    from moe_doctor.proof.inputs import Batch, Weights
+
+
+def vllm_is_installed() -> bool:
+    """Whether this environment has a package of that name; it is not imported."""
+    return find_spec("vllm") is not None
+
+
+class VllmAdapter(PlainAdapter):
+    """What the server would launch for one `--moe-backend` value."""
+
+    options: tuple[str, ...] = ()
+    implementation = "vllm"
+
+    def mode(self, machine: MachineSnapshot) -> str:
+        """A GPU, always."""
+        return "gpu"
+
+    def unavailable(self, question: Question) -> str | None:
+        """Needs the package, a GPU, a scheme that is handed over, and no LoRA."""
+        if not vllm_is_installed():
+            return "vllm is not installed in this environment"
+        if not has_gpu(question.machine):
+            return f"needs a GPU; this machine's platform is {question.machine.platform}"
+        if question.lora:
+            return "vLLM applies adapters around its experts; a proof of its kernels has none"
+        if question.scheme not in QUANTIZATIONS:
+            return f"{question.scheme} weights are not handed to vLLM's own code"
+        return missing_kernels(question.machine, "torch", "triton")
+
+    def environment(self, machine: MachineSnapshot) -> dict[str, str]:
+        """As the server's, without its reports home."""
+        return {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "TRITON_INTERPRET": "0"}
+
+    def prepare(self, weights: Weights) -> VllmKernel:
+        """The modular kernel that vLLM makes of them."""
+        from moe_doctor.proof.adapters.vllm_modular import build
+
+        return build(weights, self.options[0])
+
+    def run(self, layout: VllmKernel, batch: Batch, out: Tensor) -> Tensor:
+        """One call of the modular kernel, which returns a tensor of its own."""
+        return layout(batch)
+
+    def ran(self, layout: Any) -> str:
+        """The experts class that the oracle chose."""
+        return str(layout.name)
+
+
+class VllmTriton(VllmAdapter):
+    """`TritonExperts`."""
+
+    options = ("triton",)
+    implementation = "vllm (triton)"
+
+
+class VllmBatchedTriton(VllmAdapter):
+    """`BatchedTritonExperts`, behind vLLM's own dispatch into the batched format."""
+
+    options = ("batched_triton",)
+    implementation = "vllm (batched_triton)"
+
+    def run(self, layout: VllmKernel, batch: Batch, out: Tensor) -> Tensor:
+        """As many calls as the format's buffers make necessary."""
+        from moe_doctor.proof.adapters.batches import in_parts
+
+        return in_parts(batch, layout)
+
+
+class VllmFlashInferCutlass(VllmAdapter):
+    """`FlashInferExperts`, where FlashInfer's module is compiled."""
+
+    options = ("flashinfer_cutlass",)
+    implementation = "vllm (flashinfer_cutlass)"
+
+    def unavailable(self, question: Question) -> str | None:
+        """Needs what FlashInfer itself needs, beside vLLM."""
+        return super().unavailable(question) or missing_module(question.machine)
+
+    def environment(self, machine: MachineSnapshot) -> dict[str, str]:
+        """No build may start."""
+        return {**super().environment(machine), **no_build()}
+
+    def prepare(self, weights: Weights) -> VllmKernel:
+        """After FlashInfer was told where its module is."""
+        import torch
+
+        load_as_built(torch.cuda.get_device_capability())
+        return super().prepare(weights)
+
+
+class VllmFlashInferTrtllm(VllmAdapter):
+    """`TrtLlm*Experts`, where one of them takes routes."""
+
+    options = ("flashinfer_trtllm",)
+    implementation = "vllm (flashinfer_trtllm)"
+
+
+class VllmDeepGemm(VllmAdapter):
+    """`TritonOrDeepGemmExperts` or `DeepGemmExperts`."""
+
+    options = ("deep_gemm",)
+    implementation = "vllm (deep_gemm)"
+
+
+class VllmCutlass(VllmAdapter):
+    """`CutlassExpertsFp8` and its like."""
+
+    options = ("cutlass",)
+    implementation = "vllm (cutlass)"
+
+
+class VllmMarlin(VllmAdapter):
+    """`MarlinExperts`: weights are quantized, activations are not."""
+
+    options = ("marlin",)
+    implementation = "vllm (marlin)"
+
+    def meant(self, weights: Weights) -> Weights:
+        """The same weights with plain activations."""
+        return replace(weights, w13=_weight_only(weights.w13), w2=_weight_only(weights.w2))
+
+
+class VllmAiter(VllmAdapter):
+    """`AiterExperts`."""
+
+    options = ("aiter",)
+    implementation = "vllm (aiter)"
+
+
+def _weight_only(weights: Tensor | QuantizedWeights) -> Tensor | QuantizedWeights:
+    from dataclasses import replace as replace_dataclass
+
+    from moe_doctor.kernels.quantized import QuantizedWeights
+
+    if not isinstance(weights, QuantizedWeights):
+        return weights
+    scheme = replace(find_scheme(weights.scheme.name), activations="plain")
+    return replace_dataclass(weights, scheme=scheme, input_scale=None)
+
+
+VLLM_ADAPTERS: tuple[VllmAdapter, ...] = (
+    VllmTriton(),
+    VllmBatchedTriton(),
+    VllmFlashInferCutlass(),
+    VllmFlashInferTrtllm(),
+    VllmDeepGemm(),
+    VllmCutlass(),
+    VllmMarlin(),
+    VllmAiter(),
+)
+"""One per option; each goes before our own stand-in for the same option."""

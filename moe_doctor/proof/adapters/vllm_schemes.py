@@ -1,0 +1,80 @@
+"""Our schemes in vLLM's words: which oracle, which keys, which functions. No torch needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from moe_doctor.kernels.schemes import NONE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _as_stored(scales: Tensor) -> Tensor:
+    return scales
+
+
+def _per_expert(scales: Tensor) -> Tensor:  # [E, 1, 1] to [E]
+    return scales.flatten()
+
+
+class Quantization(NamedTuple):
+    """How one scheme goes through vLLM (0.20: Fp8MoEMethod, UnquantizedFusedMoEMethod)."""
+
+    oracle: str
+    """Module under fused_moe/oracle."""
+    select: str
+    """Function that chooses backend and class."""
+    convert: str
+    """Function that brings weights into the backend's layout."""
+    make: str
+    """Function that makes the modular kernel."""
+    config: str = ""
+    """Function that makes the FusedMoEQuantConfig; empty: the constant for plain weights."""
+    weight_key: str = ""
+    """Constant of quant_utils for the weights."""
+    activation_key: str = ""
+    """Constant of quant_utils for the activations."""
+    block: tuple[int, int] | None = None
+    """Rows and columns of a weight block with a scale."""
+    per_token: bool = False
+    """Whether every token has a scale."""
+    per_channel: bool = False
+    """Whether every row of the weights has a scale."""
+    scales: Callable[[Tensor], Tensor] = _as_stored
+    """Our scales in vLLM's shape."""
+
+
+_PLAIN = Quantization(
+    "unquantized",
+    "select_unquantized_moe_backend",
+    "convert_to_unquantized_kernel_format",
+    "make_unquantized_moe_kernel",
+)
+_FP8 = Quantization(
+    "fp8",
+    "select_fp8_moe_backend",
+    "convert_to_fp8_moe_kernel_format",
+    "make_fp8_moe_kernel",
+    "make_fp8_moe_quant_config",
+    "kFp8StaticTensorSym",
+)
+QUANTIZATIONS: dict[str, Quantization] = {
+    NONE: _PLAIN,
+    "fp8_tensor_static": _FP8._replace(activation_key="kFp8StaticTensorSym", scales=_per_expert),
+    "fp8_tensor": _FP8._replace(activation_key="kFp8DynamicTensorSym", scales=_per_expert),
+    "fp8_tensor_token": _FP8._replace(
+        activation_key="kFp8DynamicTokenSym", per_token=True, scales=_per_expert
+    ),
+    "fp8_channel": _FP8._replace(
+        weight_key="kFp8StaticChannelSym",
+        activation_key="kFp8DynamicTokenSym",
+        per_token=True,
+        per_channel=True,
+    ),
+    "fp8_block_128x128": _FP8._replace(
+        weight_key="kFp8Static128BlockSym", activation_key="kFp8Dynamic128Sym", block=(128, 128)
+    ),
+}
+"""Schemes whose layers can be handed to vLLM's own code."""
