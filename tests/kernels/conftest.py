@@ -18,6 +18,8 @@ if MISSING:
 else:
     import torch as _torch
 
+    # The matrices are small: on a busy machine threads wait for each other twenty times as long.
+    _torch.set_num_threads(1)
     if not _torch.cuda.is_available():
         os.environ["TRITON_INTERPRET"] = "1"  # read by triton at import
 

@@ -3,9 +3,16 @@ from __future__ import annotations
 import pytest
 
 torch = pytest.importorskip("torch")
+# The matrices are small: on a busy machine threads wait for each other twenty times as long.
+torch.set_num_threads(1)
 
 from moe_doctor.proof.compare import compare, tolerance  # noqa: E402
-from tests.proof.planted import PLANTED, planted_comparison  # noqa: E402
+from tests.proof.planted import (  # noqa: E402
+    PLANTED,
+    SCHEMES,
+    planted_comparison,
+    planted_names,
+)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
@@ -21,6 +28,27 @@ def test_a_planted_error_fails_among_a_thousand_tokens(name: str, dtype: str) ->
     found = planted_comparison(name, "cpu", dtype)
     assert not found.passed
     assert found.detail
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_planted_errors_fail_in_every_scheme(scheme: str) -> None:
+    passed = planted_comparison("none", "cpu", "bfloat16", scheme=scheme)
+    assert passed.passed
+    assert passed.relative_error < passed.tolerance / 3
+    missed = [
+        name
+        for name in planted_names(scheme)
+        if planted_comparison(name, "cpu", "bfloat16", scheme=scheme).passed
+    ]
+    assert missed == []
+
+
+@pytest.mark.parametrize(
+    ("scheme", "limit"),
+    [("none", "1.2e-02"), ("int4_g128", "1.2e-02"), ("int8_channel", "3.4e-02")],
+)
+def test_the_limits_by_scheme(scheme: str, limit: str) -> None:
+    assert f"{tolerance('bfloat16', 2048, scheme):.1e}" == limit
 
 
 def test_the_bf16_limit_is_the_published_one() -> None:
