@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, NamedTuple
 
+from moe_doctor.core.later import late
 from moe_doctor.core.record import record
 
 
@@ -92,8 +93,8 @@ class Selection:
     """The line that the engine logs at INFO."""
     note: str = ""
     """Why the walk was cut short or turned, when it was: one sentence."""
-    trace: tuple[Candidate, ...] = ()
-    """Every candidate in the engine's order."""
+    trace: tuple[Candidate, ...] = late(())
+    """Every candidate in the engine's order; worked out when it is first read."""
     activation_format: str = "standard"
     """`standard` or `batched`: what the dispatch hands to the experts."""
 

@@ -6,10 +6,11 @@ An engine's program is a sequence of steps over a `Walk`; each step either answe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from moe_doctor.backends.kernel import SettledKernel, rejected
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.later import later
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
 
@@ -37,16 +38,22 @@ class Refused(Exception):  # noqa: N818 - the engine refuses, nothing failed her
 
 _UNKNOWN = Rejection("", "")
 """Stands for a verdict that was not found yet."""
+_NOTHING: Mapping[str, Any] = {}
+"""Where a walk has nothing to say: most have no exception of any kind."""
 
 
 class Walk:
-    """One selection in progress: the situation, the candidates left, and every judgement."""
+    """One selection in progress: the situation, the candidates left, and every judgement.
+
+    The trace keeps its walk until it is read, so a walk is small: what most walks do not need is
+    shared, and lists and mappings are replaced, not changed.
+    """
 
     __slots__ = (
-        "_asked_of",
+        "_asked",
+        "_ending",
         "_judged",
         "aside",
-        "asked",
         "backends",
         "environment",
         "kernels",
@@ -80,23 +87,21 @@ class Walk:
         self.environment = environment
         """Variables that the engine would see."""
         self.order = order
-        """Members still to be tried, in order; steps may remove some."""
-        self.shown = order.copy()
+        """Members still to be tried, in order; steps may `drop` some."""
+        self.shown = order
         """Members for the trace, in the engine's first order."""
-        self.asked: list[str] = []
-        """Class names that the engine itself asked, in order."""
-        self.variants: dict[str, Situation] = {}
-        """Members that are asked about another situation (their own activation format)."""
         self.notes: list[str] = []
         """Why the walk was cut short or turned."""
-        self.left_out: dict[str, str] = {}
+        self.variants: Mapping[str, Situation] = _NOTHING
+        """Members that are asked about another situation (their own activation format)."""
+        self.left_out: Mapping[str, str] = _NOTHING
         """Members that a step took off the list: why."""
-        self.aside: dict[str, str] = {}
+        self.aside: Mapping[str, str] = _NOTHING
         """Classes asked by a step alone -> the member that they belong to."""
-        self.overruled: dict[str, str] = {}
+        self.overruled: Mapping[str, str] = _NOTHING
         """Classes that fit and were passed over by a step's own condition: why."""
-        self._judged: dict[tuple[str, str], Rejection | None] = {}
-        self._asked_of: set[tuple[str, str]] = set()
+        self._asked: list[tuple[str, str]] = []
+        self._judged: dict[str | tuple[str, str], Rejection | None] = {}
 
     def judge(self, kernel: str, member: str = "") -> Rejection | None:
         """Whether a class can take the situation (a member's own, where it has one)."""
@@ -104,7 +109,7 @@ class Walk:
         if here.rejection is not None:
             return here.rejection
         own = self.variants.get(member)
-        key = (kernel, "" if own is None else member)
+        key = kernel if own is None else (kernel, member)
         known = self._judged.get(key, _UNKNOWN)
         if known is _UNKNOWN:
             known = here.judge(self.situation if own is None else own)
@@ -114,7 +119,7 @@ class Walk:
     def ask(self, member: str) -> tuple[str | None, Rejection | None]:
         """Ask a backend's classes in order as the engine does: (class, None) or (None, why)."""
         if member not in self.shown:
-            self.shown.insert(0, member)
+            self.shown = [member, *self.shown]
         rejection: Rejection | None = None
         for kernel in self.backends[member].kernels:
             rejection = self.ask_kernel(kernel, member)
@@ -124,8 +129,7 @@ class Walk:
 
     def ask_kernel(self, kernel: str, member: str = "") -> Rejection | None:
         """Ask one class as the engine does, for a member or by itself."""
-        self.asked.append(kernel)
-        self._asked_of.add((kernel, member))
+        self._asked.append((kernel, member))
         rejection = self.judge(kernel, member)
         if rejection is not None and rejection.raises:
             raise Refused("KeyError", rejection.raises)
@@ -133,37 +137,34 @@ class Walk:
 
     def drop(self, members: Iterable[str], why: str) -> None:
         """Take members off the list."""
-        for member in members:
-            if member in self.order:
-                self.order.remove(member)
-                self.left_out[member] = why
+        dropped = [member for member in members if member in self.order]
+        if dropped:
+            self.order = [member for member in self.order if member not in dropped]
+            self.left_out = {**self.left_out, **dict.fromkeys(dropped, why)}
 
-    def trace(self, chosen: str | None, kernel: str | None) -> tuple[Candidate, ...]:
+    def end(self, chosen: str | None, kernel: str | None) -> tuple[Candidate, ...]:
+        """The trace, for `Selection.trace`: nobody changes the walk any more, so it can wait."""
+        self._ending = chosen, kernel
+        return later(self._trace)
+
+    def _trace(self) -> tuple[Candidate, ...]:
         """Every candidate, those that the engine never asked marked as such."""
-        out = [self._candidate(self.aside[name], name, chosen, kernel) for name in self.aside]
+        out = [self._candidate(self.aside[name], name) for name in self.aside]
+        chosen = self._ending[0]
         members = self.shown if chosen is None or chosen in self.shown else [chosen, *self.shown]
         for member in members:
             backend = self.backends[member]
             if not backend.kernels:
                 out.append(Candidate(backend.value, None, True, _without_class(backend)))
-            for name in backend.kernels:
-                here = self.kernels[name]
-                if here.rejection is None or name in self.asked or member == chosen:
-                    out.append(self._candidate(member, name, chosen, kernel))
-                else:
-                    out.append(here.unfit(backend.value, False))
+            out += [self._candidate(member, name) for name in backend.kernels]
         return tuple(out)
 
-    def _candidate(
-        self, member: str, name: str, chosen: str | None, kernel: str | None
-    ) -> Candidate:
+    def _candidate(self, member: str, name: str) -> Candidate:
         value, here = self.backends[member].value, self.kernels[name]
-        if member == chosen and name == kernel:
+        if (member, name) == self._ending:
             reason = self.notes[0] if self.notes else "first that fits"
             return Candidate(value, here.name, True, reason)
-        asked = name in self.asked and (
-            (name, member) in self._asked_of or (name, "") in self._asked_of
-        )
+        asked = (name, member) in self._asked or (name, "") in self._asked
         if here.rejection is not None:
             return here.unfit(value, asked)
         rejection = self.judge(name, member)
@@ -211,7 +212,7 @@ def selected(walk: Walk, choice: Choice, oracle: str, *, moe_layers: int, lora: 
         runs=choice.runs or kernel,
         engine_log=choice.log or None,
         note="; ".join(walk.notes),
-        trace=walk.trace(choice.member, choice.kernel or choice.runs),
+        trace=walk.end(choice.member, choice.kernel or choice.runs),
         activation_format=walk.situation.activation_format,
     )
 
@@ -227,6 +228,6 @@ def refused(
         outcome=Outcome.ERROR,
         error=error,
         note="; ".join(walk.notes),
-        trace=walk.trace(None, None),
+        trace=walk.end(None, None),
         activation_format=walk.situation.activation_format,
     )

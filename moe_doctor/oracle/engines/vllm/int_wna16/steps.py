@@ -32,7 +32,7 @@ def take_explicit_name(walk: Walk) -> Choice | None:
     walk.notes.append(f"--moe-backend {option} was asked for: no other backend is tried")
     reason = layouts.incompatible(walk, member) if walk.release >= (0, 27, 0) else None
     if reason is not None:
-        walk.left_out[member] = reason
+        walk.left_out = {**walk.left_out, member: reason}
         raise Refused(
             "ValueError",
             f"WNA16 MoE backend '{member}' does not support the deployment configuration "
@@ -49,7 +49,7 @@ def take_first_that_fits(walk: Walk) -> Choice | None:
     for member in walk.order:
         reason = layouts.incompatible(walk, member) if walk.release >= (0, 27, 0) else None
         if reason is not None:
-            walk.left_out[member] = reason
+            walk.left_out = {**walk.left_out, member: reason}
             continue
         kernel, _ = walk.ask(member)
         if kernel is not None:

@@ -22,7 +22,7 @@ def return_or_raise(walk: Walk, member: str) -> Choice:
                 "expert LoRA is not supported with MXFP8 activations; use "
                 "moe_backend='flashinfer_trtllm'.",
             )
-        walk.aside[_LORA] = member
+        walk.aside = {_LORA: member}
         if walk.ask_kernel(_LORA, member) is None:
             return Choice(member, _LORA, log_line(walk, member))
     kernel, rejection = walk.ask(member)

@@ -60,23 +60,25 @@ def filter_by_inputs(members: Iterable[str], wanted: str | None, release: Releas
 
 def ask_about(walk: Walk, member: str, inputs: str | None) -> None:
     """Let `member` be judged for MXFP4 weights and these inputs."""
-    situation = walk.situation
+    walk.variants = {**walk.variants, member: _about(walk.situation, inputs)}
+
+
+def ask_all(walk: Walk, inputs: dict[str, str | None]) -> None:
+    """`ask_about` for every member of the table, one situation per format."""
+    seen = {wanted: _about(walk.situation, wanted) for wanted in dict.fromkeys(inputs.values())}
+    walk.variants = {
+        **walk.variants,
+        **{member: seen[wanted] for member, wanted in inputs.items()},
+    }
+
+
+def _about(situation: Situation, inputs: str | None) -> Situation:
     quant = situation.query.quant or _NO_QUANT
     query = situation.query._replace(
         quant=quant._replace(weight_key=tables.WEIGHT, activation_key=inputs)
     )
     text = pair_text(tables.WEIGHT, inputs, situation.facts.arch)
-    walk.variants[member] = situation._replace(query=query, scheme_text=text, scheme_error="")
-
-
-def ask_all(walk: Walk, inputs: dict[str, str | None]) -> None:
-    """`ask_about` for every member of the table, one situation per format."""
-    seen: dict[str | None, Situation] = {}
-    for member, wanted in inputs.items():
-        if wanted not in seen:
-            ask_about(walk, member, wanted)
-            seen[wanted] = walk.variants[member]
-        walk.variants[member] = seen[wanted]
+    return situation._replace(query=query, scheme_text=text, scheme_error="")
 
 
 @lru_cache(maxsize=256)

@@ -185,6 +185,6 @@ def _forget_inputs(walk: Walk, member: str) -> None:
         return
     query = situation.query._replace(quant=quant._replace(activation_key=None))
     walk.notes.append("VLLM_B12X_MOE_FP4_FORCE_A16=1: inputs stay in 16 bits")
-    walk.variants[member] = situation._replace(
-        query=query, scheme_text=f"{key_text(quant.weight_key)}x{key_text(None)}"
-    )
+    text = f"{key_text(quant.weight_key)}x{key_text(None)}"
+    own = situation._replace(query=query, scheme_text=text)
+    walk.variants = {**walk.variants, member: own}
