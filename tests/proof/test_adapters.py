@@ -16,6 +16,7 @@ from moe_doctor.proof.adapters.triton import ACTIVATIONS, TritonAdapter
 KERNELS = {"torch": Present("2.11.0"), "triton": Present("3.6.0")}
 FLASHINFER = {**KERNELS, "flashinfer-python": Present("0.6.13")}
 H100 = MachineSnapshot("cuda", gpus=(Gpu("NVIDIA H100", (9, 0)),), packages=FLASHINFER)
+B200 = replace(H100, gpus=(Gpu("NVIDIA B200", (10, 0)),))
 SWIGLU = Question(H100, "bfloat16", "silu", gated=True, lora=False)
 
 
@@ -43,6 +44,13 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (replace(SWIGLU, machine=replace(H100, packages={})), "pip install 'moe-doctor[kernels]'"),
         (replace(SWIGLU, scheme="int8_channel"), "this layer has int8_channel"),
         (replace(SWIGLU, has_bias=True, limit=7.0), "this layer has a bias and a clamp"),
+        (
+            replace(SWIGLU, scheme="fp8_block_128x128", machine=B200),
+            "takes fp8_block_128x128 weights on compute capability 9.0 alone; this GPU's is 10.0",
+        ),
+        (replace(SWIGLU, scheme="int4_g128"), "these weights are int4_g128"),
+        (replace(SWIGLU, has_bias=True), "takes a bias and a clamp with mxfp4 alone"),
+        (replace(SWIGLU, scheme="mxfp4", dtype="float16"), "these are float16"),
         (SWIGLU, "fused_moe_90.so is not built for this machine"),
     ],
 )

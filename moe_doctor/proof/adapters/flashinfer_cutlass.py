@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.units import format_capability
+from moe_doctor.kernels.activations import SWIGLU_OAI
 from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.adapters.base import PlainAdapter, Question, has_gpu, missing_kernels
 from moe_doctor.proof.adapters.flashinfer_modules import load_as_built, missing_module, no_build
@@ -16,15 +17,24 @@ from moe_doctor.proof.adapters.flashinfer_modules import load_as_built, missing_
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from moe_doctor.proof.adapters.flashinfer_layouts import Layout
     from moe_doctor.proof.inputs import Batch, Weights
 
 # FlashInfer 0.6.13 fused_moe/core.py, get_cutlass_fused_moe_module; vLLM 0.20.0 asks for the same
 # families (fused_moe/flashinfer_cutlass_moe.py, _supports_current_device).
 _FAMILIES = (9, 10, 11, 12)
+# The second: vLLM 0.33 FlashInferExperts._supports_quant_scheme; FlashInfer raises elsewhere.
+SCHEMES = {
+    NONE: _FAMILIES,
+    "fp8_tensor_static": _FAMILIES,
+    "fp8_block_128x128": (9,),
+    "mxfp4": (9,),
+}
+"""Schemes that have a layout, with the major compute capabilities that each runs on."""
 
 
 class FlashInferCutlassAdapter(PlainAdapter):
-    """`flashinfer.fused_moe.cutlass_fused_moe` on unquantized weights."""
+    """`flashinfer.fused_moe.cutlass_fused_moe`."""
 
     options = ("flashinfer_cutlass",)
     implementation = "flashinfer.fused_moe.cutlass_fused_moe"
@@ -46,17 +56,11 @@ class FlashInferCutlassAdapter(PlainAdapter):
             return f"needs compute capability 9.0, 10.x, 11.x or 12.x; this GPU's is {seen}"
         if question.dtype not in ("bfloat16", "float16"):
             return f"needs bfloat16 or float16 weights; these are {question.dtype}"
-        if (question.activation, question.gated) not in (("silu", True), ("relu2", False)):
-            seen = f"{'gated' if question.gated else 'non-gated'} {question.activation}"
-            return f"has gated silu and non-gated relu2; this layer is {seen}"
-        if question.scheme != NONE or question.has_bias or question.limit is not None:
-            what = [question.scheme] * (question.scheme != NONE)
-            what += ["a bias"] * question.has_bias + ["a clamp"] * (question.limit is not None)
-            return f"this adapter has plain weights alone; this layer has {' and '.join(what)}"
-        missing = missing_kernels(machine, "torch")
-        if missing is not None:
-            return missing
-        return missing_module(machine)
+        return (
+            _unfit_layer(question, capability)
+            or missing_kernels(machine, "torch")
+            or missing_module(machine)
+        )
 
     def environment(self, machine: MachineSnapshot) -> dict[str, str]:
         """No build may start; nvcc must be found, because FlashInfer asks it for its release."""
@@ -67,34 +71,63 @@ class FlashInferCutlassAdapter(PlainAdapter):
             variables["PATH"] = f"{path}{os.pathsep}{Path(nvcc).parent}"
         return variables
 
-    def prepare(self, weights: Weights) -> Weights:
-        """[up, gate] rows for SwiGLU, where everyone else has [gate, up]; the rest as it is."""
-        from dataclasses import replace
-
+    def prepare(self, weights: Weights) -> Layout:
+        """[up, gate] rows for SwiGLU, where everyone else has [gate, up], and scales to match."""
         import torch
 
-        load_as_built(torch.cuda.get_device_capability())
-        if not weights.geometry.gated:
-            return weights
-        gate, up = weights.plain()[0].chunk(2, dim=1)
-        return replace(weights, w13=torch.cat((up, gate), dim=1))
+        from moe_doctor.proof.adapters.flashinfer_layouts import make_layout
 
-    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        load_as_built(torch.cuda.get_device_capability())
+        return make_layout(weights)
+
+    def run(self, layout: Layout, batch: Batch, out: Tensor) -> Tensor:
         """One call, untuned: the fallback tactic gives the same numbers as a tuned one."""
         from flashinfer.fused_moe import cutlass_fused_moe
         from flashinfer.fused_moe.core import ActivationType
 
-        w13, w2 = layout.plain()
+        num_tokens, width = out.shape
         kind = ActivationType.Swiglu if layout.geometry.gated else ActivationType.Relu2
+        padded = layout.hidden_size > width
+        whole = out.new_empty(num_tokens, layout.hidden_size) if padded else out
         cutlass_fused_moe(
-            input=batch.hidden_states,
+            input=layout.input(batch.hidden_states),
             token_selected_experts=batch.topk_ids.contiguous(),
             token_final_scales=batch.topk_weights.contiguous(),
-            fc1_expert_weights=w13,
-            fc2_expert_weights=w2,
+            fc1_expert_weights=layout.w13,
+            fc2_expert_weights=layout.w2,
             output_dtype=out.dtype,
-            quant_scales=[],
-            output=out,
+            quant_scales=layout.quant_scales,
+            output=whole,
             activation_type=kind,
+            **layout.options,
         )
-        return out
+        return whole[:, :width] if padded else out
+
+
+def _unfit_layer(question: Question, capability: tuple[int, int]) -> str | None:
+    """Why the layer, of whatever size, is not for the kernel on a GPU of this family."""
+    scheme = question.scheme
+    if scheme not in SCHEMES:
+        return f"takes {', '.join(SCHEMES)}; these weights are {scheme}"
+    if capability[0] not in SCHEMES[scheme]:
+        return (
+            f"takes {scheme} weights on compute capability 9.0 alone; this GPU's is "
+            f"{format_capability(capability)}"
+        )
+    kind = (question.activation, question.gated)
+    if scheme == "mxfp4":
+        if question.dtype != "bfloat16":
+            return f"takes mxfp4 weights with bfloat16 inputs; these are {question.dtype}"
+        if kind not in (("silu", True), *((name, True) for name in SWIGLU_OAI)):
+            return f"has gated silu and SwiGLU-OAI for mxfp4; this layer is {_words(question)}"
+        return None
+    if kind not in (("silu", True), ("relu2", False)):
+        return f"has gated silu and non-gated relu2; this layer is {_words(question)}"
+    what = ["a bias"] * question.has_bias + ["a clamp"] * (question.limit is not None)
+    if what:
+        return f"takes a bias and a clamp with mxfp4 alone; this layer has {' and '.join(what)}"
+    return None
+
+
+def _words(question: Question) -> str:
+    return f"{'gated' if question.gated else 'non-gated'} {question.activation}"
