@@ -42,7 +42,7 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "flashinfer-python not installed: pip install 'moe-doctor[flashinfer]'",
         ),
         (replace(SWIGLU, machine=replace(H100, packages={})), "pip install 'moe-doctor[kernels]'"),
-        (replace(SWIGLU, scheme="int8_channel"), "this layer has int8_channel"),
+        (replace(SWIGLU, scheme="int8_channel"), "these weights are int8_channel"),
         (replace(SWIGLU, has_bias=True, limit=7.0), "this layer has a bias and a clamp"),
         (
             replace(SWIGLU, scheme="fp8_block_128x128", machine=B200),
