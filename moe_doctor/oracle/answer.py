@@ -20,7 +20,6 @@ from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
 from moe_doctor.oracle.engines.vllm.methods.eplb import refuse_eplb
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
-from moe_doctor.oracle.engines.vllm.parallel import active_all2all
 from moe_doctor.oracle.engines.vllm.releases import NEWEST
 from moe_doctor.oracle.engines.vllm.select import ORACLES, select_moe
 from moe_doctor.oracle.engines.vllm.start_refusals import refuse_dispatch
@@ -149,7 +148,7 @@ def _answer(
     call = _method(model, index, deployment, machine, release, lora, built.query)
     if isinstance(call, EngineRefusal):
         return _refused(index, lora, call)
-    absent = refuse_dispatch(active_all2all(built.query.parallel, release), machine, release)
+    absent = refuse_dispatch(built.all2all, machine, release)
     if absent is not None and release < _ROUNDS_LATER:
         return _refused(index, lora, absent)
     if isinstance(call, NoOracle):

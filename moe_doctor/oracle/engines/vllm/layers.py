@@ -8,24 +8,23 @@ is not decided here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.kept import Kept
 from moe_doctor.core.query import MoEQuery, Parallel
-from moe_doctor.core.record import record
-from moe_doctor.core.release import Release, format_release
+from moe_doctor.core.release import Release
 from moe_doctor.core.selection import EngineError
-from moe_doctor.core.spec import AttentionSpec, ModelSpec, MoESpec
+from moe_doctor.core.spec import ModelSpec, MoESpec
 from moe_doctor.oracle.engines.vllm import layer_options as options
 from moe_doctor.oracle.engines.vllm import layer_refusals as refusals
 from moe_doctor.oracle.engines.vllm import start_refusals as start
 from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
 from moe_doctor.oracle.engines.vllm.architectures import registered
-from moe_doctor.oracle.engines.vllm.architectures.index import find_row
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.layer_routing import routing_method
+from moe_doctor.oracle.engines.vllm.layer_settled import Settled, settle
 from moe_doctor.oracle.engines.vllm.parallel import active_all2all
 
 __all__ = ["EngineRefusal", "LayerQuery", "build_query"]
@@ -50,6 +49,12 @@ class LayerQuery(NamedTuple):
     """File and class under vllm/ that builds the layer; empty for the general rule."""
     rebalances: bool = False
     """Whether --enable-eplb reaches the layer."""
+    all2all: str | None = None
+    """The all2all backend in use, or None."""
+
+
+# 60 models x 26 releases x 4 deployments x 3 platforms, and some; 1.2 KB each.
+_BUILT: Kept[tuple[LayerQuery | EngineRefusal, LayerQuery | EngineRefusal]] = Kept(32768)
 
 
 def build_query(
@@ -68,30 +73,40 @@ def build_query(
     `capability` is the CUDA compute capability: below 8.0 `--dtype auto` turns bfloat16 into
     float16. Raises IndexError on an `index` that the model does not have.
     """
-    spec = model.moe_layers[index].spec
-    settled = _settle(
-        model.architecture,
-        model.text_architecture,
-        model.model_type,
-        model.own_config,
-        model.dtype,
-        model.attention,
-        deployment,
-        release,
-        platform,
-        lora,
-        capability,
-    )
-    if not isinstance(settled, EngineRefusal) or settled.after == "VllmConfig":
-        refused = refusals.refuse_lora(model, release) if lora else None
-        if refused is not None:
-            return refused
-    if isinstance(settled, EngineRefusal):
-        return settled
+    # All of the machine that decides here; the rest of a GPU is the oracle's business.
+    old = capability if capability is not None and capability < (8, 0) else None
+    has_aiter = simulated = False
+    if environment:
+        has_aiter = platform == "rocm" and start.asks_for_aiter(environment)
+        # From 0.33 the simulation wraps the router and leaves the kernels' routing method alone.
+        simulates = environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY")
+        simulated = bool(simulates) and release < (0, 33, 0)
+    rest = (index, deployment, release, platform, old, has_aiter, simulated)
+    built = _BUILT.find(model, rest)
+    if built is None:
+        spec = model.moe_layers[index].spec
+        settled = settle(model, deployment, release, platform, old)
+        plain: LayerQuery | EngineRefusal
+        if isinstance(settled, EngineRefusal):
+            plain = settled
+        else:
+            plain = _build(spec, settled, deployment, release, platform, has_aiter, simulated)
+        both = plain, _with_lora(plain, settled, model, deployment, release)
+        built = _BUILT.keep(model, rest, both)
+    return built[lora]
+
+
+def _build(
+    spec: MoESpec,
+    settled: Settled,
+    deployment: Deployment,
+    release: Release,
+    platform: str,
+    has_aiter: bool,
+    simulated: bool,
+) -> LayerQuery | EngineRefusal:
+    """The layer's own sizes, without LoRA."""
     row, parallel = settled.row, settled.parallel
-    refused = refusals.refuse_class(row, deployment)
-    if refused is not None:
-        return refused
     width = _width(spec, row, deployment)
     activation = _activation(spec, row)
     refused = refusals.refuse_layer(
@@ -100,7 +115,7 @@ def build_query(
     if refused is not None:
         return refused
     active = active_all2all(parallel, release)
-    refused = start.refuse_mori(active, platform, environment or {})
+    refused = start.refuse_mori(active, has_aiter)
     if refused is not None:
         return refused
     hidden = _hidden_size(spec.hidden_size, settled.dtype, parallel, release)
@@ -118,11 +133,10 @@ def build_query(
             # Rank 0 takes one of the remainder (determine_expert_map).
             num_local_experts=-(-spec.num_experts // parallel.ep_size),
             activation=activation,
-            routing_method=_method(spec, row, release, environment),
+            routing_method="Simulated" if simulated else routing_method(spec, row, release),
             router_logits_dtype=row.router_dtype or settled.dtype,
             in_dtype=settled.dtype,
             parallel=parallel,
-            lora=lora,
             has_bias=spec.has_bias,
             moe_backend=settled.moe_backend,
             # FusedMoEConfig has the field from 0.31, the clamp from 0.22.
@@ -131,162 +145,43 @@ def build_query(
             situ_betas=spec.situ_betas,
         ),
         assumed=_assumed(spec, row),
-        crash=settled.crash,
         unasked=settled.unasked,
         source=row.source,
         # From 0.24 the layer asks the parallel config, not the model class.
         rebalances=parallel.enable_eplb and (release >= (0, 24, 0) or row.passes_eplb(release)),
+        all2all=active,
     )
 
 
-@record
-class _Settled:
-    """What does not depend on the layer's geometry."""
-
-    row: ClassRow
-    parallel: Parallel
-    dtype: str
-    moe_backend: str
-    crash: EngineError | None
-    unasked: str
-
-
-@lru_cache(maxsize=4096)
-def _settle(
-    architecture: str,
-    text_architecture: str,
-    model_type: str,
-    own_config: bool,
-    checkpoint_dtype: str,
-    attention: AttentionSpec,
+def _with_lora(
+    plain: LayerQuery | EngineRefusal,
+    settled: Settled | EngineRefusal,
+    model: ModelSpec,
     deployment: Deployment,
     release: Release,
-    platform: str,
-    lora: bool,
-    capability: tuple[int, int] | None,
-) -> _Settled | EngineRefusal:
-    """Everything that does not depend on the layer's geometry, once per deployment."""
-    error = options.refuse_arguments(deployment, release)
-    if error is not None:
-        return EngineRefusal("args", error, f"vLLM {format_release(release)} has no such value")
-    # vLLM guesses a missing architecture from the model type (transformers_utils/config.py).
-    backend = registered.serving_class(architecture, release) if architecture else "native"
-    if backend is None:
-        return refusals.refuse_architecture(architecture, model_type, own_config, release)
-    row = find_row(architecture, release, backend, text_architecture)
-    refused = _refuse_config(row, attention, deployment, release, platform, lora)
-    if refused is not None:
-        return refused
-    all2all = options.effective_all2all(deployment, release)
-    if isinstance(all2all, EngineError):
-        return _late_config(all2all, "the two options exclude each other")
-    asked = options.normalize_moe_backend(deployment.moe_backend)
-    refused = start.refuse_megakernel(asked, architecture, release)
-    if refused is not None:
-        return refused
-    dtype = options.resolve_dtype(deployment.dtype, checkpoint_dtype, platform, capability)
-    if all2all == "moonep" and not isinstance(dtype, EngineError):
-        error = options.rejects_moonep(deployment, dtype)
-        if error is not None:
-            return _late_config(error, "moonep does not carry that deployment")
-    refused = start.refuse_context_parallel(attention, deployment, release)
-    if refused is not None:
-        return refused
-    if isinstance(dtype, EngineError):  # said by the worker, before it builds the model
-        return _late_config(dtype, "this GPU cannot compute in bfloat16")
-    if row is None:
-        return refusals.refuse_text_architecture(text_architecture, release)
-    refused = refusals.refuse_class(row, deployment)
-    if refused is None:
-        refused = start.refuse_mega_moe(asked, row, deployment)
-    if refused is None:
-        refused = start.refuse_attention(attention, row, deployment)
-    if refused is not None:
-        return refused
-    name = registered.registered_name(architecture, release)
-    crashes = lora and not lora_table.supports_lora(name, release)
-    unasked = row.unasked
-    if start.serves_mega_moe(asked, row):
-        unasked = "runs DeepGEMM's megakernel itself"
-    return _Settled(
-        row=row,
-        parallel=_parallel(row, deployment, all2all, release),
-        dtype=dtype,
-        moe_backend=asked,
-        crash=lora_table.refused_at_load(architecture) if crashes else None,
-        unasked=f"{row.source} {unasked}" if unasked else "",
-    )
-
-
-def _refuse_config(
-    row: ClassRow | None,
-    attention: AttentionSpec,
-    deployment: Deployment,
-    release: Release,
-    platform: str,
-    lora: bool,
-) -> EngineRefusal | None:
-    """ParallelConfig, and VllmConfig up to where it reads the quantization."""
-    error = options.refuse_parallel(deployment, platform, release)
-    if error is not None:
-        reason = "the parallel sizes do not go together"
-        return EngineRefusal("config", error, reason, "ModelConfig")
-    refused = start.refuse_sizes(attention, deployment, release)
-    if refused is not None:
-        return refused
-    if deployment.expert_parallel and row is not None and not row.expert_parallel:
-        text = "Number of experts in the model must be greater than 0 when expert parallelism is"
-        error = EngineError(
-            "ValidationError",
-            f"1 validation error for VllmConfig\n  Value error, {text} enabled.",
-        )
-        reason = "vLLM does not find the number of experts in this model's config"
-        return EngineRefusal("config", error, reason, "ModelConfig")
-    error = options.rejects_lora(deployment, release) if lora else None
+) -> LayerQuery | EngineRefusal:
+    """The same with adapters: VllmConfig looks at them once it has read ModelConfig."""
+    late = not isinstance(settled, EngineRefusal) or settled.after == "VllmConfig"
+    if not late and isinstance(plain, EngineRefusal) and plain.stage != "model":
+        return plain
+    error = options.rejects_lora(deployment, release)
     if error is not None:
         return EngineRefusal("config", error, "that backend has no LoRA", "ModelConfig")
-    return None
-
-
-def _late_config(error: EngineError, reason: str) -> EngineRefusal:
-    return EngineRefusal("config", error, reason, "VllmConfig")
-
-
-def _parallel(row: ClassRow, deployment: Deployment, all2all: str, release: Release) -> Parallel:
-    """FusedMoEParallelConfig.make: DP, PCP and TP are one group for the experts."""
-    tensor, data = deployment.tensor_parallel_size, deployment.data_parallel_size
-    prefill = deployment.prefill_context_parallel_size
-    ranks = tensor * data * prefill
-    use_ep = deployment.expert_parallel and ranks > 1
-    sequence = options.uses_sequence_parallel(deployment, all2all, release)
-    # 0.16 takes the flag from ParallelConfig, whatever the model class does.
-    if release >= (0, 17, 0):
-        sequence = sequence and row.sequence_parallel
-    return Parallel(
-        tp_size=1 if use_ep else ranks,
-        dp_size=data,
-        pcp_size=prefill,
-        ep_size=ranks if use_ep else 1,
-        sp_size=tensor if sequence else 1,
-        use_ep=use_ep,
-        all2all_backend=all2all,
-        enable_eplb=deployment.enable_eplb,
-    )
+    refused = refusals.refuse_lora(model, release) if late else None
+    if refused is not None:
+        return refused
+    if isinstance(plain, EngineRefusal):
+        return plain
+    name = registered.registered_name(model.architecture, release)
+    crash = None
+    if not lora_table.supports_lora(name, release):
+        crash = lora_table.refused_at_load(model.architecture)
+    return plain._replace(query=plain.query._replace(lora=True), crash=crash)
 
 
 def _activation(spec: MoESpec, row: ClassRow) -> str:
     name = row.activation or spec.activation
     return name if spec.gated else f"{name}_no_mul"
-
-
-def _method(
-    spec: MoESpec, row: ClassRow, release: Release, environment: Mapping[str, str] | None
-) -> str:
-    # From 0.33 the simulation wraps the router and leaves the kernels' routing method alone.
-    simulated = environment and environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY")
-    if simulated and release < (0, 33, 0):
-        return "Simulated"
-    return routing_method(spec, row, release)
 
 
 def _width(spec: MoESpec, row: ClassRow, deployment: Deployment) -> int:

@@ -152,14 +152,14 @@ def serves_mega_moe(moe_backend: str, row: ClassRow) -> bool:
     return moe_backend == "deep_gemm_mega_moe" and "deepseek_v4" in row.source
 
 
-def refuse_mori(
-    all2all: str | None, platform: str, environment: Mapping[str, str]
-) -> EngineRefusal | None:
+def asks_for_aiter(environment: Mapping[str, str]) -> bool:
+    """VLLM_ROCM_USE_AITER, as vllm/envs.py reads it."""
+    return environment.get("VLLM_ROCM_USE_AITER", "0").strip().lower() in ("1", "true")
+
+
+def refuse_mori(all2all: str | None, has_aiter: bool) -> EngineRefusal | None:
     """FusedMoE asks for AITER's experts beside MoRI; `all2all` is the one in use."""
-    if all2all is None or not all2all.startswith("mori"):
-        return None
-    has_aiter = environment.get("VLLM_ROCM_USE_AITER", "0").strip().lower() in ("1", "true")
-    if platform == "rocm" and has_aiter:
+    if has_aiter or all2all is None or not all2all.startswith("mori"):
         return None
     error = EngineError("AssertionError", "Mori needs to be used with aiter fused_moe for now.")
     return EngineRefusal("model", error, "MoRI hands tokens to AITER's experts, on ROCm alone")

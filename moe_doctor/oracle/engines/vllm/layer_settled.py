@@ -1,0 +1,153 @@
+"""What a model and a deployment come to before a layer's sizes are looked at.
+
+In the order in which the release would refuse: arguments, ParallelConfig, ModelConfig and
+VllmConfig, then the model class. LoRA's own checks are in `layers`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.query import Parallel
+from moe_doctor.core.release import Release, format_release
+from moe_doctor.core.selection import EngineError
+from moe_doctor.core.spec import AttentionSpec, ModelSpec
+from moe_doctor.oracle.engines.vllm import layer_options as options
+from moe_doctor.oracle.engines.vllm import layer_refusals as refusals
+from moe_doctor.oracle.engines.vllm import start_refusals as start
+from moe_doctor.oracle.engines.vllm.architectures import registered
+from moe_doctor.oracle.engines.vllm.architectures.index import find_row
+from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
+from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
+
+
+class Settled(NamedTuple):
+    """What does not depend on the layer's geometry."""
+
+    row: ClassRow
+    """The model class, as the release states it."""
+    parallel: Parallel
+    """Group sizes of the experts."""
+    dtype: str
+    """Dtype of the hidden states."""
+    moe_backend: str
+    """`--moe-backend` as the argument parser hands it on."""
+    unasked: str
+    """Why the model class asks no oracle at all, when it does not."""
+
+
+def settle(
+    model: ModelSpec,
+    deployment: Deployment,
+    release: Release,
+    platform: str,
+    capability: tuple[int, int] | None,
+) -> Settled | EngineRefusal:
+    """Everything that does not depend on the layer's geometry, without LoRA.
+
+    `capability` is the CUDA compute capability, where it is known.
+    """
+    architecture, text_architecture = model.architecture, model.text_architecture
+    attention = model.attention
+    error = options.refuse_arguments(deployment, release)
+    if error is not None:
+        return EngineRefusal("args", error, f"vLLM {format_release(release)} has no such value")
+    # vLLM guesses a missing architecture from the model type (transformers_utils/config.py).
+    backend = registered.serving_class(architecture, release) if architecture else "native"
+    if backend is None:
+        return refusals.refuse_architecture(
+            architecture, model.model_type, model.own_config, release
+        )
+    row = find_row(architecture, release, backend, text_architecture)
+    refused = _refuse_config(row, attention, deployment, release, platform)
+    if refused is not None:
+        return refused
+    all2all = options.effective_all2all(deployment, release)
+    if isinstance(all2all, EngineError):
+        return _late_config(all2all, "the two options exclude each other")
+    asked = options.normalize_moe_backend(deployment.moe_backend)
+    refused = start.refuse_megakernel(asked, architecture, release)
+    if refused is not None:
+        return refused
+    dtype = options.resolve_dtype(deployment.dtype, model.dtype, platform, capability)
+    if all2all == "moonep" and not isinstance(dtype, EngineError):
+        error = options.rejects_moonep(deployment, dtype)
+        if error is not None:
+            return _late_config(error, "moonep does not carry that deployment")
+    refused = start.refuse_context_parallel(attention, deployment, release)
+    if refused is not None:
+        return refused
+    if isinstance(dtype, EngineError):  # said by the worker, before it builds the model
+        return _late_config(dtype, "this GPU cannot compute in bfloat16")
+    if row is None:
+        return refusals.refuse_text_architecture(text_architecture, release)
+    refused = refusals.refuse_class(row, deployment)
+    if refused is None:
+        refused = start.refuse_mega_moe(asked, row, deployment)
+    if refused is None:
+        refused = start.refuse_attention(attention, row, deployment)
+    if refused is not None:
+        return refused
+    unasked = row.unasked
+    if start.serves_mega_moe(asked, row):
+        unasked = "runs DeepGEMM's megakernel itself"
+    return Settled(
+        row=row,
+        parallel=_parallel(row, deployment, all2all, release),
+        dtype=dtype,
+        moe_backend=asked,
+        unasked=f"{row.source} {unasked}" if unasked else "",
+    )
+
+
+def _refuse_config(
+    row: ClassRow | None,
+    attention: AttentionSpec,
+    deployment: Deployment,
+    release: Release,
+    platform: str,
+) -> EngineRefusal | None:
+    """ParallelConfig, and VllmConfig up to where it reads the quantization."""
+    error = options.refuse_parallel(deployment, platform, release)
+    if error is not None:
+        reason = "the parallel sizes do not go together"
+        return EngineRefusal("config", error, reason, "ModelConfig")
+    refused = start.refuse_sizes(attention, deployment, release)
+    if refused is not None:
+        return refused
+    if deployment.expert_parallel and row is not None and not row.expert_parallel:
+        text = "Number of experts in the model must be greater than 0 when expert parallelism is"
+        error = EngineError(
+            "ValidationError",
+            f"1 validation error for VllmConfig\n  Value error, {text} enabled.",
+        )
+        reason = "vLLM does not find the number of experts in this model's config"
+        return EngineRefusal("config", error, reason, "ModelConfig")
+    return None
+
+
+def _late_config(error: EngineError, reason: str) -> EngineRefusal:
+    return EngineRefusal("config", error, reason, "VllmConfig")
+
+
+def _parallel(row: ClassRow, deployment: Deployment, all2all: str, release: Release) -> Parallel:
+    """FusedMoEParallelConfig.make: DP, PCP and TP are one group for the experts."""
+    tensor, data = deployment.tensor_parallel_size, deployment.data_parallel_size
+    prefill = deployment.prefill_context_parallel_size
+    ranks = tensor * data * prefill
+    use_ep = deployment.expert_parallel and ranks > 1
+    sequence = options.uses_sequence_parallel(deployment, all2all, release)
+    # 0.16 takes the flag from ParallelConfig, whatever the model class does.
+    if release >= (0, 17, 0):
+        sequence = sequence and row.sequence_parallel
+    return Parallel(
+        tp_size=1 if use_ep else ranks,
+        dp_size=data,
+        pcp_size=prefill,
+        ep_size=ranks if use_ep else 1,
+        sp_size=tensor if sequence else 1,
+        use_ep=use_ep,
+        all2all_backend=all2all,
+        enable_eplb=deployment.enable_eplb,
+    )
