@@ -84,7 +84,8 @@ def test_a_backend_without_adapter_is_skipped_with_the_names_that_have_one() -> 
     (proof,) = ask("marlin", lora=False)
     assert proof.outcome is ProofOutcome.SKIPPED
     assert proof.reason == (
-        "moe-doctor has no proof for marlin; it has 3 proofs: triton, flashinfer_cutlass, reference"
+        "moe-doctor has no proof for marlin; "
+        "it has 4 proofs: triton, batched_triton, flashinfer_cutlass, reference"
     )
 
 
@@ -131,4 +132,10 @@ def test_the_parent_imports_no_torch() -> None:
 
 
 def test_every_provable_name_is_an_option() -> None:
-    assert PROVABLE == ("triton", "flashinfer_cutlass", "reference")
+    assert PROVABLE == ("triton", "batched_triton", "flashinfer_cutlass", "reference")
+
+
+def test_the_batched_format_is_proved_with_adapters(torch_is_there: None) -> None:
+    (proof,) = ask("batched_triton", lora=True)
+    assert (proof.outcome, proof.mode) == (ProofOutcome.PASSED, "interpreter")
+    assert proof.implementation == "moe_doctor.kernels.batched"

@@ -7,12 +7,18 @@ its backend inside methods only.
 from __future__ import annotations
 
 from moe_doctor.proof.adapters.base import Adapter
+from moe_doctor.proof.adapters.batched_triton import BatchedTritonAdapter
 from moe_doctor.proof.adapters.flashinfer_cutlass import FlashInferCutlassAdapter
 from moe_doctor.proof.adapters.reference import ReferenceAdapter
 from moe_doctor.proof.adapters.triton import TritonAdapter
 from moe_doctor.proof.adapters.vllm import VLLM_ADAPTERS, vllm_is_installed
 
-ADAPTERS: tuple[Adapter, ...] = (TritonAdapter(), FlashInferCutlassAdapter(), ReferenceAdapter())
+ADAPTERS: tuple[Adapter, ...] = (
+    TritonAdapter(),
+    BatchedTritonAdapter(),
+    FlashInferCutlassAdapter(),
+    ReferenceAdapter(),
+)
 """Every adapter of ours, in the order in which `--backend all` proves them."""
 
 

@@ -12,11 +12,11 @@ from moe_doctor.core.record import replace
 if TYPE_CHECKING:
     from moe_doctor.proof.inputs import Batch
 
-BATCHED_TOKENS = 1024
+BATCHED_TOKENS = 256
 """Tokens for which the batched activation format has room, per expert.
 
-vLLM gives every rank room for its share of the tokens; a proof has one rank and, like it, hands a
-larger batch over in several calls.
+vLLM's own default (config/scheduler.py, DEFAULT_MAX_NUM_BATCHED_TOKENS_FOR_BATCHED_DP); a larger
+batch is handed over in several calls.
 """
 
 
