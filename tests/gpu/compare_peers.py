@@ -195,10 +195,8 @@ PEERS = ("vllm", "vllm tuned", "flashinfer", "torch")
 
 def print_table(results: dict[str, dict[int, Any]]) -> int:
     """Microseconds, then peer / ours."""
-    print(
-        f"{'':18}{'T':>5} {'floor':>8} {'ours':>8} {'again':>8}"
-        + "".join(f"{p:>19}" for p in PEERS)
-    )
+    heads = "".join(f"{peer:>19}" for peer in PEERS)
+    print(f"{'':18}{'T':>5} {'floor':>8} {'ours':>8}{heads}")
     ratios: dict[str, list[float]] = {}
     for name, cells in results.items():
         for num_tokens, cell in cells.items():
