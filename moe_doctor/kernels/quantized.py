@@ -69,6 +69,8 @@ class QuantizedWeights:
 
     def expert(self, index: int) -> Tensor:  # [N, K] float32
         """One expert's weights as they are meant, in fp32."""
+        if not self.scheme.bits:
+            return self.values[index].float()
         return dequantize(
             self.scheme,
             self.values[index],

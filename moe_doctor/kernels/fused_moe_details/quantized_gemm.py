@@ -65,7 +65,7 @@ def quantized_gemm(
     scheme, native = w.scheme, has_native_fp8(x.device)
     width, depth = out.shape[1], x.shape[1]
     decode = scheme.weights == "fp8" and not native
-    tile = fit_tile(tile, scheme)
+    tile = fit_tile(tile, scheme, gated=step.act.gated, wide=_has_wgmma(x.device))
     values, scales = x, w.scales
     if scheme.quantizes_activations:
         values, scales = quantize_rows(x, scheme, w.input_scale, native_fp8=native)
@@ -129,6 +129,13 @@ def has_native_fp8(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= _NATIVE_FP8
 
 
+def _has_wgmma(device: torch.device) -> bool:
+    """Whether products of large tiles read both operands from shared memory: sm_90 and newer."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return device.type == "cpu"  # the interpreter has no registers to run out of
+    return torch.cuda.get_device_capability(device)[0] >= 9
+
+
 def why_not(scheme: Scheme, device: torch.device) -> str | None:
     """Why this device cannot hold the scheme; None where it can."""
     if scheme.weights != "fp8" or device.type != "cuda" or torch.version.hip is None:
@@ -139,16 +146,19 @@ def why_not(scheme: Scheme, device: torch.device) -> str | None:
     return f"{arch} multiplies e4m3fnuz, whose values are half of e4m3's; this kernel has e4m3"
 
 
-def fit_tile(tile: Tile, scheme: Scheme) -> Tile:
+def fit_tile(tile: Tile, scheme: Scheme, *, gated: bool, wide: bool) -> Tile:
     """The table's tile cut to what this kernel has: pointers only, and room for its partial sums.
 
     fp8 takes every step's sum over into a second accumulator; with wider tiles that spills
-    registers on sm_90 (Triton 3.6: 136 to 536 bytes). Half the element size makes room for twice
-    the depth, but a step lies within one group of activations.
+    registers on sm_90 (Triton 3.6: 136 to 536 bytes). Without `wide` products, whose operands lie
+    in shared memory (wgmma, sm_90), so does any unpacking into a wide tile (88 to 1744). Half the
+    element size makes room for twice the depth, but a step lies within one group of activations.
     """
     block_n, block_k = tile.block_n, tile.block_k
-    if scheme.weights == "fp8":
+    if scheme.weights == "fp8" and tile.block_m >= 64:
         block_n = min(block_n, 64 if scheme.activations == "group" else 128)
+    if not wide and tile.block_m >= 128:
+        block_n = min(block_n, 128 if not gated else 32 if scheme.activations == "group" else 64)
     if scheme.quantizes_activations and block_k < 128 <= tile.block_m:
         block_k = 128
     if scheme.activations == "group":
