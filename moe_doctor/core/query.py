@@ -97,7 +97,14 @@ class MoEQuery(NamedTuple):
     swiglu_beta: float | None = None
     """SwiGLU-OAI's beta, where the model has one."""
 
+    def with_quant(self, quant: QuantQuery) -> MoEQuery:
+        """The same layer with another `quant`; quicker than `_replace`, asked for every layer."""
+        return MoEQuery._make((*self[:_QUANT], quant, *self[_QUANT + 1 :]))
+
     @property
     def is_act_and_mul(self) -> bool:
         """Whether w13 holds gate and up rows."""
         return not self.activation.endswith("_no_mul")
+
+
+_QUANT = MoEQuery._fields.index("quant")

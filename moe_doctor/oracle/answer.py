@@ -64,8 +64,10 @@ def select_layers(
     release = release_of(engine)
     facts = make_facts(machine, release)
     return tuple(
-        _answer(model, index, deployment, machine, facts, release, lora)
-        for index in range(len(model.moe_layers))
+        [
+            _answer(model, index, deployment, machine, facts, release, lora)
+            for index in range(len(model.moe_layers))
+        ]
     )
 
 
@@ -220,11 +222,8 @@ def _refused_while_reading(
     """
     if not refusal.after and refusal.stage != "model":
         return None
-    alone = Deployment(
-        quantization=deployment.quantization,
-        dtype=deployment.dtype,
-        all2all_backend="moonep" if deployment.all2all_backend == "moonep" else None,
-    )
+    moonep = deployment.all2all_backend == "moonep"
+    alone = _alone(deployment.quantization, deployment.dtype, moonep)
     built = build_query(
         model,
         index,
@@ -242,6 +241,13 @@ def _refused_while_reading(
         return None
     by_model = "for ModelConfig" in call.error.message
     return call if by_model or refusal.after != "ModelConfig" else None
+
+
+@lru_cache(maxsize=256)
+def _alone(quantization: str | None, dtype: str, moonep: bool) -> Deployment:
+    """What the quantization's checks look at."""
+    all2all = "moonep" if moonep else None
+    return Deployment(quantization=quantization, dtype=dtype, all2all_backend=all2all)
 
 
 def _as_loaded(model: ModelSpec, index: int, deployment: Deployment) -> Deployment:

@@ -122,9 +122,13 @@ class Walk:
             self.shown = [member, *self.shown]
         rejection: Rejection | None = None
         for kernel in self.backends[member].kernels:
-            rejection = self.ask_kernel(kernel, member)
+            # As ask_kernel: most classes fall at the machine, and most time goes by here.
+            self._asked.append((kernel, member))
+            rejection = self.kernels[kernel].rejection or self.judge(kernel, member)
             if rejection is None:
                 return kernel, None
+            if rejection.raises:
+                raise Refused("KeyError", rejection.raises)
         return None, rejection
 
     def ask_kernel(self, kernel: str, member: str = "") -> Rejection | None:

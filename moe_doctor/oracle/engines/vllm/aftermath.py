@@ -33,9 +33,10 @@ class Aftermath(NamedTuple):
 
 def foresee(selection: Selection, walk: Walk) -> Selection:
     """The selection with its crash or hazard, and with the class that really runs."""
+    if not selection.lora:
+        return selection  # every row is about adapters
     if (
-        selection.lora
-        and selection.oracle == "unquantized"
+        selection.oracle == "unquantized"
         and walk.release <= (0, 19, 1)
         and walk.situation.facts.platform != "cpu"
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
+from typing import NamedTuple
 
 from moe_doctor.backends.registry import settled_kernels
 from moe_doctor.backends.situation import Facts, Situation
@@ -12,11 +13,11 @@ from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Selection
 from moe_doctor.oracle.engines.vllm.aftermath import foresee
-from moe_doctor.oracle.engines.vllm.oracle import MoEOracle
+from moe_doctor.oracle.engines.vllm.oracle import MoEOracle, Step
 from moe_doctor.oracle.engines.vllm.parallel import dispatch
 from moe_doctor.oracle.engines.vllm.quant_keys import scheme_texts
 from moe_doctor.oracle.engines.vllm.routing_numbers import routing_numbers
-from moe_doctor.oracle.walk import Refused, Walk, refused, selected
+from moe_doctor.oracle.walk import Backend, Refused, Walk, refused, selected
 
 # Oracle -> the module that states it as ORACLE (or as NAME); loaded when it is first asked.
 ORACLES = {
@@ -59,10 +60,10 @@ def select_moe(
     Pure; the environment is what the engine's process would see. Raises LookupError for a platform
     that no release knows, KeyError for an oracle that is not in the tables.
     """
-    oracle = load_oracle(name)
-    walk = _start(oracle, query, facts, release, environment)
+    stated = _stated(name, release)
+    walk = _start(stated, query, facts, release, environment)
     try:
-        for step in oracle.at(release)[1]:
+        for step in stated.steps:
             choice = step(walk)
             if choice is not None:
                 chosen = selected(walk, choice, name, moe_layers=moe_layers, lora=query.lora)
@@ -72,8 +73,23 @@ def select_moe(
     raise AssertionError(f"the program of {name} ended without an answer")
 
 
+class _Stated(NamedTuple):
+    """An oracle as one release has it."""
+
+    oracle: MoEOracle
+    backends: dict[str, Backend]
+    steps: tuple[Step, ...]
+    routing: dict[str, str]
+
+
+@lru_cache(maxsize=512)
+def _stated(name: str, release: Release) -> _Stated:
+    oracle = load_oracle(name)
+    return _Stated(oracle, *oracle.at(release), routing_numbers(release))
+
+
 def _start(
-    oracle: MoEOracle,
+    stated: _Stated,
     query: MoEQuery,
     facts: Facts,
     release: Release,
@@ -91,19 +107,19 @@ def _start(
         format_,
         sizes,
         scheme,
-        routing_numbers(release).get(query.routing_method, query.routing_method),
+        stated.routing.get(query.routing_method, query.routing_method),
         unprintable,
         release < (0, 17, 0),
     )
-    wants_batched = query.moe_backend == "batched_triton" and oracle.name == "unquantized"
-    if release >= (0, 27, 0) and wants_batched:
+    wants_batched = query.moe_backend == "batched_triton"
+    if wants_batched and release >= (0, 27, 0) and stated.oracle.name == "unquantized":
         # 0.27.0: the explicit name alone switches the format, in this oracle alone
         situation = situation._replace(activation_format="batched")
     return Walk(
         situation,
         release,
         settled_kernels(situation, release),
-        oracle.at(release)[0],
+        stated.backends,
         environment,
-        oracle.order(situation, release),
+        stated.oracle.order(situation, release),
     )

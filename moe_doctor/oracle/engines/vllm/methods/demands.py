@@ -6,6 +6,8 @@ get_supported_act_dtypes of each config, 0.16.0 to 0.33.0.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.methods.outcome import refused_by_vllm_config
 from moe_doctor.oracle.engines.vllm.methods.question import Question
@@ -69,7 +71,7 @@ _DTYPES: dict[str, tuple[str, ...]] = {
 
 def check_demands(name: str, question: Question) -> None:
     """Raise MethodRefused where the GPU is too old or the dtype is not one of the method's."""
-    smallest = min_capability(name, question.release)
+    smallest, dtypes = _demands(name, question.release)
     if question.platform == "cuda" and question.capability is not None:
         major, minor = question.capability
         found = major * 10 + minor
@@ -79,7 +81,6 @@ def check_demands(name: str, question: Question) -> None:
                 f"capability: {smallest}. Current capability: {found}.",
                 f"{name} needs compute capability {smallest / 10}; this GPU has {found / 10}",
             )
-    dtypes = _dtypes(name, question.release)
     if question.query.in_dtype not in dtypes:
         listed = ", ".join(f"torch.{dtype}" for dtype in dtypes)
         raise refused_by_vllm_config(
@@ -93,6 +94,11 @@ def check_demands(name: str, question: Question) -> None:
             f"quantization={name!r}. Use a different --all2all-backend for quantized models.",
             "moonep carries bfloat16 experts alone",
         )
+
+
+@lru_cache(maxsize=1024)
+def _demands(name: str, release: Release) -> tuple[int, tuple[str, ...]]:
+    return min_capability(name, release), _dtypes(name, release)
 
 
 def min_capability(name: str, release: Release) -> int:

@@ -89,7 +89,7 @@ class Question(NamedTuple):
         afterwards: tuple[Afterwards, ...] = (),
     ) -> OracleCall:
         """The call with a QuantQuery made elsewhere."""
-        asked = (query or self.query)._replace(quant=quant)
+        asked = (query or self.query).with_quant(quant)
         return OracleCall(oracle, quant, asked, method, afterwards)
 
     def ask_for_mxfp8(self, method: str, *, afterwards: tuple[Afterwards, ...] = ()) -> OracleCall:

@@ -73,6 +73,8 @@ def method_of(
     Pure. `query` is the layer's question without quantization; `capability` the CUDA one. A
     declaration that the tables do not know comes back as NoOracle with what was seen.
     """
+    if quantization is None and deployment.quantization is None:
+        return OracleCall("unquantized", None, query, "UnquantizedFusedMoEMethod")
     question = Question(
         quantization,
         deployment,
@@ -86,8 +88,6 @@ def method_of(
         model_type,
         architecture,
     )
-    if quantization is None and deployment.quantization is None:
-        return question.unquantized()
     try:
         return _method_of(question)
     except MethodRefused as refused:
@@ -142,68 +142,68 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
         raise refused_by_constructor(_NEEDS_DECLARATION[name], reason)
     match name:
         case "fp8":
-            from moe_doctor.oracle.engines.vllm.methods import fp8
+            from moe_doctor.oracle.engines.vllm.methods.fp8 import build as build_fp8
 
-            return fp8.build(question, declared)
+            return build_fp8(question, declared)
         case "deepseek_v4_fp8" if question.quantization is not None:
-            from moe_doctor.oracle.engines.vllm.methods import mxfp4
+            from moe_doctor.oracle.engines.vllm.methods.mxfp4 import build_deepseek_v4
 
-            return mxfp4.build_deepseek_v4(question, declared)
+            return build_deepseek_v4(question, declared)
         case "deepseek_v4_fp8":
-            from moe_doctor.oracle.engines.vllm.methods import mxfp4
+            from moe_doctor.oracle.engines.vllm.methods.mxfp4 import ask_for_mxfp4
 
-            return mxfp4.ask_for_mxfp4(question)
+            return ask_for_mxfp4(question)
         case "mxfp8" if question.quantization is not None:
-            from moe_doctor.oracle.engines.vllm.methods import modelopt
+            from moe_doctor.oracle.engines.vllm.methods.modelopt import build_named_mxfp8
 
-            return modelopt.build_named_mxfp8(question)
+            return build_named_mxfp8(question)
         case "humming":
             return _humming(question)
         case "gguf":
             return NoOracle("GGUFMoEMethod", "it calls the GGML kernels itself", "GGML")
         case "mxfp4" | "gpt_oss_mxfp4" if not _loads_as_mxfp4(question, name):
-            from moe_doctor.oracle.engines.vllm.methods import mxfp4
+            from moe_doctor.oracle.engines.vllm.methods.mxfp4 import build as build_mxfp4
 
-            return mxfp4.build(question, name)
+            return build_mxfp4(question, name)
         case "modelopt" | "modelopt_fp4" | "modelopt_mxfp8" | "modelopt_mixed":
-            from moe_doctor.oracle.engines.vllm.methods import modelopt
+            from moe_doctor.oracle.engines.vllm.methods.modelopt import build as build_modelopt
 
-            return modelopt.build(question, declared, name)
+            return build_modelopt(question, declared, name)
         case "compressed-tensors" if question.quantization is not None:
-            from moe_doctor.oracle.engines.vllm.methods import compressed
+            from moe_doctor.oracle.engines.vllm.methods.compressed import build as build_compressed
 
-            return compressed.build(question)
+            return build_compressed(question)
         case "gptq" | "gptq_marlin" | "auto_gptq":
-            from moe_doctor.oracle.engines.vllm.methods import integers
+            from moe_doctor.oracle.engines.vllm.methods.integers import build_gptq
 
-            return integers.build_gptq(question, declared, name)
+            return build_gptq(question, declared, name)
         case "awq" | "awq_marlin" | "auto_awq":
-            from moe_doctor.oracle.engines.vllm.methods import integers
+            from moe_doctor.oracle.engines.vllm.methods.integers import build_awq
 
-            return integers.build_awq(question, declared, name)
+            return build_awq(question, declared, name)
         case "moe_wna16":
-            from moe_doctor.oracle.engines.vllm.methods import integers
+            from moe_doctor.oracle.engines.vllm.methods.integers import build_moe_wna16
 
-            return integers.build_moe_wna16(question, declared)
+            return build_moe_wna16(question, declared)
         case "quark" if question.quantization is not None:
-            from moe_doctor.oracle.engines.vllm.methods import quark
+            from moe_doctor.oracle.engines.vllm.methods.quark import build as build_quark
 
-            return quark.build(question)
+            return build_quark(question)
         case "inc" if question.quantization is not None:
-            from moe_doctor.oracle.engines.vllm.methods import auto_round
+            from moe_doctor.oracle.engines.vllm.methods.auto_round import build as build_auto_round
 
-            return auto_round.build(question)
+            return build_auto_round(question)
         case "experts_int8":
-            from moe_doctor.oracle.engines.vllm.methods import online
+            from moe_doctor.oracle.engines.vllm.methods.online import build_experts_int8
 
-            return online.build_experts_int8(question)
+            return build_experts_int8(question)
         case "bitsandbytes":
             why = "it unpacks the experts and calls Triton's fused_experts itself"
             return NoOracle("BitsAndBytesMoEMethod", why, "TRITON")
         case _ if question.quantization is None and _is_shorthand(name):
-            from moe_doctor.oracle.engines.vllm.methods import online
+            from moe_doctor.oracle.engines.vllm.methods.online import build as build_online
 
-            return online.build(question, name)
+            return build_online(question, name)
         case _ if name in _ONLY_LINEAR:
             # These configs answer None for experts, and FusedMoE then keeps them as they are.
             return question.unquantized()
