@@ -6,6 +6,7 @@ parallel sizes.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, NamedTuple
 
 from moe_doctor.backends.constraints import Constraint, Device, Question, settle
@@ -78,8 +79,18 @@ def _pair(situation: Situation) -> Pair:
     return PLAIN if quant is None else (quant.weight_key, quant.activation_key)
 
 
+_BLOCKS = re.compile(r"QuantKey\((\w+),scale\(\w+,static,GroupShape\(row=(\d+), ?col=(\d+)\)")
+"""A format without a name of its own: dtype, and rows and columns of a block."""
+
+
+def spoken_format(key: str | None) -> str:
+    """A format's name; `f8e4m3fn 64x64` for one that the engine only describes."""
+    blocks = _BLOCKS.match(key or "")
+    return f"{blocks[1]} {blocks[2]}x{blocks[3]}" if blocks else key or "plain"
+
+
 def _refuse_pair(pair: Pair, situation: Situation) -> Rejection:
-    weight, activation = (key or "plain" for key in pair)
+    weight, activation = (spoken_format(key) for key in pair)
     named = "" if situation.terse else f" {situation.scheme_text}"
     return Rejection(
         f"kernel does not support quantization scheme{named}",

@@ -48,6 +48,7 @@ def _trace_rows(selection: Selection, layout: Layout) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
     waiting: list[Candidate] = []
     noted = not selection.note
+    before: tuple[str, bool, str] | None = None
     for candidate in selection.trace:
         if not candidate.asked and not layout.verbose:
             waiting.append(candidate)
@@ -58,15 +59,21 @@ def _trace_rows(selection: Selection, layout: Layout) -> list[tuple[Cell, ...]]:
         if not candidate.asked:
             judged = "would be accepted" if candidate.accepted else "would be rejected"
             reason = f"not asked; {judged}" + (f": {reason}" if reason else "")
-            rows.append((Cell(_name(candidate)), Cell("-", "dim"), Cell(reason, "dim")))
+            rows.append((Cell(_name(candidate, layout)), Cell("-", "dim"), Cell(reason, "dim")))
             continue
+        said = (candidate.backend, candidate.accepted, reason)
+        if said == before and not layout.verbose:
+            continue  # another kernel of the same backend, turned down with the same words
+        before = said
         chosen = candidate.accepted and candidate.backend == selection.backend
         if chosen and not noted:
             note = one_line(selection.note)
             reason = note if reason in note else f"{reason}; {note}"
             noted = True
         mark = Cell("yes", "good") if candidate.accepted else Cell("no", "bad")
-        rows.append((Cell(_name(candidate), "strong" if chosen else ""), mark, Cell(reason)))
+        rows.append(
+            (Cell(_name(candidate, layout), "strong" if chosen else ""), mark, Cell(reason))
+        )
     rows.extend(_not_asked(waiting))
     if not noted:
         rows.append((Cell(), Cell(), Cell(one_line(selection.note))))
@@ -76,7 +83,7 @@ def _trace_rows(selection: Selection, layout: Layout) -> list[tuple[Cell, ...]]:
 def _not_asked(waiting: list[Candidate]) -> list[tuple[Cell, ...]]:
     """Candidates that the engine never looked at: one row each, or one for many."""
     # Some backends stand in the engine's list twice, once per kernel.
-    names = tuple(dict.fromkeys(_name(each) for each in waiting))
+    names = tuple(dict.fromkeys(one_line(each.backend) for each in waiting))
     mark = Cell("-", "dim")
     if len(names) <= _LIST_ONE_BY_ONE:
         return [(Cell(name), mark, Cell("not asked", "dim")) for name in names]
@@ -84,5 +91,8 @@ def _not_asked(waiting: list[Candidate]) -> list[tuple[Cell, ...]]:
     return [(first, mark, Cell(f"not asked: {', '.join(names)}", "dim"))]
 
 
-def _name(candidate: Candidate) -> str:
+def _name(candidate: Candidate, layout: Layout) -> str:
+    """The backend; with --verbose its kernel's class as well."""
+    if layout.verbose and candidate.kernel:
+        return f"{one_line(candidate.backend)} ({one_line(candidate.kernel)})"
     return one_line(candidate.backend)

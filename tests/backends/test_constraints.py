@@ -17,6 +17,7 @@ from moe_doctor.backends.constraints import (
 )
 from moe_doctor.backends.kernel import Kernel, resolve
 from moe_doctor.backends.registry import FAMILIES, all_kernels, kernels_of
+from moe_doctor.backends.schemes import spoken_format
 from moe_doctor.backends.shapes import CpuTiles, PaddedExpertsBelow
 from moe_doctor.backends.situation import Facts, Situation
 from moe_doctor.core.query import MoEQuery, Parallel
@@ -181,3 +182,10 @@ def test_the_registry_names_every_kernel_of_every_file() -> None:
     named = [name for names in FAMILIES.values() for name in names]
     assert len(named) == len(set(named))
     assert stated == set(named) == set(all_kernels())
+
+
+def test_a_format_without_a_name_is_told_by_its_blocks() -> None:
+    text = "QuantKey(f8e4m3fn,scale(f32,static,GroupShape(row=64,col=64)),symmetric)"
+    assert spoken_format(text) == "f8e4m3fn 64x64"
+    assert spoken_format("kMxfp4Static") == "kMxfp4Static"
+    assert spoken_format(None) == "plain"

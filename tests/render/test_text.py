@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moe_doctor.core.report import Report
+from moe_doctor.core.selection import Candidate
 from moe_doctor.render import Layout, render
 from tests.render.reports import BAD_PROOFS, CHECK, HOSTILE, REFUSED, REPORTS, SCHEMES
 
@@ -96,3 +97,13 @@ def test_a_nan_among_the_errors_is_never_hidden() -> None:
 )
 def test_the_last_line_says_the_verdict_in_words(report: Report, verdict: str) -> None:
     assert render(report, "text").splitlines()[-1] == f"{verdict} ({report.elapsed_s:.1f} s)"
+
+
+def test_kernels_turned_down_with_the_same_words_are_told_once() -> None:
+    chosen = CHECK.selections[0]
+    twins = tuple(Candidate("AITER", kernel, False, "needs rocm") for kernel in ("One", "Two"))
+    report = replace(CHECK, selections=(replace(chosen, trace=(*twins, *chosen.trace)),))
+    assert render(report, "text", Layout(100)).count("needs rocm") == 1
+    verbose = render(report, "text", Layout(100, verbose=True))
+    assert "AITER (One)" in verbose
+    assert "AITER (Two)" in verbose

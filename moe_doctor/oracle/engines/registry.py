@@ -98,7 +98,10 @@ def nearest_releases(version: str) -> tuple[str, ...]:
 
 def _hint(version: str) -> str:
     near = ", ".join(nearest_releases(version))
-    return f"nearest: {near}; the tables hold {_range()}"
+    return (
+        f"nearest: {near}; the tables hold {_range()}; "
+        f"where the release is installed, --engine {INSTALLED} asks it"
+    )
 
 
 def _range() -> str:
