@@ -12,11 +12,14 @@ from __future__ import annotations
 from moe_doctor.core.record import replace
 from moe_doctor.core.spec import MoESpec, RoutingSpec
 from moe_doctor.kernels.activations import resolve
-from moe_doctor.kernels.schemes import NONE
+from moe_doctor.kernels.schemes import NONE, find_scheme
 from moe_doctor.proof.case import Geometry, LoRASetup, ProofCase, ProofPlan
 
 INTERPRETER_BUDGET = 45_000_000
 """Weight elements that one interpreted proof reads: about 6 s."""
+
+_GROUPED_COST = 3
+# An element takes so much longer where steps are no longer than a group of activations.
 
 _INTERPRETER_DTYPE = "float16"
 # numpy has no bfloat16, and the interpreter's tl.dot on it returns garbage (triton 3.2 to 3.9).
@@ -112,7 +115,9 @@ def _fit_cpu(geometry: Geometry, lora: bool) -> Geometry:
     least = 4 * rows * hidden * inner
     if least > INTERPRETER_BUDGET:
         inner = max(16, INTERPRETER_BUDGET // (4 * rows * hidden) // 16 * 16)
-    tiles = max(4, INTERPRETER_BUDGET // (rows * hidden * inner))
+    grouped = find_scheme(geometry.scheme).activations == "group"
+    budget = INTERPRETER_BUDGET // (_GROUPED_COST if grouped else 1)
+    tiles = max(4, budget // (rows * hidden * inner))
     # Tiles that the fixed case takes: one expert, split in three by the adapters (see
     # _interpreter_cases); the rest is for the case with the model's top_k.
     left = max(2, tiles - (3 if lora else 1))

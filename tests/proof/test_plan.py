@@ -15,7 +15,13 @@ MIXTRAL = MoESpec(8, 2, 4096, 14336)
 
 
 def plan_for(
-    spec: MoESpec, mode: str, *, lora: bool = False, width: int = 0, memory: int | None = None
+    spec: MoESpec,
+    mode: str,
+    *,
+    lora: bool = False,
+    width: int = 0,
+    memory: int | None = None,
+    scheme: str = "none",
 ) -> ProofPlan:
     return make_plan(
         spec,
@@ -27,6 +33,7 @@ def plan_for(
         lora=lora,
         level=3,
         memory_bytes=memory,
+        scheme=scheme,
     )
 
 
@@ -81,6 +88,28 @@ def test_the_interpreter_keeps_the_widths_and_says_what_shrank(
     assert geometry.intermediate_size_per_partition == width
     assert geometry.num_experts > geometry.top_k >= 2
     assert "dtype float16 for bfloat16" in geometry.shrinkage()
+
+
+def test_activations_scaled_by_group_take_fewer_experts_of_the_same_width() -> None:
+    plain = plan_for(DEEPSEEK, "interpreter", width=256).geometry
+    scaled = plan_for(DEEPSEEK, "interpreter", width=256, scheme="fp8_block_128x128").geometry
+    assert scaled.num_experts < plain.num_experts
+    assert scaled.intermediate_size_per_partition == 256
+    assert scaled.scheme == "fp8_block_128x128"
+
+
+def test_quantized_weights_leave_room_for_more_experts() -> None:
+    plain = plan_for(NANO, "gpu", memory=4 << 30).geometry
+    packed = plan_for(NANO, "gpu", memory=4 << 30, scheme="int4_g128").geometry
+    assert packed.num_experts > plain.num_experts
+    assert packed.weight_bytes_per_expert < plain.weight_bytes_per_expert / 3
+
+
+def test_swiglu_oai_brings_its_numbers() -> None:
+    spec = MoESpec(32, 4, 2880, 2880, activation="swigluoai", has_bias=True)
+    geometry = plan_for(spec, "gpu", scheme="mxfp4").geometry
+    assert (geometry.limit, geometry.alpha, geometry.beta) == (7.0, 1.702, 1.0)
+    assert geometry.has_bias
 
 
 def test_an_expert_too_wide_for_the_interpreter_is_narrowed_and_that_is_said() -> None:
