@@ -40,6 +40,17 @@ class CaseResult:
     """Wall time of the forward, first launch (and compile) included."""
     passed: bool
     """Whether every element was written, finite, and within tolerance."""
+    outcome: ProofOutcome | None = None
+    """How it ended, where `passed` does not say it all: skipped, crashed, not run, ..."""
+    reason: str = ""
+    """What was wrong, or why it did not run."""
+
+    @property
+    def ended(self) -> ProofOutcome:
+        """How it ended."""
+        if self.outcome is not None:
+            return self.outcome
+        return ProofOutcome.PASSED if self.passed else ProofOutcome.FAILED
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form (a non-finite error becomes null beside `passed: false`)."""
@@ -53,6 +64,8 @@ class CaseResult:
             "tolerance": self.tolerance,
             "elapsed_ms": self.elapsed_ms,
             "passed": self.passed,
+            "outcome": self.ended.value,
+            "reason": self.reason,
         }
 
 

@@ -45,6 +45,7 @@ def prove_case(case: Case, say: Callable[[str], None]) -> tuple[Proof, ...]:
         level=max(3, request.level),
         timeout_s=request.timeout_s,
         fall_back=request.command == "check",
+        max_num_batched_tokens=request.deployment.max_num_batched_tokens,
         progress=say,
     )
 

@@ -16,11 +16,16 @@ ROUTINGS = (
     "all-tokens-one-expert",
     "all-tokens-same-experts",
     "all-negative-logits",
+    "odd-experts",
 )
 """Routing patterns that `inputs.make_batch` knows."""
 
 LORA_PATTERNS = ("none", "mixed", "all")
 """Which tokens have an adapter: no token, every adapter and none in turn, or every token one."""
+
+HOWS = ("once", "twice", "graph")
+"""How a case is run: one call; two calls whose outputs must be bit-equal; captured in a CUDA graph
+and replayed with other inputs."""
 
 
 @record
@@ -41,6 +46,10 @@ class ProofCase:
     """Standard deviation of the hidden states."""
     zero_tokens: bool = False
     """Whether every second token is all zeros."""
+    how: str = "once"
+    """One of `HOWS`."""
+    strided: bool = False
+    """Whether hidden states and routes are slices of wider tensors."""
 
     def __post_init__(self) -> None:
         if self.num_tokens < 1:
@@ -49,6 +58,8 @@ class ProofCase:
             raise ValueError(f"routing is {self.routing!r}; expected one of {ROUTINGS}")
         if self.lora_ids not in LORA_PATTERNS:
             raise ValueError(f"lora_ids is {self.lora_ids!r}; expected one of {LORA_PATTERNS}")
+        if self.how not in HOWS:
+            raise ValueError(f"how is {self.how!r}; expected one of {HOWS}")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; `from_dict` gives an equal case back."""
@@ -68,6 +79,12 @@ class LoRASetup:
     """Rank of each adapter; the tensors have the largest, the others are padded with zeros."""
     scalings: tuple[float, ...]
     """alpha / rank of each adapter; unlike, so that a swapped adapter shows."""
+    modules: tuple[str, ...] = ()
+    """What each adapter touches: `w13`, `w2` or `both`; empty = both, all of them."""
+
+    def touches(self, adapter: int, module: str) -> bool:
+        """Whether an adapter has tensors for `w13` or `w2`."""
+        return not self.modules or self.modules[adapter] in (module, "both")
 
     @property
     def rank(self) -> int:
@@ -116,6 +133,8 @@ class Geometry:
     """Factor inside the sigmoid of a gated activation: 1.702 for SwiGLU-OAI."""
     beta: float = 0.0
     """What is added to the up half: 1 for SwiGLU-OAI."""
+    odd_experts: bool = False
+    """Whether one expert is all zeros and one is tiny; there must be four."""
 
     @property
     def weight_bytes_per_expert(self) -> int:
@@ -191,7 +210,11 @@ class ProofPlan:
             "cases": [case.to_dict() for case in self.cases],
             "lora": None
             if self.lora is None
-            else {"ranks": list(self.lora.ranks), "scalings": list(self.lora.scalings)},
+            else {
+                "ranks": list(self.lora.ranks),
+                "scalings": list(self.lora.scalings),
+                "modules": list(self.lora.modules),
+            },
             "share": self.share,
         }
 
@@ -205,6 +228,8 @@ class ProofPlan:
             geometry=Geometry.from_dict(data["geometry"]),
             routing=RoutingSpec(**data["routing"]),
             cases=tuple(ProofCase.from_dict(case) for case in data["cases"]),
-            lora=None if lora is None else LoRASetup(tuple(lora["ranks"]), tuple(lora["scalings"])),
+            lora=None
+            if lora is None
+            else LoRASetup(*(tuple(lora[name]) for name in ("ranks", "scalings", "modules"))),
             share=data["share"],
         )

@@ -8,9 +8,11 @@ wrong numbers are `failed`, and their sentences differ.
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 
 from moe_doctor.core.proof import CaseResult, ProofOutcome
 from moe_doctor.core.units import count
+from moe_doctor.proof.case import ProofCase
 from moe_doctor.proof.runner import ChildEnd
 
 _QUOTED = 300
@@ -51,9 +53,9 @@ def classify(end: ChildEnd, timeout_s: float) -> tuple[ProofOutcome, str]:
     )
 
 
-def case_results(end: ChildEnd) -> tuple[CaseResult, ...]:
-    """Every case that finished, also of a child that did not."""
-    return tuple(
+def case_results(end: ChildEnd, planned: Sequence[ProofCase] = ()) -> tuple[CaseResult, ...]:
+    """Every case: those that finished, the one that ended the child, those that never began."""
+    finished = tuple(
         CaseResult(
             name=event["name"],
             num_tokens=event["num_tokens"],
@@ -61,23 +63,48 @@ def case_results(end: ChildEnd) -> tuple[CaseResult, ...]:
             tolerance=event["tolerance"],
             elapsed_ms=event["elapsed_ms"],
             passed=event["passed"],
+            outcome=ProofOutcome(event["outcome"]),
+            reason=event["detail"],
         )
         for event in end.events
         if event["event"] == "case"
     )
+    left = planned[len(finished) :]
+    if not left or not any(event["event"] == "ready" for event in end.events):
+        return finished
+    outcome, reason = classify(end, end.elapsed_s)
+    never = "the child ended before"
+    return (
+        *finished,
+        _without_output(left[0], outcome, reason),
+        *(_without_output(case, ProofOutcome.NOT_RUN, never) for case in left[1:]),
+    )
+
+
+def _without_output(case: ProofCase, outcome: ProofOutcome, reason: str) -> CaseResult:
+    return CaseResult(case.name, case.num_tokens, None, 0.0, 0.0, False, outcome, reason)
 
 
 def _judge_cases(end: ChildEnd) -> tuple[ProofOutcome, str]:
     cases = [event for event in end.events if event["event"] == "case"]
-    wrong = [event for event in cases if not event["passed"]]
-    if not cases:
+    ran = [event for event in cases if event["outcome"] != ProofOutcome.SKIPPED.value]
+    raised = [event for event in ran if event.get("raised")]
+    wrong = [event for event in ran if not event["passed"] and not event.get("raised")]
+    if not ran:
         return ProofOutcome.FAILED, "no case ran"
+    if raised:
+        first = raised[0]
+        return (
+            ProofOutcome.FAILED,
+            f"exception in case {first['name']}, {count(first['num_tokens'], 'token')}: "
+            f"{first['detail']}",
+        )
     if not wrong:
         return ProofOutcome.PASSED, ""
     first = wrong[0]
     return (
         ProofOutcome.FAILED,
-        f"wrong numbers in {len(wrong)} of {count(len(cases), 'case')}; "
+        f"wrong numbers in {len(wrong)} of {count(len(ran), 'case')}; "
         f"{first['name']} with {count(first['num_tokens'], 'token')}: {first['detail']}",
     )
 

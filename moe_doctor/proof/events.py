@@ -6,7 +6,7 @@ stdout and stderr stay free for the noise of libraries. Kinds, in order of appea
     ready        {"device", "implementation", "geometry", "versions"}
                                                        imports done, weights made
     case         {"name", "num_tokens", "relative_error", "tolerance", "elapsed_ms", "passed",
-                  "detail"}
+                  "outcome", "detail", "raised" where it was an exception}
     unavailable  {"reason"}                            cannot run here after all
     error        {"kind", "type", "message"}           kind: exception, out_of_memory, gpu
     done         {}                                    every case ran

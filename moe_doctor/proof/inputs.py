@@ -30,6 +30,10 @@ _WEIGHT_SEED = 20261122
 _LARGEST_INPUT = 8.0
 """What a stored scale of activations is made for; beyond eight deviations they saturate."""
 _TINY = 2.0**-10
+ZERO_EXPERT, TINY_EXPERT = 1, 2
+"""Which experts are odd where a geometry asks for some."""
+# Block scales of about 1e-23 made FlashInfer return NaN (flashinfer#2595); fp16 ends at 6e-8.
+_TINY_EXPERT = {"bfloat16": 2.0**-72, "float32": 2.0**-72, "float16": 2.0**-12}
 
 
 @record
@@ -85,7 +89,8 @@ class Batch:
 
 def make_weights(geometry: Geometry, lora: LoRASetup | None, device: torch.device) -> Weights:
     """Random weights of `geometry` on `device`, the same for every run on that device."""
-    draw = _Draw(torch.Generator(device).manual_seed(_WEIGHT_SEED), geometry.dtype, device)
+    generator = torch.Generator(device).manual_seed(_WEIGHT_SEED)
+    draw = _Draw(generator, geometry.dtype, device, geometry.odd_experts)
     experts, hidden = geometry.num_experts, geometry.hidden_size
     inner = geometry.intermediate_size_per_partition
     rows = inner * (2 if geometry.gated else 1)
@@ -101,8 +106,9 @@ def make_weights(geometry: Geometry, lora: LoRASetup | None, device: torch.devic
     a13 = draw.normal((count, experts, rank, hidden), hidden)
     a2 = draw.normal((count, experts, rank, inner), inner)
     for adapter, own_rank in enumerate(lora.ranks):
-        a13[adapter, :, own_rank:] = 0
-        a2[adapter, :, own_rank:] = 0
+        # What an adapter does not touch is zeros, as engines fill their stacked tensors.
+        a13[adapter, :, own_rank * lora.touches(adapter, "w13") :] = 0
+        a2[adapter, :, own_rank * lora.touches(adapter, "w2") :] = 0
     adapters = LoRAWeights(
         a13=a13,
         b13=draw.normal((count, experts, rows, rank), rank),
@@ -119,7 +125,8 @@ def make_batch(case: ProofCase, weights: Weights, routing: RoutingSpec) -> Batch
     geometry, device = weights.geometry, weights.w13.device
     # Drawn on the CPU: small, and the same on every device.
     generator = torch.Generator().manual_seed(case.seed)
-    states = torch.randn(case.num_tokens, geometry.hidden_size, generator=generator) * case.scale
+    states = torch.randn(case.num_tokens, geometry.hidden_size, generator=generator)
+    states *= case.scale
     if case.zero_tokens:
         states[::2] = 0
     topk_weights, topk_ids = _routes(case, geometry, routing, generator)
@@ -127,12 +134,21 @@ def make_batch(case: ProofCase, weights: Weights, routing: RoutingSpec) -> Batch
     if lora is not None:
         ids = _lora_ids(case, lora.max_loras).to(device)
         lora = LoRAWeights(lora.a13, lora.b13, lora.a2, lora.b2, lora.scaling, ids)
+    place = _strided if case.strided else Tensor.contiguous
     return Batch(
-        hidden_states=states.to(getattr(torch, geometry.dtype)).to(device),
-        topk_weights=topk_weights.to(device),
-        topk_ids=topk_ids.to(device),
+        hidden_states=place(states.to(getattr(torch, geometry.dtype)).to(device)),
+        topk_weights=place(topk_weights.to(device)),
+        topk_ids=place(topk_ids.to(device)),
         lora=lora,
     )
+
+
+def _strided(tensor: Tensor) -> Tensor:
+    """The same values as a slice of a wider tensor, whose other columns would show."""
+    rows, columns = tensor.shape
+    wide = tensor.new_full((rows, columns + 8), -1 if tensor.dtype == torch.int32 else 1e4)
+    wide[:, :columns] = tensor
+    return wide[:, :columns]
 
 
 def _routes(
@@ -153,6 +169,9 @@ def _routes(
         logits[:, idle] = -1e4
     elif case.routing == "all-negative-logits":
         logits = logits - 20.0
+    elif case.routing == "odd-experts":
+        logits[0::2, ZERO_EXPERT % experts] += 4
+        logits[1::2, TINY_EXPERT % experts] += 4
     bias = torch.randn(experts, generator=generator) * 0.1 if routing.has_correction_bias else None
     return route(logits, geometry.top_k, routing, bias)
 
@@ -171,6 +190,7 @@ class _Draw:
     generator: torch.Generator
     dtype: str
     device: torch.device
+    odd_experts: bool = False
 
     def normal(self, shape: tuple[int, ...], fan_in: int) -> Tensor:
         value = torch.empty(shape, dtype=getattr(torch, self.dtype), device=self.device)
@@ -183,12 +203,17 @@ class _Draw:
     ) -> Tensor | QuantizedWeights:
         """[E, N, K], quantized expert by expert: no unquantized copy of all of them."""
         if not scheme.bits:
-            return self.normal(shape, shape[2])
+            plain = self.normal(shape, shape[2])
+            for expert, matrix in enumerate(plain):
+                if self._size_of(expert) != 1.0:
+                    matrix *= self._size_of(expert)
+            return plain
         experts, rows, columns = shape
         parts = []
         for expert in range(experts):
             matrix = self.normal((rows, columns), columns)
             matrix *= self._factors(scheme, rows, columns, halves, first=expert == 0)
+            matrix *= self._size_of(expert)
             parts.append(quantize_expert(matrix, scheme, halves))
         values, scales, zeros = zip(*parts, strict=True)
         stored = None
@@ -202,6 +227,12 @@ class _Draw:
             torch.stack(zeros) if scheme.has_zeros else None,
             stored,
         )
+
+    def _size_of(self, expert: int) -> float:
+        """1, but for the odd experts."""
+        if not self.odd_experts:
+            return 1.0
+        return {ZERO_EXPERT: 0.0, TINY_EXPERT: _TINY_EXPERT[self.dtype]}.get(expert, 1.0)
 
     def _factors(
         self, scheme: Scheme, rows: int, columns: int, halves: int, *, first: bool

@@ -24,6 +24,16 @@ _GROUPED_COST = 3
 _INTERPRETER_DTYPE = "float16"
 # numpy has no bfloat16, and the interpreter's tl.dot on it returns garbage (triton 3.2 to 3.9).
 
+DEFAULT_BATCHED_TOKENS = 8192
+"""The largest batch of a server on a data-center GPU that was told nothing (vLLM 0.20 to 0.33)."""
+
+_THOROUGH = 4
+# The level from which on every case runs.
+_ROOM_FOR_ODD = 8
+# Experts from which on two may be odd without most tokens' output being zero.
+_LARGE = {"bfloat16": 2.0**30, "float32": 2.0**30, "float16": 2.0**5}
+# Standard deviation of large hidden states: their products come near the type's largest value
+# (fp16 ends at 65504, and gate * up of 2^5 * 4 each is a fourth of that), cubes stay within fp32.
 _GPU_TOKENS = (1, 2, 16, 17, 64, 304, 1024)
 _MEMORY_SHARE = 0.7
 # What is left is for activations, the reference's fp32 copies and the framework.
@@ -44,6 +54,7 @@ def make_plan(
     memory_bytes: int | None,
     share: int = 1,
     scheme: str = NONE,
+    max_num_batched_tokens: int = DEFAULT_BATCHED_TOKENS,
 ) -> ProofPlan:
     """Choose geometry and cases; `memory_bytes` is the device's memory, None when unknown."""
     act = resolve(spec.activation, spec.gated, spec.swiglu_limit, None, None)
@@ -65,9 +76,11 @@ def make_plan(
         alpha=act.alpha,
         beta=act.beta,
     )
-    setup = LoRASetup(ranks=(16, 8), scalings=(2.0, 0.5)) if lora else None
+    setup = _lora_setup(mode, level) if lora else None
     if mode == "gpu":
-        cases = _gpu_cases(level, lora)
+        odd = level >= _THOROUGH and num_local_experts >= _ROOM_FOR_ODD
+        geometry = replace(geometry, odd_experts=odd)
+        cases = _gpu_cases(level, lora, geometry, max_num_batched_tokens)
     else:
         geometry = _fit_cpu(geometry, lora)
         if mode == "interpreter":
@@ -130,6 +143,17 @@ def _fit_cpu(geometry: Geometry, lora: bool) -> Geometry:
     )
 
 
+def _lora_setup(mode: str, level: int) -> LoRASetup:
+    """Several adapters; some touch one projection alone, and at level 4 one has rank 256."""
+    if mode != "gpu":
+        # The interpreter's tiles are counted for two adapters (`_fit_cpu`).
+        modules = ("both", "both") if level < _THOROUGH else ("w13", "w2")
+        return LoRASetup((16, 8), (2.0, 0.5), modules)
+    if level < _THOROUGH:
+        return LoRASetup((16, 8, 16), (2.0, 0.5, 1.0), ("both", "w13", "w2"))
+    return LoRASetup((256, 8, 64, 32), (0.25, 2.0, 0.5, 1.0), ("both", "w13", "w2", "both"))
+
+
 def _interpreter_cases(level: int, lora: bool) -> tuple[ProofCase, ...]:
     if lora:
         cases = [
@@ -141,18 +165,22 @@ def _interpreter_cases(level: int, lora: bool) -> tuple[ProofCase, ...]:
             ProofCase("all-tokens-one-expert", 5, "all-tokens-one-expert", 1),
             ProofCase("experts-without-tokens", 3, "experts-without-tokens", 2),
         ]
-    if level >= 4:
+    if level >= _THOROUGH:
         ids = "mixed" if lora else "none"
         cases += [
             ProofCase("random", 17, "random", 3, ids),
             ProofCase("all-negative-logits", 2, "all-negative-logits", 4, ids),
             ProofCase("tiny-activations", 2, "random", 5, ids, scale=1e-2),
             ProofCase("zero-tokens", 3, "random", 6, ids, zero_tokens=True),
+            ProofCase("strided-inputs", 3, "random", 7, ids, strided=True),
+            ProofCase("same-bits-twice", 2, "random", 8, ids, how="twice"),
         ]
     return tuple(cases)
 
 
-def _gpu_cases(level: int, lora: bool) -> tuple[ProofCase, ...]:
+def _gpu_cases(
+    level: int, lora: bool, geometry: Geometry, max_num_batched_tokens: int
+) -> tuple[ProofCase, ...]:
     mixed = "mixed" if lora else "none"
     every = "all" if lora else "none"
     cases = [ProofCase("random", tokens, "random", tokens, mixed) for tokens in _GPU_TOKENS]
@@ -162,14 +190,34 @@ def _gpu_cases(level: int, lora: bool) -> tuple[ProofCase, ...]:
         ("all-tokens-same-experts", (64,)),
     ):
         cases += [ProofCase(pattern, tokens, pattern, 7 + tokens, every) for tokens in sizes]
-    if level >= 4:
+    if level < _THOROUGH:
+        return tuple(cases)
+    large = _LARGE[geometry.dtype]
+    if find_scheme(geometry.scheme).activations == "static":
+        large = 8.0  # a stored scale holds no more
+    cases += [
+        ProofCase("all-negative-logits", 17, "all-negative-logits", 12, mixed),
+        ProofCase("all-negative-logits", 304, "all-negative-logits", 17, mixed),
+        ProofCase("tiny-activations", 17, "random", 13, mixed, scale=1e-2),
+        ProofCase("large-activations", 17, "random", 14, mixed, scale=large),
+        ProofCase("zero-tokens", 17, "random", 16, mixed, zero_tokens=True),
+        ProofCase("strided-inputs", 17, "random", 18, mixed, strided=True),
+        ProofCase("strided-inputs", 304, "random", 19, mixed, strided=True),
+        ProofCase("same-bits-twice", 64, "random", 20, mixed, how="twice"),
+        ProofCase("same-bits-twice", 1024, "random", 21, mixed, how="twice"),
+    ]
+    if geometry.odd_experts:
         cases += [
-            ProofCase("random", 4096, "random", 11, mixed),
-            ProofCase("all-negative-logits", 17, "all-negative-logits", 12, mixed),
-            ProofCase("tiny-activations", 17, "random", 13, mixed, scale=1e-2),
-            ProofCase("large-activations", 17, "random", 14, mixed, scale=8.0),
-            ProofCase("zero-tokens", 17, "random", 16, mixed, zero_tokens=True),
+            ProofCase("tiny-and-zero-experts", tokens, "odd-experts", 22 + tokens, mixed)
+            for tokens in (1, 64, 304)
         ]
-        if lora:
-            cases.append(ProofCase("no-token-has-an-adapter", 64, "random", 15, "none"))
+    if lora:
+        cases.append(ProofCase("no-token-has-an-adapter", 64, "random", 15, "none"))
+    if max_num_batched_tokens not in _GPU_TOKENS:
+        cases.append(ProofCase("random", max_num_batched_tokens, "random", 11, mixed))
+    # Last: a capture that fails leaves the most behind.
+    cases += [
+        ProofCase("cuda-graph-replay", tokens, "random", 23 + tokens, mixed, how="graph")
+        for tokens in (1, 16, 64)
+    ]
     return tuple(cases)

@@ -23,7 +23,7 @@ from moe_doctor.proof.adapters.base import Adapter, Question
 from moe_doctor.proof.case import Geometry, ProofPlan
 from moe_doctor.proof.classify import case_results, classify
 from moe_doctor.proof.events import Event
-from moe_doctor.proof.plan import make_plan
+from moe_doctor.proof.plan import DEFAULT_BATCHED_TOKENS, make_plan
 from moe_doctor.proof.runner import ChildEnd, run_children
 from moe_doctor.proof.schemes import Found, scheme_of
 
@@ -49,12 +49,14 @@ def prove(
     timeout_s: float = 120.0,
     moe_layers: int = 0,
     quant: QuantQuery | None = None,
+    max_num_batched_tokens: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Proof, ...]:
     """Run the tiny forward of one backend, once per entry of `lora`, side by side.
 
     `machine` is the machine of this process; `moe_layers` is carried into the proofs; `quant` is
-    how the engine asks about the weights, None where it does not say. Never raises for anything
+    how the engine asks about the weights, None where it does not say. `max_num_batched_tokens` is
+    the server's largest batch, which level 4 runs. Never raises for anything
     that a backend does: that is in the proof's outcome.
     """
     found = scheme_of(spec.quantization, quant)
@@ -71,6 +73,7 @@ def prove(
             moe_layers,
             found,
             adapters,
+            max_num_batched_tokens=max_num_batched_tokens or DEFAULT_BATCHED_TOKENS,
         )
         for with_lora in ((lora,) if isinstance(lora, bool) else lora)
     ]
@@ -139,6 +142,7 @@ class _Run:
     """Those that answer to the option and were not passed over, the next one first."""
     passed_over: str = ""
     """Why the engine's own kernels do not run."""
+    max_num_batched_tokens: int = DEFAULT_BATCHED_TOKENS
 
     @property
     def adapter(self) -> Adapter | None:
@@ -194,6 +198,7 @@ class _Run:
             else self.machine.memory_bytes,
             share=share,
             scheme=self.found.scheme or NONE,
+            max_num_batched_tokens=self.max_num_batched_tokens,
         )
 
     def environment(self) -> Mapping[str, str]:
@@ -236,7 +241,7 @@ class _Run:
             mode=plan.mode,
             outcome=outcome,
             reason=self._with_passed_over(reason),
-            cases=case_results(end),
+            cases=case_results(end, plan.cases),
             geometry={**geometry.to_dict(), **lora},
             moe_layers=self.moe_layers,
         )

@@ -91,6 +91,7 @@ def run_jobs(
     level: int,
     timeout_s: float,
     fall_back: bool,
+    max_num_batched_tokens: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Proof, ...]:
     """Run them on `machine`, the machine of this process; with `fall_back`, Triton for the "
@@ -99,7 +100,7 @@ def run_jobs(
     own = [job for job in jobs if job.backend_option == FALLBACK]
     for job in jobs:
         if job not in own:
-            proofs += _run(job, machine, level, timeout_s, progress)
+            proofs += _run(job, machine, level, timeout_s, max_num_batched_tokens, progress)
     done = {proof.lora for proof in proofs if proof.outcome is not ProofOutcome.SKIPPED}
     done |= {lora for job in own for lora in job.loras}
     missing = {lora for job in jobs for lora in job.loras} - done if fall_back else set()
@@ -109,7 +110,7 @@ def run_jobs(
         missing |= set(own[0].loras) if own else set()
         own = [Job(FALLBACK, tuple(sorted(missing)), layer), *own[1:]]
     for job in own:
-        proofs += _run(job, machine, level, timeout_s, progress)
+        proofs += _run(job, machine, level, timeout_s, max_num_batched_tokens, progress)
     return tuple(proofs)
 
 
@@ -118,6 +119,7 @@ def _run(
     machine: MachineSnapshot,
     level: int,
     timeout_s: float,
+    max_num_batched_tokens: int | None,
     progress: Callable[[str], None] | None,
 ) -> tuple[Proof, ...]:
     from moe_doctor.proof.prove import prove
@@ -135,5 +137,6 @@ def _run(
         timeout_s=timeout_s,
         moe_layers=job.layer.index,
         quant=query.quant,
+        max_num_batched_tokens=max_num_batched_tokens,
         progress=progress,
     )

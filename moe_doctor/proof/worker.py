@@ -18,9 +18,7 @@ import os
 import resource
 import signal
 import sys
-import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from moe_doctor.proof.adapters.base import UnfitError
 from moe_doctor.proof.case import ProofPlan
@@ -29,10 +27,7 @@ from moe_doctor.proof.events import EventPipe
 if TYPE_CHECKING:
     import torch
 
-    from moe_doctor.core.spec import RoutingSpec
     from moe_doctor.proof.adapters.base import Adapter
-    from moe_doctor.proof.case import ProofCase
-    from moe_doctor.proof.inputs import Weights
 
 _PR_SET_PDEATHSIG = 1
 
@@ -99,68 +94,14 @@ def _run(plan: ProofPlan, pipe: EventPipe) -> int:
         versions={"torch": torch.__version__},
     )
     from moe_doctor.proof.plan import fit_routing
+    from moe_doctor.proof.trials import run_trial
 
     routing = fit_routing(plan.routing, plan.geometry.num_experts, geometry)
     for case in plan.cases:
         pipe.send("step", name=f"case {case.name}, {case.num_tokens} tokens")
-        pipe.send("case", **_run_case(adapter, layout, meant, case, routing))
+        pipe.send("case", **run_trial(adapter, layout, meant, case, routing))
     pipe.send("done")
     return 0
-
-
-def _run_case(
-    adapter: Adapter, layout: Any, weights: Weights, case: ProofCase, routing: RoutingSpec
-) -> dict[str, Any]:
-    import torch
-
-    from moe_doctor.kernels.reference import fused_moe_reference
-    from moe_doctor.proof.compare import compare
-    from moe_doctor.proof.inputs import make_batch
-
-    geometry = weights.geometry
-    batch = make_batch(case, weights, routing)
-    out = torch.full_like(batch.hidden_states, float("nan"))
-    started = time.perf_counter()
-    with _poisoned():
-        got = adapter.run(layout, batch, out)
-    if got.is_cuda:
-        torch.cuda.synchronize()
-    elapsed_ms = (time.perf_counter() - started) * 1e3
-    wanted = fused_moe_reference(
-        batch.hidden_states,
-        weights.w13,
-        weights.w2,
-        batch.topk_weights,
-        batch.topk_ids,
-        **weights.arguments(),
-        lora=batch.lora,
-    )
-    depth = max(geometry.hidden_size, geometry.intermediate_size_per_partition)
-    found = compare(got, wanted, dtype=geometry.dtype, depth=depth, scheme=geometry.scheme)
-    return {
-        "name": case.name,
-        "num_tokens": case.num_tokens,
-        "relative_error": found.relative_error,
-        "tolerance": found.tolerance,
-        "elapsed_ms": elapsed_ms,
-        "passed": found.passed,
-        "detail": found.detail,
-    }
-
-
-@contextlib.contextmanager
-def _poisoned() -> Iterator[None]:
-    """Fill every fresh tensor with NaN, so that a value that was never written cannot pass."""
-    import torch
-
-    # Filling is torch's default under deterministic algorithms
-    # (torch.utils.deterministic.fill_uninitialized_memory). torch.use_deterministic_algorithms
-    # does the same and imports torch._inductor for it, which takes seconds.
-    torch.set_deterministic_debug_mode("warn")
-    try:
-        yield
-    finally:
-        torch.set_deterministic_debug_mode("default")
 
 
 def _free_bytes(device: torch.device) -> int | None:
@@ -181,19 +122,18 @@ def _report(error: BaseException, pipe: EventPipe) -> None:
     import traceback
 
     traceback.print_exception(error)
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    text = " ".join(f"{type(each).__name__}: {each}" for each in chain)
-    kind = "exception"
-    if any(isinstance(each, MemoryError) for each in chain) or any(
-        words in text for words in ("OutOfMemoryError", "out of memory", "can't allocate memory")
-    ):
-        kind = "out_of_memory"
-    elif "CUDA error" in text or "HIP error" in text or "AcceleratorError" in text:
-        kind = "gpu"
     with contextlib.suppress(OSError):  # the parent is gone: nobody is left to tell
-        pipe.send("error", kind=kind, type=type(error).__name__, message=str(error)[:2000])
+        pipe.send("error", kind=_kind(error), type=type(error).__name__, message=str(error)[:2000])
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "out_of_memory"  # no memory to import anything with
+    if "torch" not in sys.modules:
+        return "exception"
+    from moe_doctor.proof.trials import kind_of
+
+    return kind_of(error)
 
 
 def _read_line() -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moe_doctor.core.proof import Proof, ProofOutcome
+from moe_doctor.core.proof import CaseResult, Proof, ProofOutcome
 from moe_doctor.core.report import Report
 from moe_doctor.core.units import count
 from moe_doctor.render import Layout
@@ -63,13 +63,19 @@ def proof_remarks(proof: Proof, *, numbers: bool = True) -> list[str]:
     return remarks
 
 
+def _case_result(case: CaseResult) -> Cell:
+    ended = case.ended
+    words = {ProofOutcome.PASSED: "ok", ProofOutcome.FAILED: "wrong"}
+    return Cell(words.get(ended, ended.value.replace("_", " ")), OUTCOME_STYLES[ended])
+
+
 def _case_rows(proofs: Sequence[Proof]) -> list[tuple[Cell, ...]]:
     return [
         (
             Cell(one_line(proof.backend_option)),
             Cell(lora_label(proof.lora)),
             Cell(count(case.num_tokens, "token")),
-            Cell("ok" if case.passed else "wrong", "good" if case.passed else "bad"),
+            _case_result(case),
             Cell("no output" if case.relative_error is None else number(case.relative_error)),
             Cell(f"limit {number(case.tolerance)}"),
             Cell(f"{case.elapsed_ms:.1f} ms"),

@@ -188,14 +188,16 @@ def proof_result(proof: Proof) -> str:
 
 def proof_numbers(proof: Proof) -> str:
     """`worst error 4.4e-3 (limit 1.2e-2), 14 cases`; empty when nothing finished."""
-    if not proof.cases:
+    idle = (ProofOutcome.SKIPPED, ProofOutcome.NOT_RUN)
+    ran = [case for case in proof.cases if case.ended not in idle]
+    if not ran:
         return ""
-    errors = [case.relative_error for case in proof.cases if case.relative_error is not None]
-    limit = max(case.tolerance for case in proof.cases)
+    errors = [case.relative_error for case in ran if case.relative_error is not None]
+    limit = max(case.tolerance for case in ran)
     # NaN compares with nothing, so max() alone would hide it.
     worst = next((error for error in errors if not math.isfinite(error)), max(errors, default=None))
     error = "no output" if worst is None else f"worst error {number(worst)} (limit {number(limit)})"
-    return f"{error}, {count(len(proof.cases), 'case')}"
+    return f"{error}, {count(len(ran), 'case')}"
 
 
 def number(value: float) -> str:

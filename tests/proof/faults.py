@@ -82,6 +82,36 @@ class Raises(Good):
         raise RuntimeError("Error occurred when running GEMM")
 
 
+class RaisesOnce(Good):
+    """A batch size that the backend has no kernel for."""
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        if batch.hidden_states.shape[0] == 2:
+            raise RuntimeError("Error occurred when running GEMM")
+        return super().run(layout, batch, out)
+
+
+class LosesTheContext(Good):
+    """As torch reports a device-side assert or an illegal access: every later call raises too."""
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        class AcceleratorError(RuntimeError):
+            pass
+
+        raise AcceleratorError("CUDA error: device-side assert triggered")
+
+
+class DiffersInBits(Good):
+    """Promises equal bits and adds in another order every time."""
+
+    repeatable = True
+    calls = 0
+
+    def run(self, layout: Weights, batch: Batch, out: Tensor) -> Tensor:
+        self.calls += 1
+        return super().run(layout, batch, out).mul_(1 + self.calls * 2.0**-22)
+
+
 class WrongNumbers(Good):
     """Gate and up swapped."""
 

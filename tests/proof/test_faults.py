@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from moe_doctor.core.proof import ProofOutcome
+from moe_doctor.proof.case import ProofCase
 from moe_doctor.proof.classify import case_results, classify
 from moe_doctor.proof.events import Event
 from moe_doctor.proof.runner import ChildEnd, run_children
@@ -24,6 +26,8 @@ FAULTS = (
     "RunsOutOfHostMemory",
     "RunsOutOfTorchMemory",
     "Raises",
+    "RaisesOnce",
+    "LosesTheContext",
     "WrongNumbers",
     "LeavesRowsUnwritten",
     "IsKilled",
@@ -34,12 +38,16 @@ ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 @pytest.fixture(scope="module")
 def ends(torch_is_there: None) -> dict[str, ChildEnd]:
+    twice, graph = ProofCase("twice", 2, how="twice"), ProofCase("graph", 2, how="graph")
+    plans = {name: fault_plan(name) for name in FAULTS}
+    plans["DiffersInBits"] = replace(fault_plan("DiffersInBits"), cases=(twice,))
+    plans["Good+"] = replace(fault_plan("Good"), cases=(twice, graph))
     found = run_children(
-        [fault_plan(name).to_dict() for name in FAULTS],
-        environments=[ENVIRONMENT] * len(FAULTS),
+        [plan.to_dict() for plan in plans.values()],
+        environments=[ENVIRONMENT] * len(plans),
         timeout_s=110,
     )
-    return dict(zip(FAULTS, found, strict=True))
+    return dict(zip(plans, found, strict=True))
 
 
 def verdict(end: ChildEnd) -> tuple[ProofOutcome, str]:
@@ -62,6 +70,50 @@ def test_a_crash_keeps_the_cases_before_it(ends: dict[str, ChildEnd]) -> None:
     end = ends["SegfaultInSecondCase"]
     assert verdict(end)[0] is ProofOutcome.CRASHED
     assert [(case.name, case.passed) for case in case_results(end)] == [("first", True)]
+    second = case_results(end, fault_plan("Good").cases)[1]
+    assert (second.name, second.ended) == ("second", ProofOutcome.CRASHED)
+    assert "SIGSEGV" in second.reason
+
+
+def test_cases_that_never_began_are_not_run(ends: dict[str, ChildEnd]) -> None:
+    cases = case_results(ends["Segfault"], fault_plan("Segfault").cases)
+    assert [case.ended for case in cases] == [ProofOutcome.CRASHED, ProofOutcome.NOT_RUN]
+    assert cases[1].reason == "the child ended before"
+
+
+def test_an_exception_in_one_case_leaves_the_next_one_its_answer(
+    ends: dict[str, ChildEnd],
+) -> None:
+    end = ends["RaisesOnce"]
+    assert verdict(end) == (
+        ProofOutcome.FAILED,
+        "exception in case first, 2 tokens: RuntimeError: Error occurred when running GEMM",
+    )
+    assert [case.ended for case in case_results(end)] == [
+        ProofOutcome.FAILED,
+        ProofOutcome.PASSED,
+    ]
+
+
+def test_a_gpu_context_that_is_lost_ends_the_child(ends: dict[str, ChildEnd]) -> None:
+    outcome, reason = verdict(ends["LosesTheContext"])
+    assert outcome is ProofOutcome.CRASHED
+    assert reason.startswith("the GPU context was lost in case first, 2 tokens: AcceleratorError")
+    assert len(case_results(ends["LosesTheContext"])) == 0
+
+
+def test_bits_that_differ_fail_where_they_are_promised_and_else_are_not_asked_for(
+    ends: dict[str, ChildEnd],
+) -> None:
+    (promised,) = case_results(ends["DiffersInBits"])
+    assert promised.ended is ProofOutcome.FAILED
+    assert promised.reason == "64 elements of a second run differ in bits"
+    first, second = case_results(ends["Good+"])
+    assert first.ended is ProofOutcome.SKIPPED
+    assert first.reason == "this backend promises no equal bits"
+    assert second.ended is ProofOutcome.SKIPPED
+    assert second.reason == "CUDA graphs need a GPU"
+    assert verdict(ends["Good+"]) == (ProofOutcome.FAILED, "no case ran")
 
 
 @pytest.mark.parametrize("name", ["RunsOutOfHostMemory", "RunsOutOfTorchMemory"])

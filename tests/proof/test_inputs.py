@@ -70,3 +70,37 @@ def test_quantized_weights_vary_by_group_and_hold_a_zero_one(weights: Weights) -
 def test_every_second_token_is_zero(weights: Weights) -> None:
     batch = make_batch(ProofCase("x", 5, zero_tokens=True), weights, RoutingSpec())
     assert (batch.hidden_states.abs().amax(1) == 0).tolist() == [True, False, True, False, True]
+
+
+def test_an_adapter_leaves_alone_what_it_does_not_touch() -> None:
+    setup = LoRASetup((4, 4), (1.0, 1.0), ("w13", "w2"))
+    adapters = make_weights(GEOMETRY, setup, torch.device("cpu")).adapters
+    assert adapters is not None
+    assert [adapters.a13[one].abs().max() > 0 for one in (0, 1)] == [True, False]
+    assert [adapters.a2[one].abs().max() > 0 for one in (0, 1)] == [False, True]
+
+
+@pytest.mark.parametrize("scheme", ["none", "fp8_block_128x128", "int4_g32"])
+def test_of_the_odd_experts_one_is_zero_and_one_is_tiny(scheme: str) -> None:
+    from moe_doctor.kernels.reference import matrix
+
+    geometry = replace(GEOMETRY, scheme=scheme, odd_experts=True)
+    weights = make_weights(geometry, None, torch.device("cpu"))
+    assert matrix(weights.w13, 1).abs().max() == 0
+    assert 0 < matrix(weights.w2, 2).abs().max() < 1e-20
+    assert matrix(weights.w2, 3).abs().max() > 0.1
+
+
+def test_strided_inputs_hold_the_same_values(weights: Weights) -> None:
+    plain = make_batch(ProofCase("x", 5), weights, RoutingSpec())
+    strided = make_batch(ProofCase("x", 5, strided=True), weights, RoutingSpec())
+    assert not strided.hidden_states.is_contiguous()
+    assert not strided.topk_ids.is_contiguous()
+    assert torch.equal(plain.hidden_states, strided.hidden_states)
+    assert torch.equal(plain.topk_weights, strided.topk_weights)
+
+
+def test_odd_experts_get_most_tokens(weights: Weights) -> None:
+    batch = make_batch(ProofCase("x", 64, "odd-experts"), weights, RoutingSpec())
+    odd = ((batch.topk_ids == 1) | (batch.topk_ids == 2)).any(1)
+    assert odd.float().mean() > 0.9

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,8 @@ def plan_for(
     lora: bool = False,
     width: int = 0,
     memory: int | None = None,
-    scheme: str = "none",
+    level: int = 3,
+    **changes: Any,
 ) -> ProofPlan:
     return make_plan(
         spec,
@@ -29,11 +31,10 @@ def plan_for(
         mode=mode,
         intermediate_size_per_partition=width or spec.intermediate_size,
         num_local_experts=spec.num_experts,
-        dtype="bfloat16",
         lora=lora,
-        level=3,
+        level=level,
         memory_bytes=memory,
-        scheme=scheme,
+        **{"dtype": "bfloat16", **changes},
     )
 
 
@@ -122,7 +123,7 @@ def test_an_expert_too_wide_for_the_interpreter_is_narrowed_and_that_is_said() -
 
 def test_lora_cases_hold_tokens_with_and_without_an_adapter() -> None:
     plan = plan_for(NANO, "gpu", lora=True)
-    assert plan.lora == LoRASetup((16, 8), (2.0, 0.5))
+    assert plan.lora == LoRASetup((16, 8, 16), (2.0, 0.5, 1.0), ("both", "w13", "w2"))
     assert {case.lora_ids for case in plan.cases} == {"mixed", "all"}
 
 
@@ -136,3 +137,45 @@ def test_a_case_refuses_what_the_child_would_not_know() -> None:
 def test_a_geometry_survives_json() -> None:
     geometry = plan_for(NANO, "interpreter").geometry
     assert Geometry.from_dict(json.loads(json.dumps(geometry.to_dict()))) == geometry
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_level_4_runs_every_batch_size_and_every_bad_input(lora: bool) -> None:
+    plan = plan_for(NANO, "gpu", lora=lora, level=4, max_num_batched_tokens=16384)
+    assert {1, 2, 16, 17, 64, 304, 1024, 16384} == {case.num_tokens for case in plan.cases}
+    names = {case.name for case in plan.cases}
+    assert names >= {
+        "all-negative-logits",
+        "large-activations",
+        "strided-inputs",
+        "same-bits-twice",
+        "tiny-and-zero-experts",
+        "cuda-graph-replay",
+    }
+    assert plan.geometry.odd_experts
+    assert ProofPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_level_4_has_adapters_of_rank_8_to_256_and_some_on_one_projection_alone() -> None:
+    lora = plan_for(NANO, "gpu", lora=True, level=4).lora
+    assert lora is not None
+    assert (min(lora.ranks), max(lora.ranks)) == (8, 256)
+    assert set(lora.modules) == {"both", "w13", "w2"}
+    assert lora.touches(1, "w13")
+    assert not lora.touches(1, "w2")
+
+
+def test_large_activations_stay_within_what_the_type_and_a_stored_scale_hold() -> None:
+    def scale(**changes: Any) -> float:
+        plan = plan_for(NANO, "gpu", level=4, **changes)
+        return next(case.scale for case in plan.cases if case.name == "large-activations")
+
+    assert scale() == 2.0**30
+    assert scale(dtype="float16") == 32
+    assert scale(scheme="fp8_tensor_static") == 8
+
+
+def test_a_layer_of_few_experts_keeps_them_all_as_they_are() -> None:
+    plan = plan_for(MoESpec(4, 2, 4096, 14336), "gpu", level=4)
+    assert not plan.geometry.odd_experts
+    assert "tiny-and-zero-experts" not in {case.name for case in plan.cases}

@@ -54,6 +54,14 @@ class Adapter(Protocol):
     def implementation(self) -> str:
         """Whose kernel runs, such as `flashinfer.fused_moe.cutlass_fused_moe`."""
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether two runs with the same inputs are promised to be equal in every bit."""
+
+    @property
+    def takes_strided(self) -> bool:
+        """Whether hidden states and routes may be slices of wider tensors."""
+
     def mode(self, machine: MachineSnapshot) -> str:
         """`gpu`, `interpreter` or `cpu`: how it would run on this machine."""
 
@@ -80,6 +88,8 @@ class PlainAdapter:
     """What most backends answer to the questions that few have an answer of their own to."""
 
     implementation = ""
+    repeatable = False
+    takes_strided = True
 
     def meant(self, weights: Weights) -> Weights:
         """As they were made."""

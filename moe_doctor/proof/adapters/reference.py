@@ -26,6 +26,7 @@ class ReferenceAdapter(PlainAdapter):
 
     options = ("reference", "cpu")
     implementation = "torch"
+    repeatable = True
 
     def mode(self, machine: MachineSnapshot) -> str:
         """Always the CPU."""

@@ -23,6 +23,7 @@ class TritonAdapter(PlainAdapter):
 
     options = ("triton",)
     implementation = "moe_doctor.kernels.fused_moe"
+    repeatable = True  # no atomic adds: every sum has one order
 
     def mode(self, machine: MachineSnapshot) -> str:
         """The GPU where there is one."""

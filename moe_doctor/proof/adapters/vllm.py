@@ -34,6 +34,7 @@ class VllmAdapter(PlainAdapter):
 
     options: tuple[str, ...] = ()
     implementation = "vllm"
+    takes_strided = False
 
     def mode(self, machine: MachineSnapshot) -> str:
         """A GPU, always."""
