@@ -132,9 +132,14 @@ def check_no_tuned_config(case: Case) -> Iterator[Finding]:
         if selection.backend != "TRITON":
             continue
         name = tuned_file_name(
-            query.num_local_experts, query.intermediate_size_per_partition, gpu.name
+            query.num_local_experts,
+            query.intermediate_size_per_partition,
+            gpu.name,
+            selection.oracle or "",
+            query.quant,
+            query.in_dtype,
         )
-        if name in seen or ships_tuned_file(name, release):
+        if name is None or name in seen or ships_tuned_file(name, release):
             continue
         seen.add(name)
         yield rules.NO_TUNED_CONFIG.finding(

@@ -6,21 +6,41 @@ fused_moe/fused_moe.py from expert count, shard width, GPU name, dtype and block
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from importlib import resources
 
+from moe_doctor.core.query import QuantQuery
 from moe_doctor.core.release import Release, Span, span
 
+_BLOCKS = re.compile(r"GroupShape\(row=(\d+), ?col=(\d+)\)")
+"""Rows and columns of a block, in a format's description."""
 
-def tuned_file_name(num_experts: int, shard: int, gpu_name: str) -> str:
-    """The file that the unquantized Triton kernel looks for, without `.json`.
 
-    `num_experts` are those of this rank, `shard` is intermediate_size_per_partition.
+def tuned_file_name(
+    num_experts: int, shard: int, gpu_name: str, oracle: str, quant: QuantQuery | None, dtype: str
+) -> str | None:
+    """The file that `oracle`'s Triton kernel looks for, without `.json`; None where it reads none.
+
+    `num_experts` are those of this rank, `shard` is intermediate_size_per_partition, `dtype` that
+    of the hidden states. Source: vLLM 0.33 fused_moe/config.py, _get_config_dtype_str: FP8 has a
+    name of its own, INT8 with quantized inputs has the plain one.
     """
+    if oracle not in ("unquantized", "fp8", "int8"):
+        return None
     device = gpu_name.replace(" ", "_")
     if "H200" in device.split("_"):
         device = "NVIDIA_H200"
-    return f"E={num_experts},N={shard},device_name={device}"
+    name = f"E={num_experts},N={shard},device_name={device}"
+    if oracle == "unquantized" and dtype == "float32":
+        return f"{name},dtype=float32"
+    if oracle != "fp8" or quant is None:
+        return name
+    key = quant.weight_key or ""
+    blocks = _BLOCKS.search(key)
+    sides = (blocks[1], blocks[2]) if blocks else ("128", "128") if "128Block" in key else None
+    shape = f",block_shape=[{','.join(sides)}]" if sides else ""
+    return f"{name},dtype=fp8_w8a8{shape}"
 
 
 def ships_tuned_file(name: str, release: Release) -> bool:
