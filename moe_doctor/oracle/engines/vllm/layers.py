@@ -53,7 +53,9 @@ class LayerQuery(NamedTuple):
     """The all2all backend in use, or None."""
 
 
-# 60 models x 26 releases x 4 deployments x 3 platforms, and some; 1.2 KB each.
+# Most layers are asked about in the same way on every platform.
+_ANYWHERE = "any"
+# 60 models x 26 releases x 20 deployments; 1.2 KB each.
 _BUILT: Kept[tuple[LayerQuery | EngineRefusal, LayerQuery | EngineRefusal]] = Kept(32768)
 
 
@@ -73,24 +75,26 @@ def build_query(
     `capability` is the CUDA compute capability: below 8.0 `--dtype auto` turns bfloat16 into
     float16. Raises IndexError on an `index` that the model does not have.
     """
-    # All of the machine that decides here; the rest of a GPU is the oracle's business.
+    # All of the machine that decides here; the rest is the method's and the oracle's business.
+    spec = model.moe_layers[index].spec
     old = capability if capability is not None and capability < (8, 0) else None
+    alike = spec.gated and old is None and not deployment.enable_eplb
+    place = _ANYWHERE if alike else platform
     has_aiter = simulated = False
     if environment:
         has_aiter = platform == "rocm" and start.asks_for_aiter(environment)
         # From 0.33 the simulation wraps the router and leaves the kernels' routing method alone.
         simulates = environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY")
         simulated = bool(simulates) and release < (0, 33, 0)
-    rest = (index, deployment, release, platform, old, has_aiter, simulated)
+    rest = (index, deployment, release, place, old, has_aiter, simulated)
     built = _BUILT.find(model, rest)
     if built is None:
-        spec = model.moe_layers[index].spec
-        settled = settle(model, deployment, release, platform, old)
+        settled = settle(model, deployment, release, place, old)
         plain: LayerQuery | EngineRefusal
         if isinstance(settled, EngineRefusal):
             plain = settled
         else:
-            plain = _build(spec, settled, deployment, release, platform, has_aiter, simulated)
+            plain = _build(spec, settled, deployment, release, place, has_aiter, simulated)
         both = plain, _with_lora(plain, settled, model, deployment, release)
         built = _BUILT.keep(model, rest, both)
     return built[lora]
