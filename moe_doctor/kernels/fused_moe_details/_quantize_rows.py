@@ -35,7 +35,8 @@ def quantize_rows(
     values = torch.empty(rows, depth, dtype=torch.int8 if is_int8 else fp8, device=x.device)
     if scheme.activations == "tensor":
         largest = torch.linalg.vector_norm(x, float("inf"), dtype=torch.float32)
-        input_scale = (largest.clamp_min(SCALE_FLOOR) / limit).view(1)
+        # By a tensor, so that it is a division also on CUDA (see `quantized.requantize_rows`).
+        input_scale = (largest.clamp_min(SCALE_FLOOR) / torch.full_like(largest, limit)).view(1)
     group = scheme.group_k if scheme.activations == "group" else depth
     block_k = max(group, _BLOCK_K) if scheme.activations == "group" else _BLOCK_K
     block_k = min(block_k, triton.next_power_of_2(depth))
