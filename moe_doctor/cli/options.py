@@ -269,6 +269,11 @@ class ProofOptions(OptionGroup):
         help="Deadline of each proof.",
         limit=Within(*LIMITS["timeout_s"]),
     )
+    build: bool = option(
+        "--build",
+        default=False,
+        help="Compile a missing kernel library first; without it the proof says what that takes.",
+    )
     require_proof: bool = option(
         "--require-proof", default=False, help="Exit 3 unless every proof passed on a real GPU."
     )

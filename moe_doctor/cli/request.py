@@ -68,6 +68,7 @@ def build_request(
         level=level,
         offline=source.offline,
         timeout_s=limits.timeout,
+        build=limits.build,
         require_proof=limits.require_proof,
         fail_on=report.fail_on if isinstance(report, ReportOptions) else "never",
     )

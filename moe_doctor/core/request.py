@@ -68,6 +68,8 @@ class Request:
     """Never touch the network."""
     timeout_s: float = 120.0
     """Deadline of one proof's child process; fetching has its own, shorter one."""
+    build: bool = False
+    """Whether a proof may compile what it lacks first; it says what that takes."""
     require_proof: bool = False
     """Whether anything but a pass on the real GPU is inconclusive."""
     fail_on: str = "error"

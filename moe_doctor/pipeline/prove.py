@@ -46,6 +46,7 @@ def prove_case(case: Case, say: Callable[[str], None]) -> tuple[Proof, ...]:
         timeout_s=request.timeout_s,
         fall_back=request.command == "check",
         max_num_batched_tokens=request.deployment.max_num_batched_tokens,
+        build=request.build,
         progress=say,
     )
 

@@ -19,7 +19,8 @@ from moe_doctor.core.spec import MoESpec
 from moe_doctor.core.units import count, format_capability
 from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.adapters import ADAPTERS, find_adapters
-from moe_doctor.proof.adapters.base import Adapter, Question
+from moe_doctor.proof.adapters.base import Adapter, Build, Question
+from moe_doctor.proof.adapters.flashinfer_modules import build_environment
 from moe_doctor.proof.case import Geometry, ProofPlan
 from moe_doctor.proof.classify import case_results, classify
 from moe_doctor.proof.events import Event
@@ -50,13 +51,15 @@ def prove(
     moe_layers: int = 0,
     quant: QuantQuery | None = None,
     max_num_batched_tokens: int | None = None,
+    build: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Proof, ...]:
     """Run the tiny forward of one backend, once per entry of `lora`, side by side.
 
     `machine` is the machine of this process; `moe_layers` is carried into the proofs; `quant` is
     how the engine asks about the weights, None where it does not say. `max_num_batched_tokens` is
-    the server's largest batch, which level 4 runs. Never raises for anything
+    the server's largest batch, which level 4 runs; with `build` a child may compile what it lacks
+    first, in time of its own. Never raises for anything
     that a backend does: that is in the proof's outcome.
     """
     found = scheme_of(spec.quantization, quant)
@@ -74,6 +77,7 @@ def prove(
             found,
             adapters,
             max_num_batched_tokens=max_num_batched_tokens or DEFAULT_BATCHED_TOKENS,
+            build=build,
         )
         for with_lora in ((lora,) if isinstance(lora, bool) else lora)
     ]
@@ -113,15 +117,21 @@ def _run_together(
             with_lora = " with LoRA" if ordered[child].lora else ""
             progress(f"{ordered[child].backend_option}{with_lora}: {event['name']}")
 
+    builds = [run.needed_build() for run in ordered]
+    for run, needed in zip(ordered, builds, strict=True):
+        if needed is not None and progress is not None:
+            progress(f"{run.backend_option}: building {needed.what}, {needed.words}")
+    more_s = [0.0 if needed is None else needed.deadline_s for needed in builds]
     ends = run_children(
         [plan.to_dict() for plan in plans],
         environments=[run.environment() for run in ordered],
         timeout_s=timeout_s,
+        build_s=more_s,
         listener=tell,
     )
     return {
-        index: run.conclude(plan, end, timeout_s)
-        for (index, run), plan, end in zip(runs.items(), plans, ends, strict=True)
+        index: run.conclude(plan, end, timeout_s + more)
+        for (index, run), plan, end, more in zip(runs.items(), plans, ends, more_s, strict=True)
     }
 
 
@@ -143,6 +153,7 @@ class _Run:
     passed_over: str = ""
     """Why the engine's own kernels do not run."""
     max_num_batched_tokens: int = DEFAULT_BATCHED_TOKENS
+    build: bool = False
 
     @property
     def adapter(self) -> Adapter | None:
@@ -176,6 +187,7 @@ class _Run:
             self.found.scheme,
             spec.has_bias,
             spec.swiglu_limit,
+            self.build,
         )
         return adapter.unavailable(question)
 
@@ -202,7 +214,13 @@ class _Run:
         )
 
     def environment(self) -> Mapping[str, str]:
-        return self._required_adapter().environment(self.machine)
+        variables = self._required_adapter().environment(self.machine)
+        needed = self.needed_build()
+        return variables if needed is None else {**variables, **build_environment(needed)}
+
+    def needed_build(self) -> Build | None:
+        """What the child compiles first."""
+        return self._required_adapter().build(self.machine) if self.build else None
 
     def without_child(self, outcome: ProofOutcome, reason: str) -> Proof:
         adapter = self.adapter

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -31,6 +32,7 @@ Listener = Callable[[int, Event], None]
 _TAIL_BYTES = 8192
 _POLL_S = 0.2
 _REAP_S = 10.0
+_NINJA = re.compile(rb"^\[(\d+/\d+)\] ", re.MULTILINE)
 
 
 @record
@@ -67,6 +69,7 @@ class _Child:
     lines: bytearray = field(default_factory=bytearray)
     parsed: list[Event] = field(default_factory=list)
     output: bytearray = field(default_factory=bytearray)
+    built: bytes = b""
     end: ChildEnd | None = None
 
 
@@ -75,11 +78,13 @@ def run_children(
     *,
     environments: Sequence[Mapping[str, str]],
     timeout_s: float,
+    build_s: Sequence[float] = (),
     listener: Listener | None = None,
 ) -> list[ChildEnd]:
     """Run one child per plan, all at once; return their ends in the order of `plans`.
 
-    Each child has `timeout_s` from its start, imports included. Whatever happens here, an
+    Each child has `timeout_s` from its start, imports included, and one that compiles first as many
+    seconds more as its entry of `build_s` says. Whatever happens here, an
     interrupt included, no child outlives the call.
     """
     children: list[_Child] = []
@@ -87,7 +92,8 @@ def run_children(
         try:
             for plan, environment in zip(plans, environments, strict=True):
                 children.append(_start(plan, environment, folder))
-            _listen(children, timeout_s, listener)
+            extra = [*build_s, *[0.0] * (len(children) - len(build_s))]
+            _listen(children, [timeout_s + more for more in extra], listener)
         finally:
             for child in children:
                 _end_group(child.process)
@@ -152,7 +158,9 @@ def _python_path() -> str:
     return os.pathsep.join(paths)
 
 
-def _listen(children: Sequence[_Child], timeout_s: float, listener: Listener | None) -> None:
+def _listen(
+    children: Sequence[_Child], timeouts_s: Sequence[float], listener: Listener | None
+) -> None:
     with selectors.DefaultSelector() as selector:
         for index, child in enumerate(children):
             selector.register(child.events_fd, selectors.EVENT_READ, index)
@@ -163,9 +171,10 @@ def _listen(children: Sequence[_Child], timeout_s: float, listener: Listener | N
                 if not _read(child, key.fd):
                     selector.unregister(key.fd)
                 _announce(key.data, child, listener)
+                _announce_build(key.data, child, listener)
             for index, child in enumerate(children):
                 if child.end is None:
-                    _settle(index, child, timeout_s, listener)
+                    _settle(index, child, timeouts_s[index], listener)
 
 
 def _settle(index: int, child: _Child, timeout_s: float, listener: Listener | None) -> None:
@@ -213,6 +222,19 @@ def _announce(index: int, child: _Child, listener: Listener | None) -> None:
         child.parsed.append(event)
         if listener is not None:
             listener(index, event)
+
+
+def _announce_build(index: int, child: _Child, listener: Listener | None) -> None:
+    """A compiler's own count of files, as a step: it may be minutes from one file to the next."""
+    found = _NINJA.findall(bytes(child.output))
+    if not found or found[-1] == child.built:
+        return
+    child.built = found[-1]
+    done, _, total = child.built.decode().partition("/")
+    step = {"event": "step", "name": f"compiling, {done} of {total} files"}
+    child.parsed.append(step)
+    if listener is not None:
+        listener(index, step)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

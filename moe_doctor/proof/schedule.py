@@ -92,6 +92,7 @@ def run_jobs(
     timeout_s: float,
     fall_back: bool,
     max_num_batched_tokens: int | None = None,
+    build: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Proof, ...]:
     """Run them on `machine`, the machine of this process; with `fall_back`, Triton for the "
@@ -100,7 +101,7 @@ def run_jobs(
     own = [job for job in jobs if job.backend_option == FALLBACK]
     for job in jobs:
         if job not in own:
-            proofs += _run(job, machine, level, timeout_s, max_num_batched_tokens, progress)
+            proofs += _run(job, machine, level, timeout_s, max_num_batched_tokens, build, progress)
     done = {proof.lora for proof in proofs if proof.outcome is not ProofOutcome.SKIPPED}
     done |= {lora for job in own for lora in job.loras}
     missing = {lora for job in jobs for lora in job.loras} - done if fall_back else set()
@@ -110,7 +111,7 @@ def run_jobs(
         missing |= set(own[0].loras) if own else set()
         own = [Job(FALLBACK, tuple(sorted(missing)), layer), *own[1:]]
     for job in own:
-        proofs += _run(job, machine, level, timeout_s, max_num_batched_tokens, progress)
+        proofs += _run(job, machine, level, timeout_s, max_num_batched_tokens, build, progress)
     return tuple(proofs)
 
 
@@ -120,6 +121,7 @@ def _run(
     level: int,
     timeout_s: float,
     max_num_batched_tokens: int | None,
+    build: bool,
     progress: Callable[[str], None] | None,
 ) -> tuple[Proof, ...]:
     from moe_doctor.proof.prove import prove
@@ -138,5 +140,6 @@ def _run(
         moe_layers=job.layer.index,
         quant=query.quant,
         max_num_batched_tokens=max_num_batched_tokens,
+        build=build,
         progress=progress,
     )

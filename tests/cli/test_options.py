@@ -56,7 +56,7 @@ def test_every_option_reaches_the_request(doctor: FakeDoctor) -> None:
         "--enable-eplb --moe-backend FlashInfer-CUTLASS -q fp8 --dtype float16 --enable-lora "
         "--max-lora-rank 64 --max-num-batched-tokens 8k --revision main --engine vllm@0.20.0 "
         "--gpu h100 --with a==1 --with b --without triton --env VLLM_A=1 --env VLLM_B=x=y "
-        "--level 4 --timeout 7.5 --offline --require-proof --fail-on warning --quiet"
+        "--level 4 --timeout 7.5 --offline --build --require-proof --fail-on warning --quiet"
     )
     draft = '{"method": "mtp"}'
     request = ask(
@@ -69,6 +69,7 @@ def test_every_option_reaches_the_request(doctor: FakeDoctor) -> None:
     assert request.speculative_config == {"method": "mtp"}
     assert (request.level, request.timeout_s, request.fail_on) == (4, 7.5, "warning")
     assert (request.offline, request.require_proof) == (True, True)
+    assert request.build
     assert request.revision == "main"
     assert request.deployment.to_dict() == {
         "tensor_parallel_size": 2,

@@ -159,6 +159,25 @@ class HangsWithCompiler:
         time.sleep(600)
 
 
+class Compiles(Good):
+    """Prints what ninja prints, for longer than a case may take."""
+
+    def prepare(self, weights: Weights) -> Weights:
+        for done in (1, 2, 3):
+            os.write(1, f"[{done}/3] nvcc -c kernel_{done}.cu\n".encode())
+            time.sleep(1.0)
+        return weights
+
+
+class HangsAfterCompiling(Good):
+    """A build that never ends."""
+
+    def prepare(self, weights: Weights) -> Weights:
+        os.write(1, b"[1/2] nvcc -c kernel_1.cu\n")
+        time.sleep(600)
+        return weights
+
+
 class IsShy:
     """A module that torch is not there for."""
 

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from moe_doctor.core.machine import Gpu, MachineSnapshot, Present
+from moe_doctor.core.machine import Gpu, MachineSnapshot, Present, Toolkit
 from moe_doctor.kernels.activations import SWIGLU_OAI
 from moe_doctor.proof.adapters.base import Question
 from moe_doctor.proof.adapters.flashinfer_cutlass import FlashInferCutlassAdapter
-from moe_doctor.proof.adapters.flashinfer_modules import find_module, module_name
+from moe_doctor.proof.adapters.flashinfer_modules import (
+    build_environment,
+    count_jobs,
+    find_module,
+    module_name,
+)
 from moe_doctor.proof.adapters.reference import ReferenceAdapter
 from moe_doctor.proof.adapters.triton import ACTIVATIONS, TritonAdapter
 
@@ -73,6 +78,47 @@ def test_a_compiled_module_in_the_users_cache_is_found(no_cache: Path) -> None:
 )
 def test_the_module_is_named_after_the_family(capability: tuple[int, int], name: str) -> None:
     assert module_name(capability) == name
+
+
+WITH_TOOLS = replace(
+    H100, toolkit=Toolkit(nvcc=Present("13.0"), ninja=Present("1.13")), memory_bytes=48 << 30
+)
+
+
+def test_a_missing_module_says_what_building_it_takes(
+    no_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(32)), raising=False)
+    monkeypatch.delenv("MAX_JOBS", raising=False)
+    reason = FlashInferCutlassAdapter().unavailable(replace(SWIGLU, machine=WITH_TOOLS))
+    assert reason == (
+        "fused_moe_90.so is not built for this machine, and building it takes 182 files, about 135 "
+        "minutes here with 4 jobs of up to 8 GiB each: --build does it; or install the "
+        "flashinfer-jit-cache wheel of the same release"
+    )
+
+
+@pytest.mark.parametrize(
+    ("memory", "max_jobs", "jobs"),
+    [(48 << 30, "", 4), (1 << 40, "", 32), (4 << 30, "", 1), (1 << 40, "6", 6), (None, "many", 32)],
+)
+def test_jobs_fit_the_memory_and_the_cores(
+    memory: int | None, max_jobs: str, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(32)), raising=False)
+    monkeypatch.setenv("MAX_JOBS", max_jobs)
+    assert count_jobs(memory) == jobs
+
+
+def test_a_build_is_allowed_where_its_tools_are(no_cache: Path) -> None:
+    adapter = FlashInferCutlassAdapter()
+    assert adapter.unavailable(replace(SWIGLU, machine=WITH_TOOLS, build=True)) is None
+    reason = adapter.unavailable(replace(SWIGLU, build=True))
+    assert reason == "fused_moe_90.so is not built, and --build needs nvcc and ninja on PATH"
+    needed = adapter.build(WITH_TOOLS)
+    assert needed is not None
+    assert build_environment(needed)["MAX_JOBS"] == str(needed.jobs)
+    assert needed.deadline_s >= 600
 
 
 def test_flashinfer_never_starts_a_build() -> None:

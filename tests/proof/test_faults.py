@@ -176,6 +176,27 @@ def test_a_hang_times_out_and_takes_its_compiler_along(tmp_path: Path) -> None:
     assert_gone(pids)
 
 
+def test_a_build_has_a_deadline_of_its_own_and_counts_its_files(torch_is_there: None) -> None:
+    steps: list[str] = []
+
+    def listen(child: int, event: Event) -> None:
+        if event["event"] == "step":
+            steps.append(event["name"])
+
+    patient, impatient = run_children(
+        [fault_plan("Compiles").to_dict(), fault_plan("HangsAfterCompiling").to_dict()],
+        environments=[ENVIRONMENT] * 2,
+        timeout_s=1,
+        build_s=(60, 12),
+        listener=listen,
+    )
+    assert classify(patient, 61) == (ProofOutcome.PASSED, "")
+    assert "compiling, 3 of 3 files" in steps
+    outcome, reason = classify(impatient, 13)
+    assert outcome is ProofOutcome.TIMED_OUT
+    assert reason.startswith("no answer within 13 s; it was at: compiling, 1 of 2 files")
+
+
 def test_an_interrupt_leaves_no_child(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
 

@@ -34,6 +34,41 @@ class Question:
     """Whether both projections add a bias."""
     limit: float | None = None
     """Clamp before a gated activation, where the model has one."""
+    build: bool = False
+    """Whether the child may compile what is missing."""
+
+
+@record
+class Build:
+    """What a child compiles before it can run."""
+
+    what: str
+    """Name of the library."""
+    files: int | None
+    """Files to compile; None where nobody counted them."""
+    jobs: int
+    """Compilers at the same time."""
+    minutes: float
+    """Estimate for this machine."""
+
+    @property
+    def words(self) -> str:
+        """Files, minutes, memory and jobs, as one phrase."""
+        files = "an unknown number of files" if self.files is None else f"{self.files} files"
+        jobs = f"{self.jobs} jobs" if self.jobs > 1 else "1 job"
+        return (
+            f"{files}, about {self.minutes:.0f} minutes here with {jobs} of up to "
+            f"{JOB_MEMORY_BYTES >> 30} GiB each"
+        )
+
+    @property
+    def deadline_s(self) -> float:
+        """Seconds after which it is given up: three times the estimate, ten minutes at least."""
+        return max(600.0, 180.0 * self.minutes)
+
+
+JOB_MEMORY_BYTES = 8 << 30
+"""What one compiler of a CUTLASS MoE file may take: 3 to 8 GiB were seen (flashinfer#3634)."""
 
 
 class UnfitError(Exception):
@@ -71,6 +106,9 @@ class Adapter(Protocol):
     def environment(self, machine: MachineSnapshot) -> dict[str, str]:
         """Variables that its child needs, on top of the parent's."""
 
+    def build(self, machine: MachineSnapshot) -> Build | None:
+        """What its child would have to compile first; None when nothing."""
+
     def meant(self, weights: Weights) -> Weights:
         """The weights as the backend reads them: the reference computes with these."""
 
@@ -90,6 +128,10 @@ class PlainAdapter:
     implementation = ""
     repeatable = False
     takes_strided = True
+
+    def build(self, machine: MachineSnapshot) -> Build | None:
+        """Nothing is missing."""
+        return None
 
     def meant(self, weights: Weights) -> Weights:
         """As they were made."""

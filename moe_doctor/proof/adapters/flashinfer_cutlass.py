@@ -11,8 +11,13 @@ from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.units import format_capability
 from moe_doctor.kernels.activations import SWIGLU_OAI
 from moe_doctor.kernels.schemes import NONE
-from moe_doctor.proof.adapters.base import PlainAdapter, Question, has_gpu, missing_kernels
-from moe_doctor.proof.adapters.flashinfer_modules import load_as_built, missing_module, no_build
+from moe_doctor.proof.adapters.base import Build, PlainAdapter, Question, has_gpu, missing_kernels
+from moe_doctor.proof.adapters.flashinfer_modules import (
+    load_as_built,
+    missing_module,
+    needed_build,
+    no_build,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +64,7 @@ class FlashInferCutlassAdapter(PlainAdapter):
         return (
             _unfit_layer(question, capability)
             or missing_kernels(machine, "torch")
-            or missing_module(machine)
+            or missing_module(machine, question.build)
         )
 
     def environment(self, machine: MachineSnapshot) -> dict[str, str]:
@@ -70,6 +75,10 @@ class FlashInferCutlassAdapter(PlainAdapter):
             path = os.environ.get("PATH", os.defpath)
             variables["PATH"] = f"{path}{os.pathsep}{Path(nvcc).parent}"
         return variables
+
+    def build(self, machine: MachineSnapshot) -> Build | None:
+        """The module, where it is not compiled."""
+        return needed_build(machine)
 
     def prepare(self, weights: Weights) -> Layout:
         """[up, gate] rows for SwiGLU, where everyone else has [gate, up], and scales to match."""

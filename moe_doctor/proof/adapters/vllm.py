@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.record import replace
 from moe_doctor.kernels.schemes import find_scheme
-from moe_doctor.proof.adapters.base import PlainAdapter, Question, has_gpu, missing_kernels
-from moe_doctor.proof.adapters.flashinfer_modules import load_as_built, missing_module, no_build
+from moe_doctor.proof.adapters.base import Build, PlainAdapter, Question, has_gpu, missing_kernels
+from moe_doctor.proof.adapters.flashinfer_modules import (
+    load_as_built,
+    missing_module,
+    needed_build,
+    no_build,
+)
 from moe_doctor.proof.adapters.vllm_schemes import QUANTIZATIONS
 
 if TYPE_CHECKING:
@@ -99,11 +104,15 @@ class VllmFlashInferCutlass(VllmAdapter):
 
     def unavailable(self, question: Question) -> str | None:
         """Needs what FlashInfer itself needs, beside vLLM."""
-        return super().unavailable(question) or missing_module(question.machine)
+        return super().unavailable(question) or missing_module(question.machine, question.build)
 
     def environment(self, machine: MachineSnapshot) -> dict[str, str]:
         """No build may start."""
         return {**super().environment(machine), **no_build()}
+
+    def build(self, machine: MachineSnapshot) -> Build | None:
+        """FlashInfer's module, where it is not compiled."""
+        return needed_build(machine)
 
     def prepare(self, weights: Weights) -> VllmKernel:
         """After FlashInfer was told where its module is."""
