@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 
 from moe_doctor.core.release import Span, span
 
@@ -47,7 +47,8 @@ def is_service_link(name: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _spans() -> dict[str, Span]:
-    text = resources.files(__package__).joinpath("environment_names.txt").read_text("utf-8")
+    # importlib.resources takes 6 ms to import, a fiftieth of what `select` may take.
+    text = Path(__file__).with_name("environment_names.txt").read_text("utf-8")
     table: dict[str, Span] = {}
     for line in text.splitlines():
         name, _, bounds = line.partition(" ")
