@@ -283,6 +283,8 @@ def requantize_rows(
         # after which a sixteenth of a group's values, those that lie in the middle of two codes,
         # can go to the other one.
         scale = largest.clamp_min(SCALE_FLOOR) / torch.full_like(largest, limit)
+        if scheme.round_scales:
+            scale = torch.exp2(torch.ceil(torch.log2(scale)))
     codes = (padded / scale).clamp(-limit, limit)
     codes = codes.round() if scheme.weights == "int8" else codes.to(torch.float8_e4m3fn).float()
     wide: Tensor = codes * scale

@@ -50,6 +50,8 @@ class Scheme:
     """`plain`, `static` (a stored scale), `tensor`, `token`, or `group` of `group_k` values."""
     has_zeros: bool = False
     """Whether every group has a zero point of its own."""
+    round_scales: bool = False
+    """Whether scales of activations are rounded up to powers of two; our own kernels never do."""
 
     @property
     def quantizes_activations(self) -> bool:

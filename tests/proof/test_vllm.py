@@ -153,3 +153,26 @@ def test_marlin_is_compared_with_weights_alone_quantized() -> None:
     assert meant.w13.scheme.quantizes_activations is False
     assert weights.w13.scheme.quantizes_activations is True
     assert torch.equal(meant.w13.expert(1), weights.w13.expert(1))
+
+
+def test_scales_are_powers_of_two_where_vllm_rounds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    from moe_doctor.kernels.quantized import requantize_rows
+    from moe_doctor.proof.adapters import vllm_rounding
+    from moe_doctor.proof.inputs import make_weights
+
+    geometry = replace(SMALL, hidden_size=256, scheme="fp8_block_128x128")
+    weights = make_weights(geometry, None, torch.device("cpu"))
+    monkeypatch.setattr(vllm_rounding, "rounds_scales", lambda: True)
+    assert vllm_rounding.as_rounded(weights, "flashinfer_cutlass") is weights
+    triton = vllm_rounding.as_rounded(weights, "triton")
+    assert torch.equal(triton.w13.scales, weights.w13.scales)
+    again = vllm_rounding.as_rounded(weights, "deep_gemm")
+    assert torch.equal(torch.log2(again.w2.scales), torch.log2(again.w2.scales).round())
+    wide, narrow = weights.w13.expert(2), again.w13.expert(2)
+    assert 0 < float((wide - narrow).norm() / wide.norm()) < 0.04
+    rows = torch.full((1, 128), 3.0)
+    # 3 / 448 rounded up is 2^-7: 384 is an e4m3 value, 448 would be the type's largest.
+    assert torch.equal(requantize_rows(rows, triton.w13.scheme), rows)
+    monkeypatch.setattr(vllm_rounding, "rounds_scales", lambda: False)
+    assert vllm_rounding.as_rounded(weights, "triton") is weights

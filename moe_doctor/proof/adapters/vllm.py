@@ -67,6 +67,12 @@ class VllmAdapter(PlainAdapter):
 
         return build(weights, self.options[0])
 
+    def meant(self, weights: Weights) -> Weights:
+        """As they were made, or with scales that are powers of two where vLLM rounds them."""
+        from moe_doctor.proof.adapters.vllm_rounding import as_rounded
+
+        return as_rounded(weights, self.options[0])
+
     def run(self, layout: VllmKernel, batch: Batch, out: Tensor) -> Tensor:
         """One call of the modular kernel, which returns a tensor of its own."""
         return layout(batch)

@@ -303,8 +303,9 @@ class _Builder:
                 pool[f"{name}_input_scale"] = None if stored is None else stored.max()
             else:
                 values = part
-            # TRT-LLM's conversions shuffle in place.
-            pool[name] = values.clone() if "TRTLLM" in backend.name else values
+            # TRT-LLM's conversions shuffle in place, DeepGEMM's quantize again.
+            in_place = any(word in backend.name for word in ("TRTLLM", "DEEPGEMM"))
+            pool[name] = values.clone() if in_place else values
             pool[f"{name}_weight"] = pool[name]
         pool.update(a1_scale=pool.get("w13_input_scale"), a2_scale=pool.get("w2_input_scale"))
         return pool
