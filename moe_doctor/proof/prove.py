@@ -21,6 +21,7 @@ from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.adapters import ADAPTERS, find_adapters
 from moe_doctor.proof.adapters.base import Adapter, Build, Question
 from moe_doctor.proof.adapters.flashinfer_modules import build_environment
+from moe_doctor.proof.adapters.vllm import VLLM_ADAPTERS
 from moe_doctor.proof.case import Geometry, ProofPlan
 from moe_doctor.proof.classify import case_results, classify
 from moe_doctor.proof.events import Event
@@ -296,6 +297,11 @@ def _no_adapter(backend_option: str, machine: MachineSnapshot) -> str:
         here = "there is no GPU here" if seen is None else f"this one is {format_capability(seen)}"
         if seen is None or seen[0] != 10:
             return f"needs a GPU of compute capability 10.x; {here}"
+    if any(backend_option in adapter.options for adapter in VLLM_ADAPTERS):
+        return (
+            f"a proof of {backend_option} runs vLLM's own kernels; "
+            "vllm is not installed in this environment"
+        )
     names = ", ".join(PROVABLE)
     return (
         f"moe-doctor has no proof for {backend_option}; "

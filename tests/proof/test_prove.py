@@ -81,11 +81,22 @@ def test_without_torch_the_pip_command_is_given() -> None:
 
 
 def test_a_backend_without_adapter_is_skipped_with_the_names_that_have_one() -> None:
-    (proof,) = ask("marlin", lora=False)
+    (proof,) = ask("humming", lora=False)
     assert proof.outcome is ProofOutcome.SKIPPED
     assert proof.reason == (
-        "moe-doctor has no proof for marlin; "
+        "moe-doctor has no proof for humming; "
         "it has 4 proofs: triton, batched_triton, flashinfer_cutlass, reference"
+    )
+
+
+@pytest.mark.parametrize("backend", ["marlin", "cutlass", "deep_gemm"])
+def test_a_backend_that_only_vllm_has_says_that_vllm_is_missing(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moe_doctor.proof.adapters.vllm_is_installed", lambda: False)
+    (proof,) = ask(backend, lora=False)
+    assert proof.reason == (
+        f"a proof of {backend} runs vLLM's own kernels; vllm is not installed in this environment"
     )
 
 
