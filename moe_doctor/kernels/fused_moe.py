@@ -19,7 +19,6 @@ from typing import Any
 import torch
 import triton
 from torch import Tensor
-from triton.tools.tensor_descriptor import TensorDescriptor
 
 from moe_doctor.kernels.activations import Activation, resolve
 from moe_doctor.kernels.fused_moe_details._align import Alignment, align
@@ -27,6 +26,7 @@ from moe_doctor.kernels.fused_moe_details._gemm import grouped_gemm_kernel
 from moe_doctor.kernels.fused_moe_details._reduce import reduce_pairs
 from moe_doctor.kernels.fused_moe_details._shrink import lora_shrink_kernel
 from moe_doctor.kernels.fused_moe_details.checks import check_layer
+from moe_doctor.kernels.fused_moe_details.hopper import TRITON_KNOWS_HOPPER, describe
 from moe_doctor.kernels.fused_moe_details.quantized_gemm import Rows, Step, quantized_gemm
 from moe_doctor.kernels.fused_moe_details.tiles import Tile, choose_tiles, interpreter_tile
 from moe_doctor.kernels.lora import LoRAWeights
@@ -197,10 +197,8 @@ class _Batch:
         x_tma = tile.x_tma and not is_first and self.alignment is not None and _fits_tma(x)
         w_tma = tile.w_tma and _fits_tma(w)
         grouped_gemm_kernel[(max_tiles * triton.cdiv(width, tile.block_n),)](
-            TensorDescriptor.from_tensor(x, [tile.block_m, tile.block_k]) if x_tma else x,
-            TensorDescriptor.from_tensor(w.flatten(0, 1), [tile.block_n, tile.block_k])
-            if w_tma
-            else w,
+            describe(x, [tile.block_m, tile.block_k]) if x_tma else x,
+            describe(w.flatten(0, 1), [tile.block_n, tile.block_k]) if w_tma else w,
             out,
             self.topk_ids,
             *where,
@@ -310,8 +308,8 @@ def _shared_memory_limit(device: torch.device) -> int | None:
 
 @functools.lru_cache(maxsize=16)
 def _has_tma(device: torch.device) -> bool:
-    """Tensor memory access and dependent launch: NVIDIA, sm_90 and newer."""
-    if device.type != "cuda" or torch.version.hip is not None:
+    """Tensor memory access and dependent launch: NVIDIA, sm_90 and newer, triton 3.4 and newer."""
+    if not TRITON_KNOWS_HOPPER or device.type != "cuda" or torch.version.hip is not None:
         return False
     return torch.cuda.get_device_capability(device)[0] >= 9
 

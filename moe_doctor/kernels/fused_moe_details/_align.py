@@ -77,7 +77,7 @@ def align(
         "max_loras": max_loras,
         "HAS_LORA": lora_ids is not None,
         "BLOCK_G": block_g,
-        "BLOCK_P": chunk if chunks > 1 else triton.next_power_of_2(num_pairs),
+        "BLOCK_P": chunk if chunks > 1 else max(2, triton.next_power_of_2(num_pairs)),
     }
     ids = topk_ids if lora_ids is None else lora_ids
     counts = topk_ids

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
-from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from moe_doctor.kernels.fused_moe_details._activation import activate
 from moe_doctor.kernels.fused_moe_details._rows import aligned_rows, direct_rows, tile_of
+from moe_doctor.kernels.fused_moe_details.hopper import gdc_launch_dependents, gdc_wait
 
 
 @triton.jit(do_not_specialize=["num_pairs", "max_tiles"])
@@ -76,10 +76,10 @@ def grouped_gemm_kernel(
     m = tl.arange(0, BLOCK_M)
     if DIRECT:
         tile_n = program % num_tiles_n
-        group, pair, is_row, has_work = direct_rows(
+        group, pair, is_row, idle = direct_rows(
             topk_ids, program // num_tiles_n, num_pairs, TOP_K, BLOCK_M, BLOCK_S
         )
-        if (not has_work) | (group < 0) | (group >= num_experts):
+        if (idle != 0) | (group < 0) | (group >= num_experts):
             return
         first = 0
         place = pair

@@ -82,10 +82,10 @@ def quantized_gemm_kernel(
     m = tl.arange(0, BLOCK_M)
     if DIRECT:
         tile_n = program % num_tiles_n
-        group, pair, is_row, has_work = direct_rows(
+        group, pair, is_row, idle = direct_rows(
             topk_ids, program // num_tiles_n, num_pairs, TOP_K, BLOCK_M, BLOCK_S
         )
-        if (not has_work) | (group < 0) | (group >= num_experts):
+        if (idle != 0) | (group < 0) | (group >= num_experts):
             return
         place = pair
         token = m

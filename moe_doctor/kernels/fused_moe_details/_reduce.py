@@ -7,7 +7,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 from torch import Tensor
-from triton.language.extra.cuda import gdc_wait
+
+from moe_doctor.kernels.fused_moe_details.hopper import gdc_wait
 
 _BLOCK_H = 1024
 _FEW_TOKENS = 128

@@ -40,10 +40,11 @@ def aligned_rows(sorted_pairs, tiles, max_tiles, tile_m, BLOCK_M: tl.constexpr):
 def direct_rows(
     topk_ids, tile_m, num_pairs, TOP_K: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_S: tl.constexpr
 ):
-    """Group, pairs, rows and whether there is work, for tile = pair and row = token; T <= BLOCK_M.
+    """Group, pairs, rows that exist, and 0 where there is work; tile = pair, row = token.
 
-    The tile of a pair takes every token's slot for the same expert, unless an earlier pair's tile
-    does. A token that names an expert twice has two such slots: the n-th ones go together.
+    T is at most BLOCK_M. The tile of a pair takes every token's slot for the same expert, unless an
+    earlier pair's tile does. A token that names an expert twice has two such slots: the n-th ones
+    go together.
     """
     group = tl.load(topk_ids + tile_m)
     slot = tl.arange(0, BLOCK_S)
@@ -59,4 +60,4 @@ def direct_rows(
         pair = tl.where(same & (seen == nth), mine, pair)
     is_row = (pair >= 0) & (m * TOP_K < num_pairs)
     earliest = tl.min(tl.where(is_row, pair, num_pairs), axis=0)
-    return group, pair, is_row, earliest == tile_m
+    return group, pair, is_row, earliest - tile_m
