@@ -13,7 +13,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from moe_doctor.kernels.fused_moe_details._activation import activate
+from moe_doctor.kernels.fused_moe_details._epilogue import add_adapter, finish
 from moe_doctor.kernels.fused_moe_details._rows import aligned_rows, direct_rows, tile_of
 from moe_doctor.kernels.fused_moe_details.hopper import gdc_launch_dependents, gdc_wait
 
@@ -155,29 +155,44 @@ def grouped_gemm_kernel(
         acc_up = tl.trans(acc_up)
 
     if HAS_LORA:
-        adapter = (group // num_experts - 1).to(tl.int64)
-        if adapter >= 0:
-            b_base = lora_b + adapter * stride_b_lora + expert.to(tl.int64) * stride_b_expert
-            b_up_offset = N.to(tl.int64) * stride_b_n
-            for step in range(0, R, BLOCK_R):
-                r = step + tl.arange(0, BLOCK_R)
-                s_tile = tl.load(
-                    shrunk + place.to(tl.int64)[:, None] * R + r[None, :],
-                    mask=is_row[:, None] & (r[None, :] < R),
-                    other=0.0,
-                )
-                b_ptrs = b_base + n_wrapped[:, None] * stride_b_n + r[None, :] * stride_b_r
-                b_tile = tl.load(b_ptrs, mask=r[None, :] < R, other=0.0)
-                acc = tl.dot(s_tile, tl.trans(b_tile), acc, input_precision=PRECISION)
-                if GATED:
-                    b_tile = tl.load(b_ptrs + b_up_offset, mask=r[None, :] < R, other=0.0)
-                    acc_up = tl.dot(s_tile, tl.trans(b_tile), acc_up, input_precision=PRECISION)
-
-    result = activate(acc, ACTIVATION)
-    if GATED:
-        result = result * acc_up
-    out_row = place if FIRST else pair
-    if not FIRST:
-        result = result * tl.load(pair_weights + pair, mask=is_row, other=0.0)[:, None]
-    out_ptrs = out + out_row.to(tl.int64)[:, None] * N + n[None, :]
-    tl.store(out_ptrs, result.to(out.dtype.element_ty), mask=is_row[:, None] & (n[None, :] < N))
+        acc, acc_up = add_adapter(
+            acc,
+            acc_up,
+            shrunk,
+            lora_b,
+            group,
+            place,
+            is_row,
+            n_wrapped,
+            num_experts,
+            N,
+            stride_b_lora,
+            stride_b_expert,
+            stride_b_n,
+            stride_b_r,
+            R,
+            GATED,
+            PRECISION,
+            BLOCK_R,
+        )
+    finish(
+        acc,
+        acc_up,
+        out,  # no bias
+        pair_weights,
+        out,
+        expert,
+        place,
+        pair,
+        is_row,
+        n,
+        n_wrapped,
+        N,
+        HAS_BIAS=False,
+        FIRST=FIRST,
+        GATED=GATED,
+        ACTIVATION=ACTIVATION,
+        LIMIT=0.0,
+        ALPHA=1.0,
+        BETA=0.0,
+    )
