@@ -31,9 +31,6 @@ FP8_MAX = 448.0
 """Largest e4m3 value."""
 INT8_MAX = 127.0
 """Largest int8 value that quantization uses; -128 stays unused."""
-SCALE_FLOOR = 1e-10
-"""Smallest absolute maximum that an activation's scale is made from, so that zeros stay zeros
-(vLLM 0.20 per_token_group_quant_fp8's eps)."""
 
 _E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 _E2M1_MIDDLES = (0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0)
@@ -282,7 +279,8 @@ def requantize_rows(
         # On CUDA torch divides by a Python number as a product with its inverse: off by a bit,
         # after which a sixteenth of a group's values, those that lie in the middle of two codes,
         # can go to the other one.
-        scale = largest.clamp_min(SCALE_FLOOR) / torch.full_like(largest, limit)
+        scale = largest.clamp_min(scheme.scale_floor) / torch.full_like(largest, limit)
+        scale = _no_zero(scale)
         if scheme.round_scales:
             scale = torch.exp2(torch.ceil(torch.log2(scale)))
     codes = (padded / scale).clamp(-limit, limit)

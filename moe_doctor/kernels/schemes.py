@@ -52,6 +52,9 @@ class Scheme:
     """Whether every group has a zero point of its own."""
     round_scales: bool = False
     """Whether scales of activations are rounded up to powers of two; our own kernels never do."""
+    scale_floor: float = 1e-10
+    """Smallest absolute maximum that an activation's scale is made from, so that zeros stay zeros
+    (vLLM 0.20 per_token_group_quant_fp8's eps); 0 for a kernel that has none."""
 
     @property
     def quantizes_activations(self) -> bool:

@@ -111,6 +111,8 @@ def _why_not(
     """Why this backend is not asked this case here."""
     if case.how == "graph" and device.type != "cuda":
         return "CUDA graphs need a GPU"
+    if case.how == "graph" and adapter.no_graph:
+        return adapter.no_graph
     if case.how == "twice" and not adapter.repeatable:
         return "this backend promises no equal bits"
     if case.strided and not adapter.takes_strided:

@@ -12,11 +12,13 @@ torch = pytest.importorskip("torch")
 
 from moe_doctor.core.spec import RoutingSpec  # noqa: E402
 from moe_doctor.kernels.activations import resolve  # noqa: E402
-from moe_doctor.kernels.quantized import dequantize  # noqa: E402
+from moe_doctor.kernels.quantized import dequantize, requantize_rows  # noqa: E402
 from moe_doctor.kernels.reference import activate, fused_moe_reference  # noqa: E402
 from moe_doctor.kernels.schemes import find_scheme  # noqa: E402
 from moe_doctor.proof.adapters.base import UnfitError  # noqa: E402
+from moe_doctor.proof.adapters.flashinfer_cutlass import FlashInferCutlassAdapter  # noqa: E402
 from moe_doctor.proof.adapters.flashinfer_layouts import Layout, make_layout  # noqa: E402
+from moe_doctor.proof.adapters.vllm import VllmFlashInferCutlass  # noqa: E402
 from moe_doctor.proof.case import Geometry, ProofCase  # noqa: E402
 from moe_doctor.proof.compare import compare  # noqa: E402
 from moe_doctor.proof.inputs import Batch, Weights, make_batch, make_weights  # noqa: E402
@@ -107,6 +109,34 @@ def test_a_scale_of_zero_is_lifted_and_the_reference_keeps_its_own() -> None:
     assert weights.w13.scales.min() == 0
     assert make_layout(weights).quant_scales[0].min() == torch.tensor(1e-10)
     assert weights.w13.scales.min() == 0
+
+
+def test_the_reference_reads_tiny_blocks_as_the_kernel_does() -> None:
+    """Seen on an H100: a token of a zero and a tiny expert, whose scales of 1e-24 became 1e-10."""
+    geometry = replace(PLAIN, scheme="fp8_block_128x128", odd_experts=True)
+    weights, _ = layer(geometry)
+    states = torch.randn(1, 128, generator=torch.Generator().manual_seed(1)).bfloat16()
+    routes = torch.tensor([[0.9, 0.1]]), torch.tensor([[1, 2]], dtype=torch.int32)
+
+    def output(weights: Weights) -> torch.Tensor:
+        how = weights.arguments()
+        return fused_moe_reference(states, weights.w13, weights.w2, *routes, **how)
+
+    lifted = FlashInferCutlassAdapter().meant(weights)
+    assert torch.equal(output(weights), torch.zeros(1, 128))
+    assert 1e-22 < float(output(lifted).norm()) < 1e-16
+    assert torch.equal(lifted.w13.expert(3), weights.w13.expert(3))
+    assert VllmFlashInferCutlass().meant(weights).w2.scales.min() == torch.tensor(1e-10)
+    plain, _ = layer(PLAIN)
+    assert FlashInferCutlassAdapter().meant(plain) is plain
+
+
+def test_a_rule_without_a_floor_quantizes_the_smallest_rows_and_leaves_zeros_alone() -> None:
+    scheme = replace(find_scheme("fp8_block_128x128"), scale_floor=0.0)
+    rows = torch.tensor([1e-20, -0.0, 448e-20, 256e-20]).repeat(1, 32)
+    assert torch.allclose(requantize_rows(rows, scheme), rows, rtol=1e-6, atol=0)
+    assert torch.equal(requantize_rows(rows * 0, scheme), rows * 0)
+    assert requantize_rows(rows, find_scheme("fp8_block_128x128")).abs().max() == 0
 
 
 def test_blocks_that_do_not_divide_are_unfit() -> None:

@@ -179,3 +179,15 @@ def test_a_layer_of_few_experts_keeps_them_all_as_they_are() -> None:
     plan = plan_for(MoESpec(4, 2, 4096, 14336), "gpu", level=4)
     assert not plan.geometry.odd_experts
     assert "tiny-and-zero-experts" not in {case.name for case in plan.cases}
+
+
+def test_adapters_meet_large_activations_only_as_far_as_a_clamp_keeps_them_apart() -> None:
+    spec = MoESpec(32, 4, 2880, 2880, activation="swigluoai", has_bias=True)
+
+    def scale(spec: MoESpec, lora: bool) -> float:
+        cases = plan_for(spec, "gpu", lora=lora, level=4).cases
+        return next(case.scale for case in cases if case.name == "large-activations")
+
+    assert scale(spec, lora=False) == 2.0**30
+    assert scale(spec, lora=True) == 28
+    assert scale(MIXTRAL, lora=True) == 2.0**30

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -136,6 +137,20 @@ def test_the_parent_says_what_keeps_vllm_from_running(
     question: Question, reason: str, installed: None
 ) -> None:
     assert reason in (VllmTriton().unavailable(question) or "")
+
+
+def test_what_waits_for_the_gpu_is_not_captured(installed: None) -> None:
+    torch = pytest.importorskip("torch")
+    from moe_doctor.proof.inputs import make_weights
+    from moe_doctor.proof.trials import run_trial
+
+    (adapter,) = (one for one in VLLM_ADAPTERS if one.options == ("batched_triton",))
+    case = ProofCase("cuda-graph-replay", 2, how="graph")
+    weights = make_weights(SMALL, None, torch.device("cpu"))
+    weights = replace(weights, w13=SimpleNamespace(device=torch.device("cuda")))
+    fields = run_trial(adapter, None, weights, case, RoutingSpec())
+    assert fields["outcome"] == "skipped"
+    assert "BatchedPrepareAndFinalize, which waits for the GPU" in fields["detail"]
 
 
 def test_every_handed_over_scheme_can_be_asked_for(installed: None) -> None:

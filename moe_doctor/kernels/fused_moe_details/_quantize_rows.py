@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from moe_doctor.kernels.fused_moe_details._decode import encode_e4m3, round_half_even
-from moe_doctor.kernels.quantized import FP8_MAX, INT8_MAX, SCALE_FLOOR
+from moe_doctor.kernels.quantized import FP8_MAX, INT8_MAX
 from moe_doctor.kernels.schemes import Scheme
 
 _BLOCK_K = 1024
@@ -36,7 +36,8 @@ def quantize_rows(
     if scheme.activations == "tensor":
         largest = torch.linalg.vector_norm(x, float("inf"), dtype=torch.float32)
         # By a tensor, so that it is a division also on CUDA (see `quantized.requantize_rows`).
-        input_scale = (largest.clamp_min(SCALE_FLOOR) / torch.full_like(largest, limit)).view(1)
+        largest = largest.clamp_min(scheme.scale_floor)
+        input_scale = (largest / torch.full_like(largest, limit)).view(1)
     group = scheme.group_k if scheme.activations == "group" else depth
     block_k = max(group, _BLOCK_K) if scheme.activations == "group" else _BLOCK_K
     block_k = min(block_k, triton.next_power_of_2(depth))
@@ -55,7 +56,7 @@ def quantize_rows(
         GROUP=min(group, block_k) if scheme.activations == "group" else 0,
         WHOLE_ROW=whole_row,
         LIMIT=limit,
-        FLOOR=SCALE_FLOOR,
+        FLOOR=scheme.scale_floor,
         IS_INT8=is_int8,
         NATIVE=native_fp8,
         BLOCK_K=block_k,

@@ -97,6 +97,10 @@ class Adapter(Protocol):
     def takes_strided(self) -> bool:
         """Whether hidden states and routes may be slices of wider tensors."""
 
+    @property
+    def no_graph(self) -> str:
+        """Why no CUDA graph can hold a call; empty where one can."""
+
     def mode(self, machine: MachineSnapshot) -> str:
         """`gpu`, `interpreter` or `cpu`: how it would run on this machine."""
 
@@ -128,6 +132,7 @@ class PlainAdapter:
     implementation = ""
     repeatable = False
     takes_strided = True
+    no_graph = ""
 
     def build(self, machine: MachineSnapshot) -> Build | None:
         """Nothing is missing."""

@@ -80,6 +80,12 @@ class FlashInferCutlassAdapter(PlainAdapter):
         """The module, where it is not compiled."""
         return needed_build(machine)
 
+    def meant(self, weights: Weights) -> Weights:
+        """As they were made, but for fp8 blocks with scales that the layout lifts."""
+        from moe_doctor.proof.adapters.flashinfer_layouts import as_lifted
+
+        return as_lifted(weights)
+
     def prepare(self, weights: Weights) -> Layout:
         """[up, gate] rows for SwiGLU, where everyone else has [gate, up], and scales to match."""
         import torch

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from moe_doctor.core.record import replace
 from moe_doctor.kernels.quantized import FP8_MAX, QuantizedWeights
 from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.adapters.base import UnfitError
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from moe_doctor.proof.case import Geometry
     from moe_doctor.proof.inputs import Weights
 
-# vLLM 0.20 flashinfer_utils.py: block scales of about 1e-23 gave NaN (flashinfer#2595).
+# vLLM 0.20 to 0.33 flashinfer_utils.py: block scales of about 1e-23 gave NaN (flashinfer#2595).
 _LEAST_BLOCK_SCALE = 1e-10
 _BLOCK = 128
 
@@ -109,11 +111,35 @@ def _per_block(weights: Weights, w13: QuantizedWeights, w2: QuantizedWeights) ->
         _swapped(w13.values, weights),
         w2.values,
         [
-            _swapped(w13.scales, weights).clamp_min(_LEAST_BLOCK_SCALE),
-            w2.scales.clamp_min(_LEAST_BLOCK_SCALE),
+            _swapped(_lifted(w13).scales, weights),
+            _lifted(w2).scales,
         ],
         {"use_deepseek_fp8_block_scale": True},
     )
+
+
+def as_lifted(weights: Weights) -> Weights:
+    """fp8 blocks as the call reads them: scales lifted, and no floor under those of activations.
+
+    A tiny expert is a larger one then, as it is in a server. The kernel divides 448 by the largest
+    value of a group, however small (FlashInfer 0.6.13 fp8_blockscale_gemm_kernel.cuh,
+    scale_1x128_kernel). Other schemes stay as they are.
+    """
+    w13, w2 = weights.w13, weights.w2
+    if not isinstance(w13, QuantizedWeights) or not isinstance(w2, QuantizedWeights):
+        return weights
+    if w13.scheme.activations != "group":
+        return weights
+    scheme = replace(w13.scheme, scale_floor=0.0)
+    return replace(
+        weights,
+        w13=replace_dataclass(_lifted(w13), scheme=scheme),
+        w2=replace_dataclass(_lifted(w2), scheme=scheme),
+    )
+
+
+def _lifted(weights: QuantizedWeights) -> QuantizedWeights:
+    return replace_dataclass(weights, scales=weights.scales.clamp_min(_LEAST_BLOCK_SCALE))
 
 
 def _mxfp4(weights: Weights, w13: QuantizedWeights, w2: QuantizedWeights) -> Layout:

@@ -94,6 +94,11 @@ class VllmBatchedTriton(VllmAdapter):
 
     options = ("batched_triton",)
     implementation = "vllm (batched_triton)"
+    # vLLM 0.20 to 0.33 prepare_finalize/batched.py: a Python loop over experts that reads counts.
+    no_graph = (
+        "between these experts goes vLLM's BatchedPrepareAndFinalize, which waits for the GPU at "
+        "every expert; a server's dispatch over several GPUs does not"
+    )
 
     def run(self, layout: VllmKernel, batch: Batch, out: Tensor) -> Tensor:
         """As many calls as the format's buffers make necessary."""
@@ -119,6 +124,12 @@ class VllmFlashInferCutlass(VllmAdapter):
     def build(self, machine: MachineSnapshot) -> Build | None:
         """FlashInfer's module, where it is not compiled."""
         return needed_build(machine)
+
+    def meant(self, weights: Weights) -> Weights:
+        """fp8 blocks with lifted scales: vLLM lifts them as our own adapter does."""
+        from moe_doctor.proof.adapters.flashinfer_layouts import as_lifted
+
+        return as_lifted(weights)
 
     def prepare(self, weights: Weights) -> VllmKernel:
         """After FlashInfer was told where its module is."""
