@@ -75,7 +75,8 @@ def warm(job: tuple[str, int, bool]) -> str:
     except Exception as error:  # told, and met again where it is timed
         return f"{cell} {num_tokens} failed: {type(error).__name__}: {str(error)[:200]}"
     finally:
-        torch.cuda.empty_cache()
+        with contextlib.suppress(RuntimeError):
+            torch.cuda.empty_cache()
 
 
 def _warm(cell: str, num_tokens: int, tune: bool) -> str:
