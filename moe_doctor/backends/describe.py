@@ -68,7 +68,7 @@ def _formats(row: Any) -> list[str]:
     where = "" if row.device is None else f" ({', '.join(device_items(row.device))})"
     pairs = getattr(row, "pairs", None)
     if pairs is None:
-        return [f"FP8 blocks cut finer x kFp8Dynamic128Sym{where}"]
+        return [f"{row.words}{where}"]
     if row.any_activation:
         weights = sorted({weight or "plain" for weight, _ in pairs})
         return [f"{weight} x any{where}" for weight in weights]

@@ -7,7 +7,7 @@ from typing import ClassVar
 from moe_doctor.backends.activation_sets import APPLIED_0_21, APPLIED_0_28
 from moe_doctor.backends.constraints import Activations, Device, Format, NoLoRA, NotBatchInvariant
 from moe_doctor.backends.kernel import Kernel, Row, row
-from moe_doctor.backends.schemes import Pair, pairs, schemes
+from moe_doctor.backends.schemes import Pair, integer_groups, pairs, schemes
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.core.record import record
 
@@ -103,15 +103,8 @@ _PAIRS_0_25: tuple[Pair, ...] = (
     ("kNvfp4Static", "kNvfp4Dynamic"),
     ("kMxfp8Static", "kMxfp8Dynamic"),
 )
-# _is_supported_wna16_weight_key: unsigned integers of 2 to 8 bits with a scale per group of known
-# size, which kInt4Static and its like do not name; MXFP4's uint8 passes too.
-_SHAPES = ("per_channel", *(f"GroupShape(row=1, col={size})" for size in (16, 32, 64, 128, 256)))
-_NARROW = tuple(
-    f"QuantKey(uint{bits}b{1 << (bits - 1)},scale(f16,static,{shape}),symmetric)"
-    for bits in (2, 3, 5, 6, 7)
-    for shape in _SHAPES
-)
-_INTEGERS = ("kInt4Static32", "kInt4Static32Asym", "kMxfp4Static", *_NARROW)
+# _is_supported_wna16_weight_key takes these by their shape; MXFP4's uint8 passes too.
+_INTEGERS = ("kInt4Static32", "kInt4Static32Asym", "kMxfp4Static")
 _PAIRS_0_29: tuple[Pair, ...] = (
     *_PAIRS_0_25,
     ("kMxfp4Static", _FP8_GROUP),
@@ -136,8 +129,15 @@ def _rows(gemm: str, layout: str) -> tuple[Row, ...]:
         row(Activations(APPLIED_0_21), since="0.25.0", until="0.27.1"),
         row(Activations(APPLIED_0_28), since="0.28.0"),
         row(schemes(pairs(*_PAIRS_0_25)), since="0.25.0", until="0.28.0"),
-        row(schemes(pairs(*_PAIRS_0_29)), since="0.29.0", until="0.30.0"),
-        row(schemes(pairs(*_PAIRS_0_31)), since="0.31.0"),
+        row(
+            schemes(pairs(*_PAIRS_0_29), integer_groups(None, _FP8)),
+            since="0.29.0",
+            until="0.30.0",
+        ),
+        row(
+            schemes(pairs(*_PAIRS_0_31), integer_groups(None, _FP8, "kInt8DynamicTokenSym")),
+            since="0.31.0",
+        ),
         row(Format(layout), since="0.25.0"),
         row(NotBatchInvariant(), since="0.25.0", until="0.27.1"),
         row(NoLoRA(), since="0.25.0"),

@@ -40,7 +40,7 @@ class Pairs(NamedTuple):
 class QuantSchemes:
     """All formats that a kernel takes."""
 
-    rows: tuple[Pairs | RefinedBlocks, ...]
+    rows: tuple[Pairs | RefinedBlocks | IntegerGroups, ...]
     """A pair must hold in one of them."""
 
     stage: ClassVar[int] = 3
@@ -144,6 +144,11 @@ class RefinedBlocks(NamedTuple):
     device: Device
     """What the device must be."""
 
+    @property
+    def words(self) -> str:
+        """The formats for a reader."""
+        return "FP8 blocks cut finer x kFp8Dynamic128Sym"
+
     def hold(self, pair: Pair, situation: Situation) -> bool:
         """Whether `pair` is a weight with FP8 blocks and inputs scaled per 128 values."""
         weight, activation = pair
@@ -164,7 +169,43 @@ def refined_blocks(device: Device) -> RefinedBlocks:
     return RefinedBlocks(device)
 
 
-def schemes(*rows: Pairs | RefinedBlocks) -> QuantSchemes:
+class IntegerGroups(NamedTuple):
+    """Unsigned integer weights of 2 to 8 bits with a scale per channel or per group.
+
+    vLLM describes them instead of naming them (fused_humming_moe.py of 0.29.0,
+    _is_supported_wna16_weight_key).
+    """
+
+    inputs: frozenset[str | None]
+    """Activation formats; None = not quantized."""
+    device: Device | None = None
+    """What the device must be; None = any that the kernel runs on."""
+
+    @property
+    def words(self) -> str:
+        """The formats for a reader."""
+        inputs = ", ".join(sorted(one or "plain" for one in self.inputs))
+        return f"unsigned integers of 2 to 8 bits by channel or group x {inputs}"
+
+    def hold(self, pair: Pair, situation: Situation) -> bool:
+        """Whether `pair` is such a weight with one of the inputs."""
+        weight, activation = pair
+        return weight is not None and activation in self.inputs and bool(_INTEGERS.match(weight))
+
+
+_INTEGERS = re.compile(
+    r"QuantKey\((?:u8|uint\d(?:b\d+)?),"
+    r"scale\(\w+,static,(?:per_channel|GroupShape\(row=1, col=[1-9]\d*\))\),a?symmetric\)$"
+)
+"""How vLLM prints the key of such a weight: dtype, dtype of the scales, values per scale."""
+
+
+def integer_groups(*inputs: str | None) -> IntegerGroups:
+    """`IntegerGroups` with these inputs."""
+    return IntegerGroups(frozenset(inputs))
+
+
+def schemes(*rows: Pairs | RefinedBlocks | IntegerGroups) -> QuantSchemes:
     """`QuantSchemes` of some rows."""
     return QuantSchemes(rows)
 

@@ -132,8 +132,9 @@ _W4A8 = _words(
 )
 
 
-ASKED = tuple(name for name in ORACLES if not name.startswith("legacy"))
-"""Oracles that are a function of the engine's own; the others are a method's fixed choice."""
+ASKED = tuple(name for name in ORACLES if name != "humming" and not name.startswith("legacy"))
+"""Oracles that are a function of the engine's own, and that raise where nothing fits; the others
+are a method's own choice."""
 
 
 def questions(seed: str, count: int, platform: str) -> list[Question]:

@@ -6,6 +6,7 @@ raises KeyError (the dtype has no abbreviation in torch), so a reason about one 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from moe_doctor.core.release import Release
@@ -72,6 +73,9 @@ _UNPRINTABLE = {
     "kInt4Static32Asym": "uint4",
 }
 
+# A key that vLLM only describes, with one of those dtypes.
+_SCALAR = re.compile(r"QuantKey\((uint\d(?:b\d+)?),")
+
 
 def key_text(name: str | None) -> str:
     """A key as `str(QuantKey)` prints it; `None` for no key; the name itself when unknown."""
@@ -104,4 +108,6 @@ def unprintable(name: str | None, release: Release) -> str | None:
     if name is None or release >= (0, 27, 0):
         return None
     dtype = _UNPRINTABLE.get(name)
+    if dtype is None and (described := _SCALAR.match(name)):
+        dtype = described[1]
     return None if dtype is None else f"ScalarType.{dtype}"

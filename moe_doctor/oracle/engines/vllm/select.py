@@ -33,6 +33,7 @@ ORACLES = {
     "int_wna16": "int_wna16.steps:ORACLE",
     "w4a8": "w4a8.steps:ORACLE",
     "w4a8_int8": "w4a8.steps:INT8_ORACLE",
+    "humming": "humming.steps:ORACLE",
 }
 
 

@@ -13,6 +13,7 @@ from moe_doctor.core.release import Release
 from moe_doctor.models.expert_modules import PREFIXES
 from moe_doctor.models.listed_entries import LEFT_OUT, is_expression
 from moe_doctor.models.quantized_layers import LayerQuantization
+from moe_doctor.oracle.engines.vllm.methods.humming import build_integers
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
     GROUPS,
     marlin_capable,
@@ -213,7 +214,10 @@ def _integers(
     if question.platform in ("cpu", "xpu"):
         return NoOracle("", f"AutoRound on {question.platform}: the tables do not state it")
     if release >= _HUMMING and question.platform == "cuda" and stored.bits not in (4, 8):
-        return NoOracle("", f"AutoRound's {stored.bits}-bit experts: Humming's schema decides")
+        # _humming_weight_config: as a GPTQ or AWQ checkpoint would declare the layer.
+        layer = {"bits": stored.bits, "group_size": stored.group, "sym": stored.symmetric}
+        layer["zero_point"] = not stored.symmetric
+        return build_integers(question, "gptq" if by_gptq else "awq", layer)
     named = settings.backend == "auto" or "marlin" in settings.backend or release >= _SCHEMES
     fits = named and marlin_fits(question, stored.group)
     zeros = not stored.symmetric

@@ -23,8 +23,6 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     NoOracle,
     OracleCall,
     refused_by_constructor,
-    refused_by_method,
-    refused_by_validation,
     refused_by_vllm_config,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
@@ -158,7 +156,9 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
 
             return build_named_mxfp8(question)
         case "humming":
-            return _humming(question)
+            from moe_doctor.oracle.engines.vllm.methods.humming import build as build_humming
+
+            return build_humming(question, declared)
         case "gguf":
             return NoOracle("GGUFMoEMethod", "it calls the GGML kernels itself", "GGML")
         case "mxfp4" | "gpt_oss_mxfp4" if not _loads_as_mxfp4(question, name):
@@ -210,25 +210,6 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
         case _:
             release = format_release(question.release)
             return NoOracle("", f"the tables do not know what vLLM {release} builds for {name}")
-
-
-def _humming(question: Question) -> NoOracle:
-    """HummingConfig: before 0.25.0 its method has one kernel, later an oracle of its own."""
-    release = question.release
-    if release < (0, 22, 0):
-        raise refused_by_validation(
-            "Assertion failed, humming is not available, please run",
-            "this release does not bring the package humming",
-        )
-    if question.quantization is None:
-        raise refused_by_method(
-            "TypeError",
-            "HummingWeightSchema.__init__() missing 1 required keyword-only argument: 'b_dtype'",
-            "Humming reads its formats from a checkpoint's declaration",
-        )
-    if release < (0, 25, 0):
-        return NoOracle("HummingMoEMethod", "it runs Humming's kernel", "HUMMING")
-    return NoOracle("HummingMoEMethod", "Humming's own schema decides; the tables do not state it")
 
 
 def _is_shorthand(name: str) -> bool:
