@@ -11,7 +11,6 @@ before triton is imported, and bfloat16 gives wrong numbers there because numpy 
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
-import functools
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +25,14 @@ from moe_doctor.kernels.fused_moe_details._gemm import grouped_gemm_kernel
 from moe_doctor.kernels.fused_moe_details._reduce import reduce_pairs
 from moe_doctor.kernels.fused_moe_details._shrink import lora_shrink_kernel
 from moe_doctor.kernels.fused_moe_details.checks import check_layer
-from moe_doctor.kernels.fused_moe_details.hopper import TRITON_KNOWS_HOPPER, describe
-from moe_doctor.kernels.fused_moe_details.quantized_gemm import Rows, Step, quantized_gemm
+from moe_doctor.kernels.fused_moe_details.eight_bit_gemm import quantized_inner
+from moe_doctor.kernels.fused_moe_details.hopper import describe, fits_tma, has_tma
+from moe_doctor.kernels.fused_moe_details.launch import QuantizedRows, Rows, Step
+from moe_doctor.kernels.fused_moe_details.quantized_gemm import (
+    fit_for,
+    has_eight_bit_table,
+    quantized_gemm,
+)
 from moe_doctor.kernels.fused_moe_details.tiles import Tile, choose_tiles, interpreter_tile
 from moe_doctor.kernels.lora import LoRAWeights
 from moe_doctor.kernels.quantized import QuantizedWeights, unquantized
@@ -86,6 +91,10 @@ def fused_moe(
     topk_weights = topk_weights.to(torch.float32).contiguous()
 
     first, second = tiles or _tiles(hidden_states, w2, num_tokens * top_k, gated)
+    if isinstance(w13, QuantizedWeights):
+        first = fit_for(first, w13, gated)
+    if isinstance(w2, QuantizedWeights):
+        second = fit_for(second, w2, gated=False)
     direct = lora is None and num_tokens <= first.block_m == second.block_m <= DIRECT_TOKENS
     alignment = None
     if not direct:
@@ -97,10 +106,14 @@ def fused_moe(
             block_m=first.block_m,
         )
     batch = _Batch(topk_ids, topk_weights, alignment, num_experts, hidden_states)
-    inner = batch.empty(intermediate_size)  # [T*k, I]
-    if isinstance(w2, QuantizedWeights) and w2.scheme.activations == "tensor":
-        # One scale for all rows: those of absent experts, never written, must not count.
-        inner.zero_()
+    inner: Tensor | QuantizedRows | None = None  # [T*k, I]
+    if isinstance(w13, QuantizedWeights) and isinstance(w2, QuantizedWeights) and lora is None:
+        inner = batch.quantized_inner(w13, w2, first)
+    if inner is None:
+        inner = batch.empty(intermediate_size)
+        if isinstance(w2, QuantizedWeights) and w2.scheme.activations == "tensor":
+            # One scale for all rows: those of absent experts, never written, must not count.
+            inner.zero_()
     batch.gemm(
         hidden_states,
         w13,
@@ -144,17 +157,27 @@ class _Batch:
     @property
     def pdl(self) -> bool:
         """Whether a kernel may be launched before the one before it ends (sm_90 and newer)."""
-        return not is_interpreted() and _has_tma(self.like.device)
+        return not is_interpreted() and has_tma(self.like.device)
 
     def empty(self, width: int) -> Tensor:
         """[T * k, width], unwritten."""
         return self.like.new_empty(self.topk_ids.numel(), width)
 
+    def quantized_inner(
+        self, w13: QuantizedWeights, w2: QuantizedWeights, first: Tile
+    ) -> QuantizedRows | None:
+        """Inner activations that the first GEMM hands over quantized, where it can."""
+        if w13.scheme != w2.scheme or not w2.scheme.quantizes_activations:
+            return None
+        return quantized_inner(
+            self.like, w2, self.topk_ids.numel(), first.block_n, direct=self.alignment is None
+        )
+
     def gemm(
         self,
-        x: Tensor,
+        x: Tensor | QuantizedRows,
         w: Tensor | QuantizedWeights,
-        out: Tensor,
+        out: Tensor | QuantizedRows,
         tile: Tile,
         *,
         is_first: bool,
@@ -163,16 +186,16 @@ class _Batch:
         adapters: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> None:
         """One grouped GEMM, with its adapters' shrink before it."""
-        width, depth = out.shape[1], x.shape[1]
-        precision = "ieee" if x.dtype == torch.float32 else "tf32"
-        rank, lora_b, shrunk = 0, x, x
+        precision = "ieee" if self.like.dtype == torch.float32 else "tf32"
+        rank, lora_b, shrunk = 0, self.like, self.like
         strides: tuple[int, ...] = (0, 0, 0, 0)
-        if adapters is not None:
+        if adapters is not None and isinstance(x, Tensor):
             rank, lora_b, strides = adapters[0].shape[2], adapters[1], adapters[1].stride()
             shrunk = self._shrink(x, adapters[0], adapters[2], tile, is_first, precision)
         where, max_tiles = self._where()
-        extras = bias is not None or act != Activation(act.name, act.gated)
-        if isinstance(w, QuantizedWeights) or extras:
+        if bias is not None or act != Activation(act.name, act.gated):
+            w = unquantized(w) if isinstance(w, Tensor) else w
+        if isinstance(w, QuantizedWeights):
             quantized_gemm(
                 Rows(
                     self.topk_ids,
@@ -181,21 +204,26 @@ class _Batch:
                     max_tiles,
                     self.num_experts,
                     direct=self.alignment is None,
+                    pdl=self.pdl,
                 ),
                 x,
-                w if isinstance(w, QuantizedWeights) else unquantized(w),
+                w,
                 out,
-                tile,
+                fit_for(tile, w, act.gated),
                 Step(is_first, act, bias),
                 None if adapters is None else (shrunk, lora_b),
+                like=self.like,
                 block_r=_block_r(rank),
             )
             return
+        if isinstance(x, QuantizedRows) or isinstance(out, QuantizedRows):
+            raise TypeError("plain weights have 16- or 32-bit rows; quantized ones were given")
+        width, depth = out.shape[1], x.shape[1]
         launch: dict[str, Any] = {"num_warps": tile.num_warps, "num_stages": tile.num_stages}
         if self.pdl:
             launch["launch_pdl"] = True
-        x_tma = tile.x_tma and not is_first and self.alignment is not None and _fits_tma(x)
-        w_tma = tile.w_tma and _fits_tma(w)
+        x_tma = tile.x_tma and not is_first and self.alignment is not None and fits_tma(x)
+        w_tma = tile.w_tma and fits_tma(w)
         grouped_gemm_kernel[(max_tiles * triton.cdiv(width, tile.block_n),)](
             describe(x, [tile.block_m, tile.block_k]) if x_tma else x,
             describe(w.flatten(0, 1), [tile.block_n, tile.block_k]) if w_tma else w,
@@ -291,6 +319,7 @@ def _tiles(
         )
     return choose_tiles(
         num_pairs / min(num_experts, num_pairs),
+        eight_bits=isinstance(w2, QuantizedWeights) and has_eight_bit_table(w2),
         few_tokens=x.shape[0] <= DIRECT_TOKENS,
         gated=gated,
         element_bytes=x.element_size(),
@@ -304,19 +333,3 @@ def _shared_memory_limit(device: torch.device) -> int | None:
         return None
     limit = getattr(properties, "shared_memory_per_block_optin", None)
     return None if limit is None else int(limit)
-
-
-@functools.lru_cache(maxsize=16)
-def _has_tma(device: torch.device) -> bool:
-    """Tensor memory access and dependent launch: NVIDIA, sm_90 and newer, triton 3.4 and newer."""
-    if not TRITON_KNOWS_HOPPER or device.type != "cuda" or torch.version.hip is not None:
-        return False
-    return torch.cuda.get_device_capability(device)[0] >= 9
-
-
-def _fits_tma(tensor: Tensor) -> bool:
-    """Dense rows at multiples of 16 bytes, and leading dimensions that fold into one."""
-    strides = tensor.stride()
-    aligned = strides[-2] * tensor.element_size() % 16 == 0 and tensor.data_ptr() % 16 == 0
-    folds = all(strides[i] == strides[i + 1] * tensor.shape[i + 1] for i in range(tensor.ndim - 2))
-    return strides[-1] == 1 and aligned and folds and _has_tma(tensor.device)

@@ -29,6 +29,8 @@ from moe_doctor.kernels.schemes import NONE, Scheme, find_scheme
 
 FP8_MAX = 448.0
 """Largest e4m3 value."""
+SCALE_FLOOR = find_scheme(NONE).scale_floor
+"""What our own kernels make an activation's scale from at least."""
 INT8_MAX = 127.0
 """Largest int8 value that quantization uses; -128 stays unused."""
 

@@ -15,7 +15,8 @@ from moe_doctor.kernels.fused_moe_details._decode import (
     encode_e4m3,
 )
 from moe_doctor.kernels.fused_moe_details._quantize_rows import quantize_rows
-from moe_doctor.kernels.fused_moe_details.quantized_gemm import fit_tile, has_native_fp8
+from moe_doctor.kernels.fused_moe_details.eight_bit_gemm import has_native_fp8
+from moe_doctor.kernels.fused_moe_details.quantized_gemm import fit_tile
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
 from moe_doctor.kernels.quantized import QuantizedWeights, quantize, requantize_rows, unquantized
 from moe_doctor.kernels.reference import fused_moe_reference

@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 
 from moe_doctor.kernels.fused_moe_details._activation import activate, activate_and_multiply
+from moe_doctor.kernels.fused_moe_details._encode import group_codes, to_code
 
 
 @triton.jit
@@ -76,6 +77,73 @@ def finish(
     BETA: tl.constexpr,
 ):
     """Bias, activation or the router's weight, and the store to places or to pairs."""
+    result = _activated(
+        acc, acc_up, bias, expert, n_wrapped, N, HAS_BIAS, GATED, ACTIVATION, LIMIT, ALPHA, BETA
+    )
+    out_row = place if FIRST else pair
+    if not FIRST:
+        result = result * tl.load(pair_weights + pair, mask=is_row, other=0.0)[:, None]
+    out_ptrs = out + out_row.to(tl.int64)[:, None] * N + n[None, :]
+    tl.store(out_ptrs, result.to(out.dtype.element_ty), mask=is_row[:, None] & (n[None, :] < N))
+
+
+@triton.jit
+def finish_quantized(
+    acc,
+    acc_up,
+    bias,  # [E, N or 2N], read when HAS_BIAS
+    out,  # [T*k, N] fp8, its bytes, or int8
+    out_scales,  # [T*k, groups], written when BY_GROUP; else [1] and read
+    expert,
+    place,
+    is_row,
+    n,
+    n_wrapped,
+    N,
+    tile_n,
+    HAS_BIAS: tl.constexpr,
+    GATED: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    LIMIT: tl.constexpr,
+    ALPHA: tl.constexpr,
+    BETA: tl.constexpr,
+    BY_GROUP: tl.constexpr,
+    FLOOR: tl.constexpr,
+    ROUND: tl.constexpr,
+    IS_INT8: tl.constexpr,
+    NATIVE: tl.constexpr,
+):
+    """Bias and activation, quantized for the second GEMM; with BY_GROUP a tile's row is a group."""
+    result = _activated(
+        acc, acc_up, bias, expert, n_wrapped, N, HAS_BIAS, GATED, ACTIVATION, LIMIT, ALPHA, BETA
+    )
+    # Rounded to the dtype of the hidden states first, as engines hand them over.
+    result = tl.where(n[None, :] < N, result, 0.0).to(ROUND).to(tl.float32)
+    place = place.to(tl.int64)
+    if BY_GROUP:
+        code, scale = group_codes(result, FLOOR, IS_INT8, NATIVE)
+        tl.store(out_scales + place * ((N + n.shape[0] - 1) // n.shape[0]) + tile_n, scale, is_row)
+    else:
+        code = to_code(result, tl.load(out_scales), IS_INT8, NATIVE)
+    out_ptrs = out + place[:, None] * N + n[None, :]
+    tl.store(out_ptrs, code, mask=is_row[:, None] & (n[None, :] < N))
+
+
+@triton.jit
+def _activated(
+    acc,
+    acc_up,
+    bias,
+    expert,
+    n_wrapped,
+    N,
+    HAS_BIAS: tl.constexpr,
+    GATED: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    LIMIT: tl.constexpr,
+    ALPHA: tl.constexpr,
+    BETA: tl.constexpr,
+):
     if HAS_BIAS:
         b_ptrs = bias + expert.to(tl.int64) * (2 * N if GATED else N) + n_wrapped
         acc += tl.load(b_ptrs).to(tl.float32)[None, :]
@@ -85,8 +153,4 @@ def finish(
         result = activate_and_multiply(acc, acc_up, ACTIVATION, LIMIT, ALPHA, BETA)
     else:
         result = activate(acc, ACTIVATION)
-    out_row = place if FIRST else pair
-    if not FIRST:
-        result = result * tl.load(pair_weights + pair, mask=is_row, other=0.0)[:, None]
-    out_ptrs = out + out_row.to(tl.int64)[:, None] * N + n[None, :]
-    tl.store(out_ptrs, result.to(out.dtype.element_ty), mask=is_row[:, None] & (n[None, :] < N))
+    return result

@@ -1,10 +1,8 @@
 """The grouped GEMM over quantized weights: `_gemm`'s shape of work, another loop.
 
-Weights alone quantized: a tile is unpacked, scaled and rounded to the activations' dtype in the
-loop, then multiplied. Activations too: 8-bit operands are multiplied as they are, and their scales
-come in per step (scales per group of columns) or after the loop (all others). `DECODE` is for
-machines without fp8: e4m3 then comes as bytes and is multiplied as fp16, which holds it exactly.
-Plain weights come here as well when the layer has biases or a clamp.
+Weights alone are quantized: a tile is unpacked, scaled and rounded to the activations' dtype in
+the loop, then multiplied (`_gemm_eight_bits` is for quantized activations). Plain weights come here
+as well when the layer has biases or a clamp.
 """
 
 # Kernels are traced by Triton, which has no type information.
@@ -14,19 +12,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from moe_doctor.kernels.fused_moe_details._decode import (
-    decode_e2m1,
-    decode_e4m3,
-    decode_e8m0,
-)
+from moe_doctor.kernels.fused_moe_details._decode import decode_e2m1, decode_e8m0
 from moe_doctor.kernels.fused_moe_details._epilogue import add_adapter, finish
 from moe_doctor.kernels.fused_moe_details._rows import aligned_rows, direct_rows, tile_of
 
 
 @triton.jit(do_not_specialize=["num_pairs", "max_tiles"])
 def quantized_gemm_kernel(
-    x,  # [rows, K] activations, or their fp8 or int8 values
-    x_scales,  # [rows or 1, groups] float32, read when X_QUANTIZED
+    x,  # [rows, K]
     w,  # [E, N or 2N, K or K / 2]
     w_scales,  # [E, scale rows, scale columns]
     w_zeros,  # the same in uint8, read when HAS_ZEROS
@@ -45,7 +38,6 @@ def quantized_gemm_kernel(
     N,
     stride_x_row,
     stride_x_k,
-    stride_xs_row,  # 0 when one scale serves every row
     stride_b_lora,
     stride_b_expert,
     stride_b_n,
@@ -60,8 +52,6 @@ def quantized_gemm_kernel(
     ALPHA: tl.constexpr,
     BETA: tl.constexpr,
     WEIGHTS: tl.constexpr,
-    X_QUANTIZED: tl.constexpr,
-    DECODE: tl.constexpr,
     GROUP_N: tl.constexpr,
     GROUP_K: tl.constexpr,
     HAS_ZEROS: tl.constexpr,
@@ -117,57 +107,29 @@ def quantized_gemm_kernel(
     else:
         scale_row = expert + n_wrapped * 0
 
-    if X_QUANTIZED and WEIGHTS == "int8":
-        acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.int32)
-    else:
-        acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
+    acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
     acc_up = acc
     for step in range(0, K, BLOCK_K):
         x_tile = tl.load(x_ptrs, mask=is_row[:, None] & (k[None, :] < K - step), other=0.0)
-        if X_QUANTIZED and DECODE:
-            x_tile = decode_e4m3(x_tile)
         w_tile = _load_tile(
             w, w_scales, w_zeros, w_row, scale_row, step,
-            x.dtype.element_ty, K, ROW_BYTES, COLUMNS, WEIGHTS, X_QUANTIZED, DECODE,
-            GROUP_K, HAS_ZEROS, BLOCK_N, BLOCK_K, PACKED,
+            x.dtype.element_ty, K, ROW_BYTES, COLUMNS, WEIGHTS, GROUP_K,
+            HAS_ZEROS, BLOCK_N, BLOCK_K, PACKED,
         )  # fmt: skip
-        if X_QUANTIZED and GROUP_K:
-            x_scale = tl.load(
-                x_scales + x_row * stride_xs_row + step // GROUP_K, mask=is_row, other=0.0
-            )
-            w_scale = tl.load(w_scales + scale_row * COLUMNS + step // GROUP_K)
-            part = tl.dot(x_tile, tl.trans(w_tile), out_dtype=tl.float32)
-            acc += part * x_scale[:, None] * w_scale[None, :]
-        else:
-            acc = _accumulate(x_tile, w_tile, acc, X_QUANTIZED and not DECODE, WEIGHTS, PRECISION)
+        acc = tl.dot(x_tile, tl.trans(w_tile), acc, input_precision=PRECISION)
         if GATED:
             up_tile = _load_tile(
                 w, w_scales, w_zeros, w_row + N, scale_row + scale_rows, step,
-                x.dtype.element_ty, K, ROW_BYTES, COLUMNS, WEIGHTS, X_QUANTIZED, DECODE,
-                GROUP_K, HAS_ZEROS, BLOCK_N, BLOCK_K, PACKED,
+                x.dtype.element_ty, K, ROW_BYTES, COLUMNS, WEIGHTS, GROUP_K,
+                HAS_ZEROS, BLOCK_N, BLOCK_K, PACKED,
             )  # fmt: skip
-            if X_QUANTIZED and GROUP_K:
-                w_scale = tl.load(w_scales + (scale_row + scale_rows) * COLUMNS + step // GROUP_K)
-                part = tl.dot(x_tile, tl.trans(up_tile), out_dtype=tl.float32)
-                acc_up += part * x_scale[:, None] * w_scale[None, :]
-            else:
-                acc_up = _accumulate(
-                    x_tile, up_tile, acc_up, X_QUANTIZED and not DECODE, WEIGHTS, PRECISION
-                )
+            acc_up = tl.dot(x_tile, tl.trans(up_tile), acc_up, input_precision=PRECISION)
         x_ptrs += BLOCK_K * stride_x_k
 
     if not GROUP_K and WEIGHTS != "plain":
-        scale = tl.load(w_scales + scale_row).to(tl.float32)[None, :]
+        acc *= tl.load(w_scales + scale_row).to(tl.float32)[None, :]
         if GATED:
-            up_scale = tl.load(w_scales + scale_row + scale_rows).to(tl.float32)[None, :]
-        if X_QUANTIZED:
-            x_scale = tl.load(x_scales + x_row * stride_xs_row, mask=is_row, other=0.0)[:, None]
-            scale = scale * x_scale
-            if GATED:
-                up_scale = up_scale * x_scale
-        acc = acc.to(tl.float32) * scale
-        if GATED:
-            acc_up = acc_up.to(tl.float32) * up_scale
+            acc_up *= tl.load(w_scales + scale_row + scale_rows).to(tl.float32)[None, :]
 
     if HAS_LORA:
         acc, acc_up = add_adapter(
@@ -193,24 +155,20 @@ def _load_tile(
     ROW_BYTES: tl.constexpr,
     COLUMNS: tl.constexpr,
     WEIGHTS: tl.constexpr,
-    X_QUANTIZED: tl.constexpr,
-    DECODE: tl.constexpr,
     GROUP_K: tl.constexpr,
     HAS_ZEROS: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     PACKED: tl.constexpr,
 ):
-    """[BLOCK_N, BLOCK_K] ready for tl.dot; scaled only where activations are not quantized."""
+    """[BLOCK_N, BLOCK_K] ready for tl.dot; scaled where scales go by groups of columns."""
     column = step // PACKED + tl.arange(0, BLOCK_K // PACKED)
     code = tl.load(
         w + w_row[:, None] * ROW_BYTES + column[None, :],
         mask=column[None, :] < ROW_BYTES,
         other=0.0,
     )
-    if X_QUANTIZED:
-        tile = decode_e4m3(code) if DECODE else code
-    elif WEIGHTS == "plain":
+    if WEIGHTS == "plain":
         tile = code
     else:
         if PACKED == 2:
@@ -238,19 +196,3 @@ def _load_tile(
             value = tl.reshape(value, [BLOCK_N, BLOCK_K])
         tile = value.to(DTYPE)
     return tile
-
-
-@triton.jit
-def _accumulate(
-    x_tile, w_tile, acc, EIGHT_BITS: tl.constexpr, WEIGHTS: tl.constexpr, PRECISION: tl.constexpr
-):
-    """acc + x_tile @ w_tile.T; 8-bit operands as they are."""
-    STEP: tl.constexpr = x_tile.shape[1]
-    if EIGHT_BITS and WEIGHTS == "fp8":
-        # Hopper's fp8 units add with 14 bits: their sums are taken over into fp32 at every step.
-        acc = tl.dot(x_tile, tl.trans(w_tile), acc, max_num_imprecise_acc=STEP)
-    elif EIGHT_BITS:
-        acc = tl.dot(x_tile, tl.trans(w_tile), acc, out_dtype=tl.int32)
-    else:
-        acc = tl.dot(x_tile, tl.trans(w_tile), acc, input_precision=PRECISION)
-    return acc

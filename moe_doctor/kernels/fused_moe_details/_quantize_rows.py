@@ -13,7 +13,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from moe_doctor.kernels.fused_moe_details._decode import encode_e4m3, round_half_even
+from moe_doctor.kernels.fused_moe_details._encode import to_code
+from moe_doctor.kernels.fused_moe_details.hopper import gdc_launch_dependents, gdc_wait
+from moe_doctor.kernels.fused_moe_details.launch import QuantizedRows
 from moe_doctor.kernels.quantized import FP8_MAX, INT8_MAX
 from moe_doctor.kernels.schemes import Scheme
 
@@ -26,7 +28,8 @@ def quantize_rows(
     input_scale: Tensor | None,  # [1] float32
     *,
     native_fp8: bool,
-) -> tuple[Tensor, Tensor]:  # [rows, K] fp8, its bytes, or int8; float32 scales [rows or 1, groups]
+    pdl: bool = False,
+) -> QuantizedRows:
     """Quantize activations by the scheme's rule, which `quantized.requantize_rows` states."""
     rows, depth = x.shape
     is_int8 = scheme.weights == "int8"
@@ -59,9 +62,11 @@ def quantize_rows(
         FLOOR=scheme.scale_floor,
         IS_INT8=is_int8,
         NATIVE=native_fp8,
+        PDL=pdl,
         BLOCK_K=block_k,
+        **({"launch_pdl": True} if pdl else {}),
     )
-    return values, scales
+    return QuantizedRows(values, scales)
 
 
 @triton.jit
@@ -78,9 +83,13 @@ def quantize_rows_kernel(
     FLOOR: tl.constexpr,
     IS_INT8: tl.constexpr,
     NATIVE: tl.constexpr,
+    PDL: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
     """One program a row, or a block of its groups."""
+    if PDL:
+        gdc_wait()
+        gdc_launch_dependents()
     row = tl.program_id(0).to(tl.int64)
     k = tl.arange(0, BLOCK_K)
     x_ptrs = x + row * stride_x_row + k * stride_x_k
@@ -95,7 +104,7 @@ def quantize_rows_kernel(
         for step in range(0, K, BLOCK_K):
             inside = k < K - step
             part = tl.load(x_ptrs + step * stride_x_k, mask=inside, other=0.0).to(tl.float32)
-            code = _to_code(tl.div_rn(part, scale), LIMIT, IS_INT8, NATIVE)
+            code = to_code(part, scale, IS_INT8, NATIVE)
             tl.store(out + step + k, code, mask=inside)
     else:
         step = tl.program_id(1) * BLOCK_K
@@ -108,20 +117,7 @@ def quantize_rows_kernel(
             index = step // GROUP + tl.arange(0, GROUPS)
             ALL: tl.constexpr = (K + GROUP - 1) // GROUP
             tl.store(scales + row * ALL + index, scale, mask=index < ALL)
-            scaled = tl.div_rn(groups, scale[:, None])
-            scaled = tl.reshape(scaled, [BLOCK_K])
+            code = tl.reshape(to_code(groups, scale[:, None], IS_INT8, NATIVE), [BLOCK_K])
         else:
-            scaled = tl.div_rn(part, tl.load(scales))
-        tl.store(out + step + k, _to_code(scaled, LIMIT, IS_INT8, NATIVE), mask=inside)
-
-
-@triton.jit
-def _to_code(scaled, LIMIT: tl.constexpr, IS_INT8: tl.constexpr, NATIVE: tl.constexpr):
-    scaled = tl.minimum(tl.maximum(scaled, -LIMIT), LIMIT)
-    if IS_INT8:
-        code = round_half_even(scaled).to(tl.int8)
-    elif NATIVE:
-        code = scaled.to(tl.float8e4nv)
-    else:
-        code = encode_e4m3(scaled)
-    return code
+            code = to_code(part, tl.load(scales), IS_INT8, NATIVE)
+        tl.store(out + step + k, code, mask=inside)

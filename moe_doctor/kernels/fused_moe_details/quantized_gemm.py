@@ -1,79 +1,46 @@
-"""The quantized GEMM seen from the host: quantize rows where the scheme does, choose, launch."""
+"""GEMMs over quantized weights seen from the host: choose the kernel, fit the tile, launch."""
 
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 import triton
 from torch import Tensor
 
-from moe_doctor.kernels.activations import Activation
 from moe_doctor.kernels.fused_moe_details._gemm_quantized import quantized_gemm_kernel
-from moe_doctor.kernels.fused_moe_details._quantize_rows import quantize_rows
+from moe_doctor.kernels.fused_moe_details.eight_bit_gemm import eight_bit_gemm
+from moe_doctor.kernels.fused_moe_details.hopper import has_tma
+from moe_doctor.kernels.fused_moe_details.launch import QuantizedRows, Rows, Step
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
 from moe_doctor.kernels.quantized import QuantizedWeights
 from moe_doctor.kernels.schemes import Scheme
 
-_NATIVE_FP8 = (8, 9)
-"""First NVIDIA compute capability with e4m3 products."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Which rows the GEMM works on, as `_rows` reads it."""
-
-    topk_ids: Tensor
-    """[T, k] int32."""
-    topk_weights: Tensor
-    """[T, k] float32."""
-    where: tuple[Tensor, Tensor, Tensor]
-    """Sorted pairs, tiles and their number; ignored when `direct`."""
-    max_tiles: int
-    """Bound of the number of tiles."""
-    num_experts: int
-    """E."""
-    direct: bool
-    """Whether every pair is a tile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one GEMM does with its product."""
-
-    is_first: bool
-    """Tokens to places and an activation, or places to pairs and the router's weight."""
-    act: Activation
-    """`none` for the second."""
-    bias: Tensor | None
-    """[E, N or 2N]."""
-
 
 def quantized_gemm(
     rows: Rows,
-    x: Tensor,  # [T or T*k, K]
+    x: Tensor | QuantizedRows,  # [T or T*k, K]
     w: QuantizedWeights,  # [E, N or 2N, K]
-    out: Tensor,  # [T*k, N]
+    out: Tensor | QuantizedRows,  # [T*k, N]
     tile: Tile,
     step: Step,
     adapter: tuple[Tensor, Tensor] | None,  # shrunk [T*k, R], B [L, E, N or 2N, R]
     *,
+    like: Tensor,  # [T, H]
     block_r: int,
 ) -> None:
-    """One grouped GEMM over quantized weights."""
-    scheme, native = w.scheme, has_native_fp8(x.device)
-    width, depth = out.shape[1], x.shape[1]
-    decode = scheme.weights == "fp8" and not native
-    tile = fit_tile(tile, scheme, gated=step.act.gated, wide=_has_wgmma(x.device))
-    values, scales = x, w.scales
-    if scheme.quantizes_activations:
-        values, scales = quantize_rows(x, scheme, w.input_scale, native_fp8=native)
+    """One grouped GEMM over quantized weights; `tile` is one of `fit_tile`."""
+    if w.scheme.quantizes_activations:
+        eight_bit_gemm(rows, x, w, out, tile, step, adapter, like=like, block_r=block_r)
+        return
+    if isinstance(x, QuantizedRows) or isinstance(out, QuantizedRows):
+        raise TypeError(f"{w.scheme.name} has 16-bit activations; quantized ones were given")
+    scheme, width, depth = w.scheme, out.shape[1], x.shape[1]
     shrunk, lora_b = adapter or (x, x)
     quantized_gemm_kernel[(rows.max_tiles * triton.cdiv(width, tile.block_n),)](
-        values,
-        scales,
-        w.values.view(torch.uint8) if decode else w.values,
+        x,
+        w.values,
         w.scales,
         w.scales if w.zeros is None else w.zeros,
         w.scales if step.bias is None else step.bias,
@@ -87,8 +54,7 @@ def quantized_gemm(
         rows.max_tiles,
         rows.num_experts,
         width,
-        *values.stride(),
-        scales.stride(0) if scales.shape[0] > 1 else 0,
+        *x.stride(),
         *(lora_b.stride() if adapter is not None else (0, 0, 0, 0)),
         K=depth,
         R=0 if adapter is None else shrunk.shape[1],
@@ -100,8 +66,6 @@ def quantized_gemm(
         ALPHA=step.act.alpha,
         BETA=step.act.beta,
         WEIGHTS=scheme.weights,
-        X_QUANTIZED=scheme.quantizes_activations,
-        DECODE=decode,
         GROUP_N=scheme.group_n,
         GROUP_K=scheme.group_k,
         HAS_ZEROS=w.zeros is not None,
@@ -120,15 +84,6 @@ def quantized_gemm(
     )
 
 
-def has_native_fp8(device: torch.device) -> bool:
-    """Whether Triton converts and multiplies e4m3 on this device: sm_89 and newer, gfx950."""
-    if device.type != "cuda":
-        return False
-    if torch.version.hip is not None:
-        return torch.cuda.get_device_properties(device).gcnArchName.startswith("gfx95")
-    return torch.cuda.get_device_capability(device) >= _NATIVE_FP8
-
-
 def _has_wgmma(device: torch.device) -> bool:
     """Whether products of large tiles read both operands from shared memory: sm_90 and newer."""
     if device.type != "cuda" or torch.version.hip is not None:
@@ -144,6 +99,19 @@ def why_not(scheme: Scheme, device: torch.device) -> str | None:
     if not arch.startswith("gfx94"):
         return None
     return f"{arch} multiplies e4m3fnuz, whose values are half of e4m3's; this kernel has e4m3"
+
+
+def has_eight_bit_table(w: QuantizedWeights) -> bool:
+    """Whether these weights' tiles are those of 8-bit operands on sm_90."""
+    return w.scheme.quantizes_activations and has_tma(w.device)
+
+
+def fit_for(tile: Tile, w: QuantizedWeights, gated: bool) -> Tile:
+    """`fit_tile` for these weights on their device; tiles of the 8-bit table fit but for groups."""
+    if has_eight_bit_table(w):
+        short = w.scheme.activations == "group" and w.scheme.group_k < tile.block_k
+        return replace(tile, block_k=max(32, w.scheme.group_k)) if short else tile
+    return fit_tile(tile, w.scheme, gated=gated, wide=_has_wgmma(w.device))
 
 
 def fit_tile(tile: Tile, scheme: Scheme, *, gated: bool, wide: bool) -> Tile:
