@@ -238,7 +238,7 @@ def describe(tile: dict[str, Any]) -> str:
     one = Tile(**tile)
     flags = "".join(
         letter
-        for letter, is_set in zip("txs", (one.w_tma, one.x_tma, one.swap), strict=True)
+        for letter, is_set in zip("txsf", (one.w_tma, one.x_tma, one.swap, one.fast), strict=True)
         if is_set
     )
     return (

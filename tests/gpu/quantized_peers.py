@@ -167,11 +167,11 @@ def vllm_tiles(scheme: str, rows_per_expert: float) -> list[dict[str, int]]:
     if scheme.startswith("int4") and rows_per_expert <= 6:
         return []  # a CUDA kernel runs there (vLLM 0.20 should_moe_wna16_use_cuda)
     if rows_per_expert <= 24:
-        rows, columns, stages = (16, 32), (64, 128), (3, 5)
+        rows, columns, stages = (16,), (64, 128), (3, 5)
     elif rows_per_expert <= 100:
-        rows, columns, stages = (32, 64), (64, 128), (3, 4)
+        rows, columns, stages = (32, 64), (64, 128), (3,)
     else:
-        rows, columns, stages = (64, 128), (128, 256), (3, 4)
+        rows, columns, stages = (64, 128), (128, 256), (3,)
     block, weights_alone = scheme.startswith("fp8_block"), scheme.startswith("int4")
     found = []
     for m in rows:

@@ -3,46 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
 
-_Axes = tuple[tuple[int, int, int, int, int, str], ...]
+# block_m, block_n, block_k, warps, stages, flags: t = weights by TMA, x = rows too, s = swapped,
+# f = fp8 sums stay in the tensor cores
+_One = tuple[int, int, int, int, int, str]
 
-# block_m, block_n, block_k, warps, stages, flags: t = weights by TMA, x = rows too, s = swapped
-_FEW: _Axes = (
-    (16, 32, 128, 4, 4, ""),
-    (16, 32, 256, 4, 4, ""),
-    (16, 64, 128, 4, 4, ""),
-    (16, 64, 256, 4, 3, ""),
-    (16, 128, 128, 4, 3, ""),
+_FEW: tuple[tuple[_One, _One], ...] = (
+    ((16, 32, 128, 4, 4, "ts"), (16, 64, 128, 4, 4, "ts")),
+    ((16, 32, 128, 4, 6, "ts"), (16, 64, 128, 4, 6, "ts")),
+    ((16, 64, 128, 4, 4, "ts"), (16, 128, 128, 4, 3, "ts")),
+    ((16, 32, 128, 4, 5, ""), (16, 64, 128, 4, 5, "")),
+    ((16, 64, 128, 4, 3, ""), (16, 32, 128, 4, 4, "")),
 )
-_MIDDLE: _Axes = (
-    (32, 64, 128, 4, 4, ""),
-    (32, 128, 128, 4, 3, ""),
-    (64, 64, 128, 4, 3, ""),
-    (64, 64, 128, 4, 4, ""),
-    (64, 128, 128, 8, 3, ""),
+_FEW_DEEP: tuple[tuple[_One, _One], ...] = (
+    ((16, 32, 256, 4, 4, "ts"), (16, 64, 256, 4, 4, "ts")),
+    ((16, 64, 256, 4, 3, "tsf"), (16, 64, 256, 4, 3, "tsf")),
 )
-_MANY: _Axes = (
-    (64, 64, 128, 4, 3, ""),
-    (64, 64, 128, 4, 4, ""),
-    (64, 128, 128, 4, 3, ""),
-    (128, 64, 128, 8, 3, ""),
-    (128, 64, 128, 8, 4, ""),
-    (128, 128, 128, 8, 3, ""),
+_MIDDLE: tuple[tuple[_One, _One], ...] = (
+    ((16, 64, 128, 4, 4, "ts"), (16, 128, 128, 4, 3, "ts")),
+    ((32, 64, 128, 4, 4, "ts"), (32, 64, 128, 4, 4, "ts")),
+    ((32, 64, 128, 4, 4, "ts"), (32, 128, 128, 4, 4, "ts")),
+    ((64, 64, 128, 4, 4, "tx"), (64, 128, 128, 4, 3, "tx")),
+    ((64, 64, 128, 4, 3, "tx"), (64, 64, 128, 4, 4, "tx")),
+)
+_MANY: tuple[tuple[_One, _One], ...] = (
+    ((64, 64, 128, 4, 4, "tx"), (64, 128, 128, 4, 4, "tx")),
+    ((64, 64, 128, 4, 3, "tx"), (64, 128, 128, 4, 3, "tx")),
+    ((128, 64, 128, 8, 4, "tx"), (128, 128, 128, 8, 4, "tx")),
+    ((128, 64, 128, 8, 3, "tx"), (128, 128, 128, 8, 3, "tx")),
+    ((128, 128, 128, 8, 3, "tx"), (128, 128, 128, 8, 3, "tx")),
+)
+_MANY_FAST: tuple[tuple[_One, _One], ...] = (
+    ((128, 64, 128, 8, 4, "txf"), (128, 128, 128, 8, 4, "txf")),
+    ((128, 128, 128, 8, 4, "txf"), (128, 256, 128, 8, 4, "txf")),
+    ((128, 128, 128, 8, 3, "txf"), (128, 128, 128, 8, 4, "txf")),
 )
 
 
 def grid(scheme: str, rows_per_expert: float, num_tokens: int) -> Iterator[tuple[Tile, Tile]]:
     """Pairs of tiles for the two GEMMs."""
+    whole = not scheme.startswith("fp8_block")
     if num_tokens <= 16 or rows_per_expert <= 12:
-        axes = _FEW
+        pairs = _FEW + (_FEW_DEEP if whole else ())
     elif rows_per_expert <= 100:
-        axes = _MIDDLE
+        pairs = _MIDDLE
     else:
-        axes = _MANY
-    for m, n, k, warps, stages, flags in axes:
-        tile = Tile(
-            m, n, k, 8 if m >= 64 else 1, warps, stages, "t" in flags, "x" in flags, "s" in flags
-        )
-        yield tile, tile
+        pairs = _MANY + (_MANY_FAST if whole else ())
+    for first, second in pairs:
+        yield _tile(first), _tile(second)
+
+
+def _tile(one: _One) -> Tile:
+    m, n, k, warps, stages, flags = one
+    tile = Tile(m, n, k, 8 if m >= 64 else 1, warps, stages)
+    return replace(
+        tile, w_tma="t" in flags, x_tma="x" in flags, swap="s" in flags, fast="f" in flags
+    )
