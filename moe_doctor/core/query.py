@@ -42,7 +42,8 @@ class QuantQuery(NamedTuple):
     model_type: str | None = None
     """The text model's type, which some oracles look at."""
     kind: str = "ct"
-    """Integer weights only: whose format it is (`ct`, `gptq`, `awq`, `moe_wna16`)."""
+    """Integer weights only: whose format it is (`ct`, `gptq`, `awq`, `moe_wna16`,
+    `quark`)."""
     bits: int = 4
     """Integer weights only: bits of a weight."""
     group_size: int = 128

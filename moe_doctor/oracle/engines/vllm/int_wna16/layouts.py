@@ -72,6 +72,8 @@ def incompatible(walk: Walk, member: str) -> str | None:
         return _triton(quant)
     if quant.kind == "moe_wna16" and (member in tables.MARLIN or member == "EMULATION"):
         return "the MoeWNA16 checkpoint layout is not supported"
+    if quant.kind == "quark" and member in tables.MARLIN:
+        return _NO_MARLIN
     if member in tables.MARLIN and not _marlin_fits(walk.situation, quant, walk.release):
         return _NO_MARLIN
     return None
@@ -107,7 +109,7 @@ def _zen(walk: Walk, quant: QuantQuery) -> str | None:
         return "GPTQ activation ordering is not supported"
     if quant.kind == "ct" and quant.desc_act:
         return "group activation ordering is not supported"
-    if quant.group_size <= 0:
+    if quant.group_size <= 0 or quant.kind == "quark":  # Quark's config has no such attribute
         return "DA8W4 requires group-quantized weights"
     if quant.group_size % 4 != 0:
         return f"group size {quant.group_size} is not a multiple of 4"

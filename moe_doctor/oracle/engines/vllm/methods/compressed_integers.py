@@ -10,6 +10,7 @@ from moe_doctor.core.query import QuantQuery
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import marlin_fits
+from moe_doctor.oracle.engines.vllm.methods.marlin_inputs import refuse_inputs
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     Afterwards,
     MethodRefused,
@@ -60,11 +61,14 @@ def _unsupported(release: Release, bits: tuple[int, ...], weights: Arguments) ->
 
 def _marlin(question: Question, weights: Arguments) -> OracleCall | NoOracle:
     method = "CompressedTensorsWNA16MarlinMoEMethod"
-    if question.release >= _ORACLE:
-        return _ask(question, weights, method)
-    if not weights.symmetric:
+    if question.release < _ORACLE and not weights.symmetric:
         text = "Only symmetric quantization is supported for MoE"
         raise refused_by_method("AssertionError", text, "the weights have zero points")
+    refused = refuse_inputs(question)
+    if refused is not None:
+        raise refused
+    if question.release >= _ORACLE:
+        return _ask(question, weights, method)
     if _wants_mxint4(question, weights):
         why = "VLLM_USE_FLASHINFER_MOE_INT4 asks for FlashInfer's kernel where it is installed"
         return NoOracle(method, why)
@@ -181,6 +185,9 @@ def _late_constructor(question: Question, weights: Arguments) -> list[Afterwards
     ):
         reason = "the shape does not suit the Marlin kernel"
         late.append(refused_later("AssertionError", "", reason, only=_MARLIN))
+    refused = refuse_inputs(question)
+    if refused is not None:
+        late.append(Afterwards(refused.refusal, only=_MARLIN))
     if weights.strategy != "group":
         reason = f"scales are per {weights.strategy}; only Marlin takes them"
         late.append(refused_later("AssertionError", "", reason, unless=_MARLIN))

@@ -71,7 +71,10 @@ _DTYPES: dict[str, tuple[str, ...]] = {
 
 def check_demands(name: str, question: Question) -> None:
     """Raise MethodRefused where the GPU is too old or the dtype is not one of the method's."""
-    smallest, dtypes = _demands(name, question.release)
+    if name == "mxfp4" and question.quantization is None and question.release >= (0, 28, 0):
+        smallest, dtypes = _demands("online", question.release)  # its config, by a shorthand
+    else:
+        smallest, dtypes = _demands(name, question.release)
     if question.platform == "cuda" and question.capability is not None:
         major, minor = question.capability
         found = major * 10 + minor

@@ -17,6 +17,7 @@ from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
     marlin_fits,
     orders_groups,
 )
+from moe_doctor.oracle.engines.vllm.methods.marlin_inputs import refuse_width
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     Afterwards,
     MethodRefused,
@@ -68,16 +69,24 @@ def build_gptq(question: Question, declared: Declared, name: str) -> OracleCall 
         text = f"Unsupported quantization config: bits={bits}, sym={symmetric}"
         reason = "a `dynamic` rule asks for what Marlin does not take"
         raise refused_by_method("ValueError", text, reason)
-    return ask_for_gptq(question, bits, group, ordered=ordered)
+    late = refuse_width(question, bits)
+    return ask_for_gptq(question, bits, group, ordered=ordered, afterwards=late)
 
 
 def ask_for_gptq(
-    question: Question, bits: int, group: int, *, ordered: bool = False
+    question: Question,
+    bits: int,
+    group: int,
+    *,
+    ordered: bool = False,
+    afterwards: tuple[Afterwards, ...] = (),
 ) -> OracleCall | NoOracle:
     """GPTQMarlinMoEMethod and AutoGPTQMoEMethod."""
     release = question.release
     method = "AutoGPTQMoEMethod" if release >= _MERGED_GPTQ else "GPTQMarlinMoEMethod"
     if release < (0, 20, 0):
+        if afterwards:
+            raise MethodRefused(afterwards[0].refusal)
         return NoOracle(method, "it fixes Marlin by itself in this release", "MARLIN")
     quant = QuantQuery(
         weight_key="kInt4Static" if bits == 4 else "kInt8Static",
@@ -87,7 +96,7 @@ def ask_for_gptq(
         group_size=group,
         desc_act=ordered,
     )
-    return question.ask_with("int_wna16", method, quant)
+    return question.ask_with("int_wna16", method, quant, afterwards=afterwards)
 
 
 def build_awq(question: Question, declared: Declared, name: str) -> OracleCall | NoOracle:

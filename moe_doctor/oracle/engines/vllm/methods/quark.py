@@ -1,11 +1,11 @@
-"""AMD Quark's checkpoints: FP8, INT8, NVFP4 and the OCP MX formats.
+"""AMD Quark's checkpoints: FP8, INT8, packed INT4, NVFP4 and the OCP MX formats.
 
-Source: quantization/quark/quark_moe.py, 0.16.0 to 0.33.0. Formats that came with 0.31.0 (packed
-INT4, MXFP8) are not stated; the tables say so.
+Source: quantization/quark/quark_moe.py, 0.16.0 to 0.33.0.
 """
 
 from __future__ import annotations
 
+from moe_doctor.core.query import QuantQuery
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     NoOracle,
     OracleCall,
@@ -18,8 +18,10 @@ from moe_doctor.oracle.engines.vllm.methods.quark_sides import (
     check_config,
     experts_settings,
     is_fp8,
+    is_int4,
     is_int8,
     is_mx,
+    is_mxfp8,
     is_nvfp4,
     named,
     refuse_linear,
@@ -47,14 +49,14 @@ def build(question: Question) -> OracleCall | NoOracle:
     weights, inputs = settings.weights, settings.inputs
     if is_fp8(question, weights, inputs):
         return _fp8(question, weights, inputs)
+    if is_int4(question, weights, inputs):
+        return _int4(question, weights)
+    if is_mxfp8(question, weights):
+        return _mxfp8(question, inputs)
     if is_mx(question, weights, inputs):
         return _mx(question, weights, inputs)
     if is_int8(question, weights, inputs) and question.release >= (0, 20, 0):
         return _int8(question, weights, inputs)
-    newer = weights is not None and weights.get("dtype") in ("int4", "uint4", "fp8_e4m3")
-    if newer and question.release >= (0, 31, 0):
-        why = f"the tables do not know Quark experts with {named(weights)} weights"
-        return NoOracle("", f"{why} and {named(inputs)} inputs")
     raise _unsupported(settings)
 
 
@@ -159,6 +161,36 @@ def _refuse_pair(question: Question, weights: Side, inputs: Side | None) -> None
             f"weight_dtype=mx{stored}.",
             f"{stored} weights go with inputs of the same format",
         )
+
+
+def _int4(question: Question, weights: Side) -> OracleCall:
+    for key in ("group_size", "symmetric"):
+        if key not in weights:
+            text = f"Quark W4A16 INT4/UINT4 configs must specify weight.{key}"
+            raise refused_by_method("ValueError", text, f"the weights' {key} is missing")
+    group, symmetric = weights["group_size"], weights["symmetric"]
+    if not isinstance(group, int) or group <= 0:
+        text = f"Quark W4A16 weight.group_size must be a positive int, got {group!r}"
+        raise refused_by_method("ValueError", text, f"group_size is {group!r}")
+    key = "kInt4Static32" if group == 32 else "kInt4Static"
+    quant = QuantQuery(
+        weight_key=key if symmetric else f"{key}Asym",
+        model_type=question.model_type or None,
+        kind="quark",
+        group_size=group,
+        symmetric=bool(symmetric),
+    )
+    return question.ask_with("int_wna16", "QuarkW4A16Int4MoEMethod", quant)
+
+
+def _mxfp8(question: Question, inputs: Side | None) -> OracleCall:
+    given = None if inputs is None else "mxfp8_e4m3"
+    if question.release < (0, 33, 0):
+        text = f"Unsupported OCP MX dtype combination for MoE: input_dtype={given}, "
+        text += "weight_dtype=mxfp8_e4m3. "
+        reason = "0.33.0 is the first that runs MXFP8 experts of Quark"
+        raise refused_by_method("ValueError", text, reason)
+    return question.ask_for_mxfp8("QuarkW8A8Mxfp8MoEMethod")
 
 
 def _int8(question: Question, weights: Side, inputs: Side) -> OracleCall | NoOracle:

@@ -7,6 +7,7 @@ quark/schemes/*.py, 0.16.0 to 0.33.0.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from moe_doctor.models.expert_modules import PREFIXES
@@ -17,6 +18,7 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     refused_by_vllm_config,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
+from moe_doctor.oracle.engines.vllm.methods.shards import refuse_shards
 
 Side = Mapping[str, Any]
 _MX = ("fp4", "fp6_e3m2", "fp6_e2m3")
@@ -46,6 +48,7 @@ def check_config(question: Question) -> None:
             "The export key should be included in the configurations of Quark quantized model",
             "quantization_config has no export",
         )
+    _check_kv_cache(details)
     whole = details.get("global_quant_config")
     weights = whole.get("weight") if isinstance(whole, Mapping) else None
     if (0, 17, 0) <= question.release < (0, 20, 0) and isinstance(weights, list):
@@ -54,6 +57,20 @@ def check_config(question: Question) -> None:
     if details.get("exclude") is None:
         text = "'NoneType' object is not iterable"
         raise refused_by_method("TypeError", text, "quantization_config has no exclude list")
+
+
+def _check_kv_cache(details: Mapping[str, Any]) -> None:
+    export, layers = details.get("export"), details.get("layer_quant_config")
+    groups = export.get("kv_cache_group") if isinstance(export, Mapping) else None
+    names = list(layers) if isinstance(layers, Mapping) else []
+    if not groups or set(groups) <= set(names):
+        return
+    if not any(fnmatchcase(name, pattern) for name in names for pattern in groups):
+        raise refused_by_vllm_config(
+            "The Quark quantized model has the kv_cache_group parameter setting, but no kv_cache "
+            "quantization settings were found in the quantization configuration.",
+            "layer_quant_config does not say how the KV cache is stored",
+        )
 
 
 def experts_settings(question: Question) -> Settings:
@@ -67,7 +84,11 @@ def attention_settings(question: Question) -> Settings | None:
     if spec is None:
         return None
     names = tuple(f"{start}layers.0.self_attn.{end}" for start in PREFIXES for end in _ATTENTION)
-    rules = LayerQuantization("quark", spec.details, spec.ignore, [], everywhere=True).rules(names)
+    reader = LayerQuantization("quark", spec.details, spec.ignore, [], everywhere=True)
+    refused = refuse_shards(question, spec.ignore, lambda paths: reader.rules(paths) is None)
+    if refused is not None:
+        raise refused
+    rules = reader.rules(names)
     if rules is None:
         return None
     entries = spec.details.get("layer_quant_config")
@@ -90,7 +111,7 @@ def refuse_linear(question: Question, settings: Settings) -> MethodRefused | Non
         return None if is_nvfp4(question, settings) else _refuse_steps(question)
     if is_fp8(question, weights, inputs):
         return _refuse_capability(question, weights, inputs)
-    if is_int8(question, weights, inputs):
+    if is_int8(question, weights, inputs) or is_int4(question, weights, inputs):
         return None
     if not is_mx(question, weights, inputs):
         return _no_scheme(weights, inputs)
@@ -173,8 +194,31 @@ def is_int8(question: Question, weights: Side | None, inputs: Side | None) -> bo
     return by_token and question.release >= (0, 20, 0)
 
 
+def is_int4(question: Question, weights: Side | None, inputs: Side | None) -> bool:
+    """Packed INT4 weights with plain inputs, from 0.31.0 on."""
+    export = question.details.get("export")
+    packed = export.get("pack_method") if isinstance(export, Mapping) else None
+    if question.release < (0, 31, 0) or weights is None or inputs is not None:
+        return False
+    return weights.get("dtype") in ("int4", "uint4") and packed in ("order", "reorder")
+
+
+def is_mxfp8(question: Question, weights: Side | None) -> bool:
+    """FP8 weights with power-of-two scales per 32, from 0.31.0 on; per row or per block of rows."""
+    if question.release < (0, 31, 0) or weights is None or weights.get("dtype") != "fp8_e4m3":
+        return False
+    if weights.get("qscheme") == "per_group":
+        return weights.get("group_size") == 32 and weights.get("scale_format") == "e8m0"
+    block = list(weights.get("block_size") or [])
+    square = weights.get("qscheme") == "per_block" and len(block) == 2 and block[1] == 32
+    plain = weights.get("symmetric") is True and not weights.get("is_dynamic")
+    return square and plain and weights.get("scale_type") == "float8_e8m0fnu"
+
+
 def is_mx(question: Question, weights: Side | None, inputs: Side | None) -> bool:
     """Weights in an OCP MX format; 0.16.0 wants the inputs in one too."""
+    if is_mxfp8(question, weights):
+        return True
     if not _is_mx_side(weights):
         return False
     return question.release >= (0, 17, 0) or _is_mx_side(inputs)

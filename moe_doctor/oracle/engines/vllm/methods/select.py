@@ -17,6 +17,7 @@ from moe_doctor.core.spec import MoESpec, QuantSpec
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared, read_declared
 from moe_doctor.oracle.engines.vllm.methods.demands import check_demands
+from moe_doctor.oracle.engines.vllm.methods.marlin_inputs import check_inputs
 from moe_doctor.oracle.engines.vllm.methods.names import registered_name
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     MethodRefused,
@@ -124,8 +125,10 @@ def _method_of(question: Question) -> OracleCall | NoOracle:
         # The config is read before the GPU is looked at, the method is built afterwards.
         if refused.refusal.stage == "model":
             check_demands(name, question)
+            check_inputs(name, question)
         raise
     check_demands(name, question)
+    check_inputs(name, question)
     return built
 
 
