@@ -21,6 +21,7 @@ import sys
 import time
 from dataclasses import asdict
 from functools import partial
+from itertools import zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from tests.gpu import peers
 from tests.gpu import quantized_peers as quantized
 from tests.gpu.graph_time import graph_us, interleaved_us
 from tests.gpu.layers import ROUTINGS, SHAPES, TOKENS, Batch, Shape, make_batches
-from tests.gpu.quantized_tiles import grid
+from tests.gpu.quantized_tiles import Candidates, grid
 
 GPT_OSS = Shape(32, 4, 2880, 2880, "swigluoai")
 ALL_SHAPES = {**SHAPES, "gpt-oss-20b": GPT_OSS}
@@ -86,11 +87,13 @@ def _warm(cell: str, num_tokens: int, tune: bool) -> str:
     batch = make_batches(layer.shape, num_tokens, 1)[0]
     quantized.ours(layer)(batch)
     rows, told = rows_per_expert(shape, num_tokens), []
-    for pair in grid(scheme, rows, num_tokens) if tune else ():
-        try:
-            quantized.ours(layer, pair)(batch)
-        except Exception as error:  # too large a tile, or one that Triton gives up on
-            told.append(f"{pair}: {str(error)[:60]}")
+    for firsts, seconds in grid(scheme, rows, num_tokens).values() if tune else ():
+        # Every tile once, in as few calls as the longer list has tiles.
+        for pair in zip_longest(firsts, seconds):
+            try:
+                quantized.ours(layer, (pair[0] or firsts[0], pair[1] or seconds[0]))(batch)
+            except Exception as error:  # too large a tile, or one that Triton gives up on
+                told.append(f"{pair}: {str(error)[:60]}")
     if has_vllm_kernel(cell):
         with peers.vllm_session():
             quantized.vllm(layer)(batch)
@@ -132,18 +135,19 @@ def measure(
         tile: Any
         if "vllm" in calls:
             tile = fastest(
-                partial(quantized.vllm, layer), quantized.vllm_tiles(layer.scheme, rows), batches
+                partial(quantized.vllm, layer),
+                quantized.vllm_tiles(layer.scheme, rows),
+                batches,
+                wanted,
             )
             if tile:
                 calls["vllm tuned"] = quantized.vllm(layer, tile[0][1])
                 cell["vllm tuned"] = {"tiles": tile[:3]}
-        tile = fastest(
-            partial(quantized.ours, layer), grid(layer.scheme, rows, num_tokens), batches
-        )
+        tile = fastest_pairs(layer, grid(layer.scheme, rows, num_tokens), batches, wanted)
         if tile:
             calls["ours tuned"] = quantized.ours(layer, tile[0][1])
             cell["ours tuned"] = {
-                "tiles": [(us, [asdict(one) for one in pair]) for us, pair in tile]
+                "tiles": [(us, [asdict(one) for one in pair], error) for us, pair, error in tile]
             }
     racing: dict[str, list[partial[torch.Tensor]]] = {}
     for name, call in calls.items():
@@ -162,15 +166,43 @@ def measure(
     return cell
 
 
-def fastest(make: Any, tiles: Any, batches: list[Batch]) -> list[tuple[float, Any]]:
-    """Microseconds and tile, the fastest first."""
-    found: list[tuple[float, Any]] = []
+Found = list[tuple[float, Any, float]]
+"""Microseconds, tile and error, the fastest first."""
+
+
+def fastest(make: Any, tiles: Any, batches: list[Batch], wanted: torch.Tensor) -> Found:
+    """Try every tile on the first batches."""
+    found: Found = []
     for tile in tiles:
         call = make(tile)
         try:
-            found.append((graph_us([partial(call, one) for one in batches[:4]], 4.0), tile))
+            error = relative_error(call(batches[0]), wanted)
+            us = graph_us([partial(call, one) for one in batches[:4]], 4.0)
         except Exception as failure:  # too large a tile for this GPU
             print(f"{tile}: {type(failure).__name__} {str(failure)[:80]}", flush=True)
+            continue
+        if error < LIMIT:
+            found.append((us, tile, error))
+        else:
+            print(f"{tile}: relative error {error:.1e}", flush=True)
+    return sorted(found, key=lambda one: one[0])
+
+
+def fastest_pairs(
+    layer: quantized.QuantizedLayer,
+    candidates: Candidates,
+    batches: list[Batch],
+    wanted: torch.Tensor,
+) -> Found:
+    """The first GEMM's tiles beside one of the second, then the second's beside the best."""
+    found: Found = []
+    make = partial(quantized.ours, layer)
+    for firsts, seconds in candidates.values():
+        mine = fastest(make, [(one, seconds[0]) for one in firsts], batches, wanted)
+        if mine:
+            best = mine[0][1][0]
+            mine += fastest(make, [(best, one) for one in seconds[1:]], batches, wanted)
+        found += mine
     return sorted(found, key=lambda one: one[0])
 
 
@@ -265,7 +297,7 @@ def print_table(results: dict[str, dict[int, Any]]) -> int:
                 line += f"{us:9.1f} {us / mine:5.2f}x"
                 ratios.setdefault(peer, []).append(us / mine)
             line += f" {cell['ours'].get('error', math.nan):.1e}"
-            for _, pair in cell.get("ours tuned", {}).get("tiles", [])[:1]:
+            for _, pair, _ in cell.get("ours tuned", {}).get("tiles", [])[:1]:
                 line += " " + " ".join(map(describe, pair))
             print(line)
             for peer in ("ours", *PEERS):
