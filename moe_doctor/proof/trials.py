@@ -19,6 +19,7 @@ from moe_doctor.core.proof import ProofOutcome
 from moe_doctor.core.record import replace
 from moe_doctor.core.units import count
 from moe_doctor.kernels.reference import fused_moe_reference
+from moe_doctor.proof.adapters.base import UnfitError
 from moe_doctor.proof.compare import compare, tolerance
 from moe_doctor.proof.inputs import Batch, Weights, make_batch
 
@@ -52,6 +53,8 @@ def run_trial(
     started = time.perf_counter()
     try:
         got, batch, again = _outputs(adapter, layout, weights, case, routing)
+    except UnfitError as error:
+        return {**fields, "detail": str(error)}
     except Exception as error:
         if kind_of(error) != "exception":
             raise

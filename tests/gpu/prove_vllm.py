@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,20 +37,32 @@ NANO = (MoESpec(128, 6, 2688, 1856, activation="relu2", gated=False), 1856)
 BLOCK = QuantQuery("kFp8Static128BlockSym", "kFp8Dynamic128Sym")
 TENSOR = QuantQuery("kFp8StaticTensorSym", "kFp8StaticTensorSym")
 MXFP4 = QuantQuery("kMxfp4Static")
+INT8 = QuantQuery("kInt8StaticChannelSym", "kInt8DynamicTokenSym")
+INT8_WEIGHTS = QuantQuery("kInt8StaticChannelSym")
+INT4 = QuantQuery("kInt4Static", group_size=128)
+INT4_ZEROS = QuantQuery("kInt4StaticAsym", group_size=64, symmetric=False)
 CHANNEL = QuantQuery("kFp8StaticChannelSym", "kFp8DynamicTokenSym", allow_vllm_cutlass=True)
 
-# name: (spec, width), quantization, options
+# name: (spec, width), quantization, options; +lora with adapters
 RUNS = {
     "Mixtral-8x7B bf16": (MIXTRAL, None, ("triton", "flashinfer_cutlass")),
-    "Mixtral-8x7B fp8 block": (MIXTRAL, BLOCK, ("triton", "flashinfer_cutlass")),
+    "Mixtral-8x7B fp8 block": (MIXTRAL, BLOCK, ("triton", "triton+lora", "flashinfer_cutlass")),
     "DeepSeek-V3 TP8 bf16": (DEEPSEEK, None, ("triton", "flashinfer_cutlass")),
     "DeepSeek-V3 TP8 fp8 block": (DEEPSEEK, BLOCK, ("triton", "flashinfer_cutlass")),
-    "Qwen3-30B bf16": (QWEN3, None, ("triton", "flashinfer_cutlass", "batched_triton")),
+    "Qwen3-30B bf16": (
+        QWEN3,
+        None,
+        ("triton", "triton+lora", "flashinfer_cutlass", "batched_triton"),
+    ),
     "Qwen3-30B fp8 block": (QWEN3, BLOCK, ("triton", "flashinfer_cutlass")),
+    "Qwen3-30B int8": (QWEN3, INT8, ("triton", "triton+lora")),
+    "Qwen3-30B int8 weights": (QWEN3, INT8_WEIGHTS, ("triton", "triton+lora")),
+    "Qwen3-30B int4": (QWEN3, INT4, ("triton", "marlin")),
+    "Qwen3-30B int4 zeros": (QWEN3, INT4_ZEROS, ("triton",)),
     "Qwen3-30B fp8 tensor": (QWEN3, TENSOR, ("triton", "flashinfer_cutlass")),
     "Qwen3-30B fp8 channel": (QWEN3, CHANNEL, ("triton", "cutlass")),
-    "Nemotron-3-Nano bf16": (NANO, None, ("triton", "flashinfer_cutlass")),
-    "gpt-oss-20b mxfp4": (GPT_OSS, MXFP4, ("triton", "flashinfer_cutlass")),
+    "Nemotron-3-Nano bf16": (NANO, None, ("triton", "triton+lora", "flashinfer_cutlass")),
+    "gpt-oss-20b mxfp4": (GPT_OSS, MXFP4, ("triton", "triton+lora", "flashinfer_cutlass")),
 }
 
 
@@ -60,19 +73,20 @@ def main() -> int:
     parser.add_argument("--level", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=130.0)
     parser.add_argument("--jobs", type=int, default=10, help="proofs that run at the same time")
-    parser.add_argument("--only", nargs="*", default=(), help="words of the names to run")
+    parser.add_argument("--only", nargs="*", default=(), help="regular expressions, all in a name")
     options = parser.parse_args()
     machine = this_machine()
     started = time.monotonic()
 
     def run(job: tuple[str, str]) -> tuple[str, Proof]:
-        name, option = job
+        name, asked = job
+        option, _, adapters = asked.partition("+")
         (spec, width), quant, _ = RUNS[name]
         before = time.monotonic()
         (proof,) = prove(
             spec,
             backend_option=option,
-            lora=False,
+            lora=bool(adapters),
             intermediate_size_per_partition=width,
             num_local_experts=spec.num_experts,
             machine=machine,
@@ -81,14 +95,14 @@ def main() -> int:
             timeout_s=options.timeout,
             quant=quant,
         )
-        print(f"{name} {option} {time.monotonic() - before:.1f} s", flush=True)
+        print(f"{name} {asked} {time.monotonic() - before:.1f} s", flush=True)
         return name, proof
 
     chosen = [
         (name, option)
         for name, (_, _, backends) in RUNS.items()
         for option in backends
-        if all(word in f"{name} {option}" for word in options.only)
+        if all(re.search(word, f"{name} {option}") for word in options.only)
     ]
     with ThreadPoolExecutor(options.jobs) as pool:
         found = list(pool.map(run, chosen))
@@ -106,8 +120,9 @@ def show(name: str, proof: Proof) -> bool:
     limit = f"{proof.cases[0].tolerance:.1e}" if proof.cases else "-"
     ran = proof.implementation.replace("vllm.model_executor.layers.", "")
     print(
-        f"{name:26} {proof.backend_option:18} {proof.outcome.value:9} worst {worst:8} "
-        f"limit {limit:8} {len(proof.cases):2} cases  {ran}  {proof.reason[:400]}"
+        f"{name:26} {proof.backend_option:18} {'LoRA' if proof.lora else '-':5}"
+        f"{proof.outcome.value:9} worst {worst:8} limit {limit:8} "
+        f"{len(proof.cases):2} cases  {ran}  {proof.reason[:400]}"
     )
     return proof.outcome is ProofOutcome.PASSED
 

@@ -127,9 +127,8 @@ def test_the_stand_in_says_why_the_engines_own_kernels_did_not_run(installed: No
 @pytest.mark.parametrize(
     ("question", "reason"),
     [
-        (replace(SWIGLU, lora=True), "vLLM applies adapters around its experts"),
         (replace(SWIGLU, machine=CPU), "needs a GPU; this machine's platform is cpu"),
-        (replace(SWIGLU, scheme="int4_g128"), "int4_g128 weights are not handed to vLLM's own"),
+        (replace(SWIGLU, scheme="int4_channel"), "int4_channel weights are not handed to vLLM's"),
         (replace(SWIGLU, scheme="fp8_block_64x64"), "fp8_block_64x64 weights are not handed"),
     ],
 )
@@ -154,8 +153,8 @@ def test_what_waits_for_the_gpu_is_not_captured(installed: None) -> None:
 
 
 def test_every_handed_over_scheme_can_be_asked_for(installed: None) -> None:
-    for scheme in ("none", "fp8_tensor_static", "fp8_tensor", "fp8_block_128x128", "fp8_channel"):
-        assert VllmTriton().unavailable(replace(SWIGLU, scheme=scheme)) is None
+    for scheme in ("none", "fp8_tensor", "fp8_block_128x128", "int8_channel", "int4_g64", "mxfp4"):
+        assert VllmTriton().unavailable(replace(SWIGLU, scheme=scheme, lora=True)) is None
 
 
 def test_marlin_is_compared_with_weights_alone_quantized() -> None:

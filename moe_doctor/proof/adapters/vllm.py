@@ -10,8 +10,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from moe_doctor.core.machine import MachineSnapshot
-from moe_doctor.core.record import replace
-from moe_doctor.kernels.schemes import find_scheme
 from moe_doctor.proof.adapters.base import Build, PlainAdapter, Question, has_gpu, missing_kernels
 from moe_doctor.proof.adapters.flashinfer_modules import (
     load_as_built,
@@ -19,13 +17,12 @@ from moe_doctor.proof.adapters.flashinfer_modules import (
     needed_build,
     no_build,
 )
-from moe_doctor.proof.adapters.vllm_schemes import QUANTIZATIONS
+from moe_doctor.proof.adapters.vllm_schemes import QUANTIZATIONS, WNA16
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from moe_doctor.kernels.quantized import QuantizedWeights
-    from moe_doctor.proof.adapters.vllm_modular import VllmKernel
+    from moe_doctor.proof.adapters.vllm_kernel import VllmKernel
     from moe_doctor.proof.inputs import Batch, Weights
 
 
@@ -46,14 +43,12 @@ class VllmAdapter(PlainAdapter):
         return "gpu"
 
     def unavailable(self, question: Question) -> str | None:
-        """Needs the package, a GPU, a scheme that is handed over, and no LoRA."""
+        """Needs the package, a GPU and a scheme that is handed over."""
         if not vllm_is_installed():
             return "vllm is not installed in this environment"
         if not has_gpu(question.machine):
             return f"needs a GPU; this machine's platform is {question.machine.platform}"
-        if question.lora:
-            return "vLLM applies adapters around its experts; a proof of its kernels has none"
-        if question.scheme not in QUANTIZATIONS:
+        if question.scheme not in QUANTIZATIONS and question.scheme not in WNA16:
             return f"{question.scheme} weights are not handed to vLLM's own code"
         return missing_kernels(question.machine, "torch", "triton")
 
@@ -68,7 +63,7 @@ class VllmAdapter(PlainAdapter):
         return build(weights, self.options[0])
 
     def meant(self, weights: Weights) -> Weights:
-        """As they were made, or with scales that are powers of two where vLLM rounds them."""
+        """As they were made, but where vLLM rounds scales or leaves activations alone."""
         from moe_doctor.proof.adapters.vllm_rounding import as_rounded
 
         return as_rounded(weights, self.options[0])
@@ -168,7 +163,16 @@ class VllmMarlin(VllmAdapter):
 
     def meant(self, weights: Weights) -> Weights:
         """The same weights with plain activations."""
-        return replace(weights, w13=_weight_only(weights.w13), w2=_weight_only(weights.w2))
+        from moe_doctor.proof.adapters.vllm_rounding import weight_only
+
+        return weight_only(weights)
+
+
+class VllmTritonUnfused(VllmAdapter):
+    """`UnfusedOAITritonExperts`: mxfp4 with adapters."""
+
+    options = ("triton_unfused",)
+    implementation = "vllm (triton_unfused)"
 
 
 class VllmAiter(VllmAdapter):
@@ -176,17 +180,6 @@ class VllmAiter(VllmAdapter):
 
     options = ("aiter",)
     implementation = "vllm (aiter)"
-
-
-def _weight_only(weights: Tensor | QuantizedWeights) -> Tensor | QuantizedWeights:
-    from dataclasses import replace as replace_dataclass
-
-    from moe_doctor.kernels.quantized import QuantizedWeights
-
-    if not isinstance(weights, QuantizedWeights):
-        return weights
-    scheme = replace(find_scheme(weights.scheme.name), activations="plain")
-    return replace_dataclass(weights, scheme=scheme, input_scale=None)
 
 
 VLLM_ADAPTERS: tuple[VllmAdapter, ...] = (
@@ -197,6 +190,7 @@ VLLM_ADAPTERS: tuple[VllmAdapter, ...] = (
     VllmDeepGemm(),
     VllmCutlass(),
     VllmMarlin(),
+    VllmTritonUnfused(),
     VllmAiter(),
 )
 """One per option; each goes before our own stand-in for the same option."""

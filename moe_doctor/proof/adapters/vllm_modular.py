@@ -2,63 +2,32 @@
 
     select_*_moe_backend -> convert_to_*_kernel_format -> make_*_moe_kernel -> kernel.apply
 
-Signatures differ between releases (0.20.0 to 0.33.0 were read), so every function is called with
-what it asks for by name, out of a pool of named values. A required name that is not in the pool,
-and everything that a release says against the layer, is an UnfitError with the engine's words.
+Everything that a release says against the layer is an UnfitError with the engine's words.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from moe_doctor.kernels.quantized import QuantizedWeights
-from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.adapters.base import UnfitError
 from moe_doctor.proof.adapters.batches import BATCHED_TOKENS
-from moe_doctor.proof.adapters.vllm_schemes import QUANTIZATIONS, Quantization
+from moe_doctor.proof.adapters.vllm_kernel import VllmKernel
+from moe_doctor.proof.adapters.vllm_lora import give_adapters
+from moe_doctor.proof.adapters.vllm_schemes import QUANTIZATIONS, WNA16, Quantization
+from moe_doctor.proof.adapters.vllm_session import CAPTURE_SIZE, ask, find_module, open_session
+from moe_doctor.proof.adapters.vllm_stored import Stored, stored, stored_in_turns
+from moe_doctor.proof.adapters.vllm_wna16 import build_wna16
 
 if TYPE_CHECKING:
-    from moe_doctor.proof.inputs import Batch, Weights
+    from moe_doctor.proof.inputs import Weights
 
-_LAYERS = "vllm.model_executor.layers"
-_SESSION = contextlib.ExitStack()
-# What a served model gets for its largest CUDA graph: min(2 * max_num_seqs, 512).
-_CAPTURE_SIZE = 512
 # `--moe-backend` values whose backend has another name in the oracles' enums.
 _MEMBERS = {"deep_gemm": "DEEPGEMM", "cutlass": "VLLM_CUTLASS"}
-
-
-@dataclass(frozen=True, slots=True)
-class VllmKernel:
-    """A modular kernel and what its `apply` is told with every batch."""
-
-    name: str
-    """`vllm.<module>.<class>` of the experts."""
-    apply: Callable[..., Any]
-    """`FusedMoEKernel.apply`."""
-    pool: Mapping[str, Any]
-    """Weights in the kernel's layout, activation and expert count."""
-
-    def __call__(self, batch: Batch) -> torch.Tensor:  # [T, H]
-        """The layer's output; the workspace that calls share is filled with NaN before."""
-        _poison_workspace()
-        out: torch.Tensor = ask(
-            self.apply,
-            {
-                **self.pool,
-                "hidden_states": batch.hidden_states,
-                "topk_weights": batch.topk_weights,
-                "topk_ids": batch.topk_ids,
-            },
-        )
-        return out
 
 
 def build(weights: Weights, option: str) -> VllmKernel:
@@ -68,6 +37,8 @@ def build(weights: Weights, option: str) -> VllmKernel:
     """
     version = open_session(weights.w13.device)
     try:
+        if weights.geometry.scheme in WNA16:
+            return build_wna16(weights, option, version)
         return _Builder(weights, option, version).kernel()
     except UnfitError:
         raise
@@ -76,71 +47,39 @@ def build(weights: Weights, option: str) -> VllmKernel:
         raise UnfitError(f"vLLM {version}: {type(error).__name__}: {error}") from error
 
 
-def open_session(device: torch.device) -> str:
-    """Import vLLM and give it the config and the workspace that its layers expect; its version."""
-    try:
-        vllm = importlib.import_module("vllm")
-        importlib.import_module("vllm._custom_ops")
-        for extension in ("_C", "_C_stable_libtorch", "_moe_C"):
-            with contextlib.suppress(ModuleNotFoundError):
-                importlib.import_module(f"vllm.{extension}")
-        config = importlib.import_module("vllm.config")
-        workspace = importlib.import_module("vllm.v1.worker.workspace")
-    except Exception as error:  # whatever an installation can be broken by
-        text = f"{type(error).__name__}: {error}"
-        raise UnfitError(f"the installed vLLM does not import here: {text}") from error
-    if not workspace.is_workspace_manager_initialized():
-        settings = config.VllmConfig()
-        settings.compilation_config.max_cudagraph_capture_size = _CAPTURE_SIZE
-        _SESSION.enter_context(config.set_current_vllm_config(settings))
-        workspace.init_workspace_manager(device)
-    return str(vllm.__version__)
-
-
-def ask(function: Callable[..., Any], pool: Mapping[str, Any]) -> Any:
-    """Call `function` with the entries of `pool` that it has parameters for."""
-    parameters = inspect.signature(function).parameters.values()
-    missing = [
-        one.name
-        for one in parameters
-        if one.default is one.empty
-        and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
-        and one.name not in pool
-    ]
-    if missing:
-        name = getattr(function, "__qualname__", str(function))
-        raise UnfitError(f"{name} of this vLLM asks for {', '.join(missing)}")
-    return function(**{one.name: pool[one.name] for one in parameters if one.name in pool})
-
-
 class _Builder:
     """One layer on its way through an oracle's functions."""
 
     def __init__(self, weights: Weights, option: str, version: str) -> None:
         self.weights, self.option, self.version = weights, option, version
-        self.geometry = weights.geometry
+        geometry = self.geometry = weights.geometry
         found = QUANTIZATIONS.get(self.geometry.scheme)
         if found is None:
             raise UnfitError(f"{self.geometry.scheme} weights are not handed to vLLM's own code")
         self.quantization: Quantization = found
-        self.oracle = _module(f"fused_moe.oracle.{found.oracle}")
-        self.kernels = _module("fused_moe.modular_kernel")
-        self.settings = _module("fused_moe.config")
+        self.oracle = find_module(f"fused_moe.oracle.{found.oracle}")
+        self.kernels = find_module("fused_moe.modular_kernel")
+        self.settings = find_module("fused_moe.config")
+        self.sizes = (geometry.hidden_size, geometry.intermediate_size_per_partition)
         self.config = self._config()
 
     def kernel(self) -> VllmKernel:
         """Select, convert, make."""
         backend, experts = self._batched() if self._is_batched else self._selected()
-        if issubclass(experts, self.kernels.FusedMoEExpertsMonolithic):
+        routes_itself = issubclass(experts, self.kernels.FusedMoEExpertsMonolithic)
+        if routes_itself and not _softmax_router(experts):
             raise UnfitError(
                 f"{experts.__name__} of vLLM {self.version} routes tokens by itself; a proof "
                 "hands its routes over"
             )
-        layer = self._layer()
-        pool = self._pool(backend, experts, layer)
-        converted = ask(getattr(self.oracle, self.quantization.convert), pool)
-        names = ("w13", "w2", "w13_scale", "w2_scale")
-        pool.update(zip(names, converted, strict=False))
+        parts = self._stored(backend)
+        pool = self._pool(backend, experts, parts)
+        convert = getattr(self.oracle, self.quantization.convert, None)
+        if convert is not None:
+            converted = ask(convert, pool)
+            names: tuple[str, ...] = ("w13", "w2", "w13_scale", "w2_scale")
+            names += ("w1_bias", "w2_bias") if self.quantization.in_turns else ()
+            pool.update(zip(names, converted, strict=False))
         pool.update(w1_scale=pool.get("w13_scale"))
         quant_config = self._quant_config(pool)
         pool.update(quant_config=quant_config, moe_quant_config=quant_config)
@@ -149,17 +88,24 @@ class _Builder:
             if self._is_batched
             else ask(getattr(self.oracle, self.quantization.make), pool)
         )
+        geometry, adapters = self.geometry, self.weights.adapters
+        load_ids = None
+        if adapters is not None:
+            load_ids = give_adapters(made, adapters, geometry, self.version)
         return VllmKernel(
             name=f"{experts.__module__}.{experts.__name__}",
-            apply=made.apply,
+            apply=made.apply_monolithic if routes_itself else made.apply,
             pool={
                 "w1": pool["w13"],
                 "w2": pool["w2"],
                 "activation": self.config.activation,
-                "global_num_experts": self.geometry.num_experts,
+                "global_num_experts": geometry.num_experts,
                 "expert_map": None,
                 "apply_router_weight_on_input": False,
             },
+            hidden_size=self.sizes[0],
+            routed=(geometry.num_experts, geometry.top_k) if routes_itself else None,
+            load_ids=load_ids,
         )
 
     @property
@@ -168,10 +114,15 @@ class _Builder:
 
     def _config(self) -> Any:
         geometry, settings = self.geometry, self.settings
+        hidden, inner = self.sizes
         dtype = getattr(torch, geometry.dtype)
-        if geometry.limit is not None or geometry.alpha != 1.0 or geometry.beta:
+        numbers = (geometry.limit, geometry.alpha, geometry.beta)
+        own = (7.0, 1.702, 1.0) if geometry.activation == "swigluoai" else (None, 1.0, 0.0)
+        if numbers != own:
             raise UnfitError("numbers of a clamped activation are not handed to vLLM's own code")
-        kind = _module("fused_moe.activation").MoEActivation
+        if self.quantization.in_turns and geometry.activation != "swigluoai":
+            raise UnfitError(f"{geometry.scheme} is handed to vLLM for SwiGLU-OAI layers alone")
+        kind = find_module("fused_moe.activation").MoEActivation
         name = geometry.activation + ("" if geometry.gated else "_no_mul")
         try:
             activation = kind(name)
@@ -184,9 +135,13 @@ class _Builder:
                 "num_local_experts": geometry.num_experts,
                 "num_logical_experts": geometry.num_experts,
                 "experts_per_token": geometry.top_k,
-                "hidden_dim": geometry.hidden_size,
-                "intermediate_size": geometry.intermediate_size_per_partition,
-                "intermediate_size_per_partition": geometry.intermediate_size_per_partition,
+                "hidden_dim": hidden,
+                "hidden_dim_unpadded": geometry.hidden_size,
+                "intermediate_size": inner,
+                "intermediate_size_per_partition": inner,
+                "intermediate_size_per_partition_unpadded": (
+                    geometry.intermediate_size_per_partition
+                ),
                 "activation": activation,
                 "is_act_and_mul": geometry.gated,
                 "device": self.weights.w13.device,
@@ -195,17 +150,17 @@ class _Builder:
                 "in_dtype": dtype,
                 "router_logits_dtype": dtype,
                 "has_bias": geometry.has_bias,
-                "is_lora_enabled": False,
+                "is_lora_enabled": self.weights.adapters is not None,
                 "moe_backend": "auto" if self._is_batched else self.option,
                 "max_num_tokens": BATCHED_TOKENS if self._is_batched else 8192,
-                "max_capture_size": _CAPTURE_SIZE,
+                "max_capture_size": CAPTURE_SIZE,
             },
         )
 
     def _keys(self) -> dict[str, Any]:
-        if self.geometry.scheme == NONE:
+        if not self.quantization.weight_key:
             return {}
-        known = _module("quantization.utils.quant_utils")
+        known = find_module("quantization.utils.quant_utils")
         try:
             return {
                 "weight_key": getattr(known, self.quantization.weight_key),
@@ -219,7 +174,7 @@ class _Builder:
         pool = {"moe_config": self.config, "config": self.config, "allow_vllm_cutlass": True}
         try:
             backend, experts = ask(
-                getattr(self.oracle, self.quantization.select), {**pool, **self._keys()}
+                _first(self.oracle, self.quantization.select), {**pool, **self._keys()}
             )
         except (ValueError, NotImplementedError) as error:
             raise UnfitError(f"vLLM {self.version} refuses {self.option}: {error}") from error
@@ -250,7 +205,7 @@ class _Builder:
         return backend, experts
 
     def _batched_kernel(self, experts: Any, pool: Mapping[str, Any]) -> Any:
-        module = _module("fused_moe.prepare_finalize.batched")
+        module = find_module("fused_moe.prepare_finalize.batched")
         size = {"max_num_tokens": BATCHED_TOKENS, "num_dispatchers": 1}
         prepare = ask(
             module.BatchedPrepareAndFinalize,
@@ -261,53 +216,73 @@ class _Builder:
             {"prepare_finalize": prepare, "fused_experts": ask(experts, {**pool, **size})},
         )
 
-    def _layer(self) -> torch.nn.Module:
+    def _stored(self, backend: Any) -> Stored:
+        """The layer's parameters, in the sizes to which its method rounds for this backend."""
+        if not self.quantization.in_turns:
+            return stored(self.weights, self.quantization)
+        round_up = self.oracle.mxfp4_round_up_hidden_size_and_intermediate_size
+        self.sizes = round_up(backend, *self.sizes)
+        self.config = self._config()
+        return stored_in_turns(self.weights, *self.sizes)
+
+    def _layer(self, parts: Stored) -> torch.nn.Module:
         """What conversions read off the layer and leave on it."""
-        geometry, weights = self.geometry, self.weights
+        geometry = self.geometry
         layer = torch.nn.Module()
         layer.moe_config = self.config
         layer.activation = self.config.activation
         layer.num_experts = layer.local_num_experts = geometry.num_experts  # type: ignore[assignment]
-        layer.hidden_size = geometry.hidden_size  # type: ignore[assignment]
-        layer.intermediate_size_per_partition = geometry.intermediate_size_per_partition  # type: ignore[assignment]
+        layer.hidden_size, layer.intermediate_size_per_partition = self.sizes  # type: ignore[assignment]
         layer.orig_dtype = layer.params_dtype = getattr(torch, geometry.dtype)
         if self.quantization.block is not None:
             layer.weight_block_size = list(self.quantization.block)  # type: ignore[assignment]
-        for name, part in (("w13", weights.w13), ("w2", weights.w2)):
-            values = part.values if isinstance(part, QuantizedWeights) else part
-            layer.register_parameter(
-                f"{name}_weight", torch.nn.Parameter(values, requires_grad=False)
-            )
+        for name, values in (
+            ("w13_weight", parts.w13),
+            ("w2_weight", parts.w2),
+            ("w13_weight_scale", parts.w13_scale),
+            ("w2_weight_scale", parts.w2_scale),
+            ("w13_bias", parts.w13_bias),
+            ("w2_bias", parts.w2_bias),
+        ):
+            if values is not None:
+                layer.register_parameter(name, torch.nn.Parameter(values, requires_grad=False))
         return layer
 
-    def _pool(self, backend: Any, experts: Any, layer: torch.nn.Module) -> dict[str, Any]:
+    def _pool(self, backend: Any, experts: Any, parts: Stored) -> dict[str, Any]:
+        geometry = self.geometry
         pool: dict[str, Any] = {
             "backend": backend,
             "unquantized_backend": backend,
             "fp8_backend": backend,
+            "mxfp4_backend": backend,
+            "int8_backend": backend,
             "experts_cls": experts,
-            "layer": layer,
+            "layer": self._layer(parts),
             "moe_config": self.config,
             "routing_tables": None,
-            "w1_bias": self.weights.bias13,
-            "w2_bias": self.weights.bias2,
             "block_shape": None if self.quantization.block is None else [*self.quantization.block],
             "per_act_token_quant": self.quantization.per_token,
             "per_out_ch_quant": self.quantization.per_channel,
+            "w2_scale": parts.w2_scale,
+            "w1_bias": parts.w13_bias,
+            "_cache_permute_indices": {},
+            "gemm1_alpha": geometry.alpha,
+            "gemm1_beta": geometry.beta,
+            "swiglu_limit": geometry.limit,
         }
+        # TRT-LLM's conversions shuffle in place, DeepGEMM's quantize again.
+        in_place = any(word in backend.name for word in ("TRTLLM", "DEEPGEMM"))
+        for name, values, scale, bias in (
+            ("w13", parts.w13, parts.w13_scale, parts.w13_bias),
+            ("w2", parts.w2, parts.w2_scale, parts.w2_bias),
+        ):
+            values = values.clone() if in_place else values
+            pool.update({name: values, f"{name}_weight": values, f"{name}_bias": bias})
+            pool.update({f"{name}_scale": scale, f"{name}_weight_scale": scale})
         for name, part in (("w13", self.weights.w13), ("w2", self.weights.w2)):
-            if isinstance(part, QuantizedWeights):
-                values, stored = part.values, part.input_scale
-                # Conversions clamp scales in place: the reference keeps its own.
-                pool[f"{name}_scale"] = self.quantization.scales(part.scales.clone())
-                pool[f"{name}_input_scale"] = None if stored is None else stored.max()
-            else:
-                values = part
-            # TRT-LLM's conversions shuffle in place, DeepGEMM's quantize again.
-            in_place = any(word in backend.name for word in ("TRTLLM", "DEEPGEMM"))
-            pool[name] = values.clone() if in_place else values
-            pool[f"{name}_weight"] = pool[name]
-        pool.update(a1_scale=pool.get("w13_input_scale"), a2_scale=pool.get("w2_input_scale"))
+            scale = part.input_scale if isinstance(part, QuantizedWeights) else None
+            pool[f"{name}_input_scale"] = None if scale is None else scale.max()
+        pool.update(a1_scale=pool["w13_input_scale"], a2_scale=pool["w2_input_scale"])
         return pool
 
     def _quant_config(self, pool: Mapping[str, Any]) -> Any:
@@ -322,15 +297,15 @@ class _Builder:
         return ask(function, pool)
 
 
-def _module(name: str) -> Any:
-    return importlib.import_module(f"{_LAYERS}.{name}")
+def _softmax_router(experts: Any) -> bool:
+    """Whether a class that routes by itself does it by a softmax over logits of any dtype."""
+    # gpt_oss_triton_kernels_moe.py; TRT-LLM's take some dtypes, and each its own routing methods.
+    return str(experts.__name__).startswith("OAITriton")
 
 
-def _poison_workspace() -> None:
-    """vLLM's workspace outlives a call: what the last one left there must not pass for a result."""
-    workspace = importlib.import_module("vllm.v1.worker.workspace")
-    manager = workspace.current_workspace_manager()
-    buffers = getattr(manager, "_current_workspaces", None) or ()
-    for buffer in buffers.values() if isinstance(buffers, dict) else buffers:
-        if isinstance(buffer, torch.Tensor):
-            buffer.view(torch.uint8).fill_(255)  # all ones is NaN in every dtype
+def _first(module: Any, names: str) -> Any:
+    """The first of several functions that this release has; their names are parted by spaces."""
+    for name in names.split():
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise AttributeError(f"{module.__name__} has no {' and no '.join(names.split())}")

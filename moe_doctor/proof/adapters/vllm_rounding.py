@@ -1,4 +1,7 @@
-"""fp8 blocks as vLLM reads them where DeepGEMM is there: scales that are powers of two.
+"""Weights as vLLM reads them where that is not as they were made.
+
+int8 weights may meet activations that are not quantized. And fp8 blocks get scales that are powers
+of two where DeepGEMM is there:
 
 With `VLLM_USE_DEEP_GEMM_E8M0` (on by default) and an importable deep_gemm, vLLM rounds the scales
 of activations up to powers of two, for its Triton kernels as well, and DeepGEMM's weights are
@@ -10,13 +13,14 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace as replace_dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from moe_doctor.core.record import replace
 from moe_doctor.kernels.quantized import FP8_MAX, QuantizedWeights
+from moe_doctor.proof.adapters.vllm_session import LAYERS, ask
 
 if TYPE_CHECKING:
     from moe_doctor.proof.inputs import Weights
@@ -30,6 +34,8 @@ def as_rounded(weights: Weights, option: str) -> Weights:
     w13, w2 = weights.w13, weights.w2
     if not isinstance(w13, QuantizedWeights) or not isinstance(w2, QuantizedWeights):
         return weights
+    if w13.scheme.name == "int8_channel" and keeps_activations():
+        return weight_only(weights)
     if w13.scheme.activations != "group" or option not in _OPTIONS or not rounds_scales():
         return weights
     if option == "deep_gemm":
@@ -45,6 +51,32 @@ def as_rounded(weights: Weights, option: str) -> Weights:
 def rounds_scales() -> bool:
     """What vLLM says about itself."""
     return bool(importlib.import_module("vllm.utils.deep_gemm").is_deep_gemm_e8m0_used())
+
+
+def keeps_activations() -> bool:
+    """Whether this vLLM multiplies int8 weights with activations that it does not quantize.
+
+    0.20.0 does for compressed-tensors' W8A8: `make_int8_moe_quant_config` takes missing input
+    scales, which a dynamic scheme never has, for weights alone.
+    """
+    oracle = importlib.import_module(f"{LAYERS}.fused_moe.oracle.int8")
+    scale = torch.ones(1)
+    pool: dict[str, Any] = {"w1_scale": scale, "w2_scale": scale, "per_act_token_quant": True}
+    pool.update(a1_scale=None, a2_scale=None, int8_backend=oracle.Int8MoeBackend.TRITON)
+    made = ask(oracle.make_int8_moe_quant_config, pool)
+    return bool(made.use_int8_w8a16)
+
+
+def weight_only(weights: Weights) -> Weights:
+    """The same weights with plain activations."""
+    return replace(weights, w13=_weight_only(weights.w13), w2=_weight_only(weights.w2))
+
+
+def _weight_only(weights: Tensor | QuantizedWeights) -> Tensor | QuantizedWeights:
+    if not isinstance(weights, QuantizedWeights):
+        return weights
+    scheme = replace(weights.scheme, activations="plain")
+    return replace_dataclass(weights, scheme=scheme, input_scale=None)
 
 
 def quantized_again(weights: QuantizedWeights) -> QuantizedWeights:

@@ -15,6 +15,10 @@ def _as_stored(scales: Tensor) -> Tensor:
     return scales
 
 
+def _per_row(scales: Tensor) -> Tensor:  # [E, N, 1] to [E, N]
+    return scales.squeeze(-1)
+
+
 def _per_expert(scales: Tensor) -> Tensor:  # [E, 1, 1] to [E]
     return scales.flatten()
 
@@ -25,9 +29,9 @@ class Quantization(NamedTuple):
     oracle: str
     """Module under fused_moe/oracle."""
     select: str
-    """Function that chooses backend and class."""
+    """Function that chooses backend and class; several names, where releases differ."""
     convert: str
-    """Function that brings weights into the backend's layout."""
+    """Function that brings weights into the backend's layout, where the oracle has one."""
     make: str
     """Function that makes the modular kernel."""
     config: str = ""
@@ -44,6 +48,8 @@ class Quantization(NamedTuple):
     """Whether every row of the weights has a scale."""
     scales: Callable[[Tensor], Tensor] = _as_stored
     """Our scales in vLLM's shape."""
+    in_turns: bool = False
+    """Whether gate and up rows take turns, and sizes are rounded up (gpt-oss)."""
 
 
 _PLAIN = Quantization(
@@ -59,6 +65,16 @@ _FP8 = Quantization(
     "make_fp8_moe_kernel",
     "make_fp8_moe_quant_config",
     "kFp8StaticTensorSym",
+)
+_INT8 = Quantization(
+    "int8",
+    "select_int8_moe_backend",
+    "convert_to_int8_moe_kernel_format",
+    "make_int8_moe_kernel",
+    "make_int8_moe_quant_config",
+    "kInt8StaticChannelSym",
+    # Asked for weights alone as well (vLLM 0.20 quantization/online/int8.py).
+    "kInt8DynamicTokenSym",
 )
 QUANTIZATIONS: dict[str, Quantization] = {
     NONE: _PLAIN,
@@ -76,5 +92,20 @@ QUANTIZATIONS: dict[str, Quantization] = {
     "fp8_block_128x128": _FP8._replace(
         weight_key="kFp8Static128BlockSym", activation_key="kFp8Dynamic128Sym", block=(128, 128)
     ),
+    "int8_channel": _INT8._replace(per_token=True, per_channel=True),
+    "int8_weight_channel": _INT8._replace(scales=_per_row),
+    "mxfp4": Quantization(
+        "mxfp4",
+        "select_gpt_oss_mxfp4_moe_backend select_mxfp4_moe_backend",
+        "convert_gpt_oss_weight_to_mxfp4_moe_kernel_format",
+        "make_mxfp4_moe_kernel",
+        "make_mxfp4_moe_quant_config",
+        in_turns=True,
+    ),
 }
-"""Schemes whose layers can be handed to vLLM's own code."""
+"""Schemes whose layers go through an oracle of vLLM's."""
+WNA16 = (
+    *(f"int4_g{size}{zeros}" for size in (32, 64, 128) for zeros in ("", "_zeros")),
+    *(f"int8_weight_g{size}" for size in (32, 64, 128)),
+)
+"""Schemes whose layers go to `fused_experts` as MoeWNA16Method hands them over."""
