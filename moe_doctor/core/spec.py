@@ -222,6 +222,8 @@ class ModelSpec:
     """Commit of the hub's answer, or None."""
     notes: tuple[ParseNote, ...] = ()
     """What the parser had to assume."""
+    hidden_act: str = field(default="", compare=False, hash=False)
+    """Activation as the config spells it, which layers beside the experts read; or empty."""
     declared: QuantSpec | None = field(default=None, compare=False, hash=False)
     """The checkpoint's declaration, also where it leaves experts out; None where it has none."""
 

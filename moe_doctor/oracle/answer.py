@@ -234,6 +234,10 @@ def _refused_while_reading(
         environment=machine.environment,
         capability=machine.capability,
     )
+    if isinstance(built, EngineRefusal) and model.hidden_act:
+        # The model class looks at it, after the config has been read.
+        plain = replace(model, hidden_act="")
+        return _refused_while_reading(plain, index, deployment, machine, release, lora, refusal)
     if isinstance(built, EngineRefusal):
         return None
     call = _method(model, index, alone, machine, release, lora, built.query)

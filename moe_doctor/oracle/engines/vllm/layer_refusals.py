@@ -16,6 +16,7 @@ from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import ModelSpec, MoESpec
 from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
 from moe_doctor.oracle.engines.vllm.architectures import registered
+from moe_doctor.oracle.engines.vllm.architectures.hidden_act import reject_hidden_act
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
 
 # fused_moe/activation.py MoEActivation: what each release can name (gated forms).
@@ -87,6 +88,15 @@ def refuse_class(row: ClassRow, deployment: Deployment) -> EngineRefusal | None:
     return None
 
 
+def refuse_hidden_act(model: ModelSpec, row: ClassRow, release: Release) -> EngineRefusal | None:
+    """What the class raises about the activation of its shared experts and dense layers."""
+    error = reject_hidden_act(model, row, release)
+    if error is None:
+        return None
+    reason = f"{row.source} has no {model.hidden_act} for its shared experts and dense layers"
+    return EngineRefusal("model", error, reason)
+
+
 def refuse_lora(model: ModelSpec, release: Release) -> EngineRefusal | None:
     """From 0.33 VllmConfig looks for SupportsLoRA; before, the worker does after loading."""
     if release < lora_table.REFUSED_BY_CONFIG:
@@ -134,7 +144,9 @@ def refuse_layer(
 def _refuse_activation(activation: str, platform: str, release: Release) -> EngineRefusal | None:
     since = _ACTIVATIONS.get(activation.removesuffix("_no_mul"))
     if release >= (0, 17, 0) and (since is None or since > release):
-        error = EngineError("ValueError", f"Unknown MoE activation: {activation!r}.")
+        # The class adds `_no_mul` to the names that it knows, and to no other.
+        name = activation if since is not None else activation.removesuffix("_no_mul")
+        error = EngineError("ValueError", f"Unknown MoE activation: {name!r}.")
         reason = f"vLLM {format_release(release)} has no MoE activation {activation}"
         return EngineRefusal("model", error, reason)
     if not activation.endswith("_no_mul"):

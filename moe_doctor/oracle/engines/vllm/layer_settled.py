@@ -87,6 +87,8 @@ def settle(
         refused = start.refuse_mega_moe(asked, row, deployment)
     if refused is None:
         refused = start.refuse_attention(attention, row, deployment)
+    if refused is None:
+        refused = refusals.refuse_hidden_act(model, row, release)
     if refused is not None:
         return refused
     unasked = row.unasked
