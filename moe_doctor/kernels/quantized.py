@@ -12,19 +12,30 @@ Shapes follow vLLM's parameters, scales always three-dimensional ([E, scale rows
     int4_*                [E, N, K/2] uint8     [E, N, 1 or ceil(K/g)], dtype of the hidden states
                           zeros [E, N, same] uint8                          w13_scales, w13_qzeros
     mxfp4                 [E, N, K/2] uint8     [E, N, ceil(K/32)] uint8, exponent + 127
+    nvfp4                 [E, N, K/2] uint8     [E, N, ceil(K/16)] e4m3         w13_weight_scale
+                          expert_scales [E] float32                         w13_weight_scale_2
 
 h is 2 where the rows are gate then up: blocks of rows do not straddle the two. 4-bit columns k and
 k + 1 share a byte, k in its low half. Sources: vLLM 0.20 quantization/fp8.py, experts_int8.py,
-moe_wna16.py and mxfp4.py (create_weights); OCP MX 1.0 for e2m1 and e8m0.
+moe_wna16.py, mxfp4.py and modelopt.py (create_weights).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from moe_doctor.kernels.e2m1 import (
+    decode,
+    dequantize_nvfp4,
+    quantize_mxfp4,
+    quantize_nvfp4,
+    requantize_nvfp4,
+)
 from moe_doctor.kernels.schemes import NONE, Scheme, find_scheme
 
 FP8_MAX = 448.0
@@ -33,9 +44,6 @@ SCALE_FLOOR = find_scheme(NONE).scale_floor
 """What our own kernels make an activation's scale from at least."""
 INT8_MAX = 127.0
 """Largest int8 value that quantization uses; -128 stays unused."""
-
-_E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-_E2M1_MIDDLES = (0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,8 @@ class QuantizedWeights:
     """[E, N, scale columns] uint8 where the scheme has zero points."""
     input_scale: Tensor | None = None
     """[1] float32: scale of the activations where the scheme stores one."""
+    expert_scales: Tensor | None = None
+    """[E] float32: one more scale for each expert (nvfp4)."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -76,6 +86,7 @@ class QuantizedWeights:
             self.scales[index],
             None if self.zeros is None else self.zeros[index],
             self.halves,
+            None if self.expert_scales is None else self.expert_scales[index],
         )
 
     def check(self, name: str) -> None:
@@ -90,6 +101,8 @@ class QuantizedWeights:
             expected.append(("zeros", self.zeros, scale_shape))
         if scheme.activations == "static":
             expected.append(("input_scale", self.input_scale, (1,)))
+        if scheme.weights == "nvfp4":
+            expected.append(("expert_scales", self.expert_scales, (experts,)))
         for part, tensor, shape in expected:
             if tensor is None:
                 raise ValueError(f"{name}.{part} is missing; {scheme.name} needs {shape}")
@@ -119,7 +132,37 @@ _VALUE_DTYPES = {
     "int8": torch.int8,
     "int4": torch.uint8,
     "mxfp4": torch.uint8,
+    "nvfp4": torch.uint8,
 }
+
+
+class Stored(NamedTuple):
+    """One quantized matrix; parts that its scheme does not have are empty."""
+
+    values: Tensor
+    """[N, K] or [N, K / 2]."""
+    scales: Tensor
+    """[scale rows, scale columns]."""
+    zeros: Tensor
+    """[scale rows, scale columns] uint8."""
+    whole: Tensor
+    """[1] float32: a scale beside those of groups."""
+
+
+def gathered(
+    scheme: Scheme, parts: Sequence[Stored], halves: int, input_scale: Tensor | None = None
+) -> QuantizedWeights:
+    """One matrix per expert as one record."""
+    values, scales, zeros, whole = zip(*parts, strict=True)
+    return QuantizedWeights(
+        scheme,
+        torch.stack(values),
+        torch.stack(scales),
+        halves,
+        torch.stack(zeros) if scheme.has_zeros else None,
+        input_scale if scheme.activations == "static" else None,
+        torch.cat(whole) if scheme.weights == "nvfp4" else None,
+    )
 
 
 def scale_grid(scheme: Scheme, rows: int, columns: int, halves: int) -> tuple[int, int]:
@@ -137,41 +180,39 @@ def quantize(
 ) -> QuantizedWeights:
     """Quantize every expert by the rule of `quantize_expert`; 4-bit scales get weights' dtype."""
     parts = [quantize_expert(matrix, scheme, halves) for matrix in weights]
-    values, scales, zeros = zip(*parts, strict=True)
-    return QuantizedWeights(
-        scheme,
-        torch.stack(values),
-        torch.stack(scales),
-        halves,
-        torch.stack(zeros) if scheme.has_zeros else None,
-        input_scale if scheme.activations == "static" else None,
-    )
+    return gathered(scheme, parts, halves, input_scale)
 
 
 def quantize_expert(
     matrix: Tensor,  # [N, K]
     scheme: Scheme,
     halves: int = 1,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Values, scales and zero points of one expert, round to nearest, largest value to the end.
+) -> Stored:
+    """One expert, rounded to nearest, the largest value of each group to the type's end.
 
     A group of zeros gets the scale 0 (mxfp4: the smallest one) and stays zero.
     """
     wide = matrix.float()
     columns = matrix.shape[1]
+    none, zeros = wide[:0, 0], torch.zeros(0, dtype=torch.uint8, device=matrix.device)
     if scheme.weights == "mxfp4":
-        return _quantize_mxfp4(wide, scheme)
-    zeros = torch.zeros(0, dtype=torch.uint8, device=matrix.device)
+        codes, scales = quantize_mxfp4(wide, scheme.group_k)
+        return Stored(_pack(codes, columns), scales, zeros, none)
+    if scheme.weights == "nvfp4":
+        codes, scales, whole = quantize_nvfp4(wide)
+        return Stored(_pack(codes, columns), scales, zeros, whole)
     high = _group_max(wide, scheme, halves)
     if scheme.weights == "fp8":
         scales = high.maximum(_group_max(-wide, scheme, halves)) / FP8_MAX
         scaled = wide / _expand(_no_zero(scales), scheme, matrix.shape, halves)
-        return scaled.clamp(-FP8_MAX, FP8_MAX).to(torch.float8_e4m3fn), scales, zeros
+        values = scaled.clamp(-FP8_MAX, FP8_MAX).to(torch.float8_e4m3fn)
+        return Stored(values, scales, zeros, none)
     low = _group_max(-wide, scheme, halves)
     if scheme.weights == "int8":
         scales = high.maximum(low) / INT8_MAX
         scaled = wide / _expand(_no_zero(scales), scheme, matrix.shape, halves)
-        return scaled.round().clamp(-INT8_MAX, INT8_MAX).to(torch.int8), scales, zeros
+        values = scaled.round().clamp(-INT8_MAX, INT8_MAX).to(torch.int8)
+        return Stored(values, scales, zeros, none)
     if scheme.has_zeros:
         high, low = high.clamp_min(0), low.clamp_min(0)
         scales = ((high + low) / 15).to(matrix.dtype)
@@ -182,7 +223,7 @@ def quantize_expert(
         offset = torch.tensor(8.0, device=matrix.device)
     scaled = wide / _expand(_no_zero(scales.float()), scheme, matrix.shape, halves)
     codes = (scaled.round() + offset).clamp(0, 15).to(torch.uint8)
-    return _pack(codes, columns), scales, zeros
+    return Stored(_pack(codes, columns), scales, zeros, none)
 
 
 def dequantize(
@@ -191,13 +232,17 @@ def dequantize(
     scales: Tensor,  # [scale rows, scale columns]
     zeros: Tensor | None,
     halves: int,
+    whole: Tensor | None = None,  # a scale beside those of groups
 ) -> Tensor:  # [N, K] float32
     """Inverse of `quantize_expert`, exact in fp32."""
     if scheme.values_per_byte == 2:
         codes = torch.stack((values & 15, values >> 4), dim=-1).flatten(-2)
+        if scheme.weights == "nvfp4":
+            if whole is None:
+                raise TypeError("nvfp4 weights have no scale of the whole")
+            return dequantize_nvfp4(codes, scales, whole)
         if scheme.weights == "mxfp4":
-            table = torch.tensor(_E2M1, device=values.device)
-            wide = table[(codes & 7).long()] * (1 - 2 * (codes >> 3).float())
+            wide = decode(codes)
             scales = torch.exp2(scales.float() - 127)
         else:
             offset: Tensor | float = 8.0
@@ -207,18 +252,6 @@ def dequantize(
     else:
         wide = values.float()
     return wide * _expand(scales.float(), scheme, wide.shape, halves)
-
-
-def _quantize_mxfp4(wide: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor, Tensor]:
-    largest = _group_max(wide.abs(), scheme, 1)
-    # e2m1 reaches 6 = 1.5 * 2^2: the largest value's own exponent becomes 2 (OCP MX 1.0, 6.3).
-    exponent = torch.floor(torch.log2(largest.clamp_min(2.0**-120))) - 2
-    scaled = wide / _expand(torch.exp2(exponent), scheme, wide.shape, 1)
-    middles = torch.tensor(_E2M1_MIDDLES, device=wide.device)
-    codes = torch.bucketize(scaled.abs(), middles).to(torch.uint8)
-    codes |= (scaled < 0).to(torch.uint8) << 3
-    scales = (exponent + 127).clamp(0, 254).to(torch.uint8)
-    return _pack(codes, wide.shape[1]), scales, scales[:0, 0]
 
 
 def _pack(codes: Tensor, columns: int) -> Tensor:
@@ -268,6 +301,10 @@ def requantize_rows(
     """
     if not scheme.quantizes_activations or not rows.numel():
         return rows
+    if scheme.activations == "nvfp4":
+        if input_scale is None:
+            raise TypeError("nvfp4 activations need a stored scale")
+        return requantize_nvfp4(rows, input_scale)
     limit = INT8_MAX if scheme.weights == "int8" else FP8_MAX
     width = rows.shape[1]
     size = scheme.group_k if scheme.activations == "group" else width

@@ -14,6 +14,8 @@ A scheme's name says it all and travels in plans and reports:
     int4_channel, int4_g128, int4_g128_zeros  4-bit weights alone, by group of columns; zero point 8
                                    or a stored one
     mxfp4                          e2m1 weights alone, a power of two per 32 columns
+    nvfp4                          e2m1 weights alone, an e4m3 scale per 16 columns and one per
+                                   expert
 
 Source of the kinds: vLLM 0.33 quantization/utils/quant_utils.py (the QuantKey constants).
 """
@@ -41,13 +43,14 @@ class Scheme:
     name: str
     """As in the module's table."""
     weights: str
-    """`plain`, `fp8` (e4m3), `int8`, `int4`, `mxfp4` (e2m1, two in a byte)."""
+    """`plain`, `fp8` (e4m3), `int8`, `int4`, `mxfp4` and `nvfp4` (e2m1, two in a byte)."""
     group_n: int = 0
     """Rows of the weight (outputs) that share a scale; 0 = all."""
     group_k: int = 0
     """Columns of the weight (inputs) that share a scale; 0 = all."""
     activations: str = "plain"
-    """`plain`, `static` (a stored scale), `tensor`, `token`, or `group` of `group_k` values."""
+    """`plain`, `static` (a stored scale), `tensor`, `token`, `group` of `group_k` values, or
+    `nvfp4` (e2m1 as the weights, with a stored scale beside those of groups)."""
     has_zeros: bool = False
     """Whether every group has a zero point of its own."""
     round_scales: bool = False
@@ -64,7 +67,7 @@ class Scheme:
     @property
     def bits(self) -> int:
         """Bits of a stored weight; 0 where it is of the activations' own dtype."""
-        return {"plain": 0, "fp8": 8, "int8": 8, "int4": 4, "mxfp4": 4}[self.weights]
+        return {"plain": 0, "fp8": 8, "int8": 8, "int4": 4, "mxfp4": 4, "nvfp4": 4}[self.weights]
 
     @property
     def values_per_byte(self) -> int:
@@ -82,6 +85,7 @@ _FIXED = {
         Scheme("fp8_channel", "fp8", group_n=1, activations="token"),
         Scheme("int8_channel", "int8", group_n=1, activations="token"),
         Scheme("mxfp4", "mxfp4", group_n=1, group_k=32),
+        Scheme("nvfp4", "nvfp4", group_n=1, group_k=16),
     )
 }
 

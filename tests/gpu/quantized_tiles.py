@@ -45,14 +45,16 @@ def grid(scheme: str, rows_per_expert: float, num_tokens: int) -> Candidates:
 
 
 def _unpacked(rows_per_expert: float, num_tokens: int) -> Candidates:
+    both = ("s", "")
     if num_tokens <= 16 or rows_per_expert <= 12:
-        few = _tiles(16, (32, 64, 128), (64, 128, 256), (4,), (3,), ("",))
+        few = _tiles(16, (32, 64), (128, 256), (4,), (4,), both)
+        few += _tiles(16, (64,), (64, 128), (4,), (6,), ("s",))
         return {16: (few, few)}
     if rows_per_expert <= 100:
-        some = [_tiles(m, (64, 128), (64, 128), (4,), (3,), ("",)) for m in (32, 64)]
+        some = [_tiles(m, (32, 64, 128), (64, 128), (4,), (4,), ("s",)) for m in (32, 64)]
         return {32: (some[0], some[0]), 64: (some[1], some[1])}
-    many = _tiles(128, (64, 128), (64, 128), (8,), (3,), ("",))
-    half = _tiles(64, (64, 128), (64, 128), (4, 8), (3,), ("",))
+    many = _tiles(128, (64, 128), (64,), (8,), (3, 4), both)
+    half = _tiles(64, (64, 128), (64, 128), (4, 8), (4,), ("s",))
     return {64: (half, half), 128: (many, many)}
 
 

@@ -12,6 +12,17 @@ from moe_doctor.kernels.fused_moe_details._encode import group_codes, to_code
 
 
 @triton.jit
+def split_halves(acc, SWAP: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Gate's and up's halves; both lie in the registers of the same thread where tiles are wide."""
+    if SWAP:
+        pair = tl.permute(tl.reshape(acc, [2, BLOCK_N, BLOCK_M]), (1, 2, 0))
+    else:
+        pair = tl.permute(tl.reshape(acc, [BLOCK_M, 2, BLOCK_N]), (0, 2, 1))
+    gate, up = tl.split(pair)
+    return gate, up
+
+
+@triton.jit
 def add_adapter(
     acc,
     acc_up,

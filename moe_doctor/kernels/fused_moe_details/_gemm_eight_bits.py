@@ -21,6 +21,7 @@ from moe_doctor.kernels.fused_moe_details._epilogue import (
     add_adapter,
     finish,
     finish_quantized,
+    split_halves,
 )
 from moe_doctor.kernels.fused_moe_details._rows import aligned_rows, direct_rows, tile_of
 from moe_doctor.kernels.fused_moe_details.hopper import gdc_launch_dependents, gdc_wait
@@ -188,7 +189,7 @@ def eight_bit_gemm_kernel(
         if GROUP_K:
             part = _multiply(x_tile, w_tile, SWAP)
             if APART:
-                part, part_up = _split(part, SWAP, BLOCK_M, BLOCK_N)
+                part, part_up = split_halves(part, SWAP, BLOCK_M, BLOCK_N)
                 acc = _add_scaled(part, acc, x_scale, w_scale, ONE, SWAP)
                 acc_up = _add_scaled(part_up, acc_up, x_scale, up_scale, ONE, SWAP)
             else:
@@ -218,7 +219,7 @@ def eight_bit_gemm_kernel(
         if GATED and not JOIN:
             acc_up = _scaled(acc_up, x_scale, tl.load(ws_ptrs + up_scale_offset), ONE, SWAP)
     if JOIN and not APART:
-        acc, acc_up = _split(acc, SWAP, BLOCK_M, BLOCK_N)
+        acc, acc_up = split_halves(acc, SWAP, BLOCK_M, BLOCK_N)
     if SWAP:
         acc = tl.trans(acc)
         acc_up = tl.trans(acc_up)
@@ -249,17 +250,6 @@ def _multiply(x_tile, w_tile, SWAP: tl.constexpr):
     else:
         part = tl.dot(x_tile, tl.trans(w_tile), out_dtype=tl.float32)
     return part
-
-
-@triton.jit
-def _split(acc, SWAP: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """Gate's and up's halves; both lie in the registers of the same thread where tiles are wide."""
-    if SWAP:
-        pair = tl.permute(tl.reshape(acc, [2, BLOCK_N, BLOCK_M]), (1, 2, 0))
-    else:
-        pair = tl.permute(tl.reshape(acc, [BLOCK_M, 2, BLOCK_N]), (0, 2, 1))
-    gate, up = tl.split(pair)
-    return gate, up
 
 
 @triton.jit

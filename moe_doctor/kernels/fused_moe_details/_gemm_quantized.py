@@ -12,9 +12,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from moe_doctor.kernels.fused_moe_details._decode import decode_e2m1, decode_e8m0
-from moe_doctor.kernels.fused_moe_details._epilogue import add_adapter, finish
+from moe_doctor.kernels.fused_moe_details._epilogue import add_adapter, finish, split_halves
 from moe_doctor.kernels.fused_moe_details._rows import aligned_rows, direct_rows, tile_of
+from moe_doctor.kernels.fused_moe_details._unpack import unpack
+from moe_doctor.kernels.fused_moe_details.hopper import gdc_launch_dependents, gdc_wait
 
 
 @triton.jit(do_not_specialize=["num_pairs", "max_tiles"])
@@ -58,6 +59,8 @@ def quantized_gemm_kernel(
     HAS_BIAS: tl.constexpr,
     HAS_LORA: tl.constexpr,
     DIRECT: tl.constexpr,
+    PAIRS: tl.constexpr,
+    PDL: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -65,8 +68,12 @@ def quantized_gemm_kernel(
     BLOCK_R: tl.constexpr,
     BLOCK_S: tl.constexpr,
     GROUP_M: tl.constexpr,
+    SWAP: tl.constexpr,
 ):
     """out[place] = act(x[token] @ w13[e].T), then out[pair] = weight * x[place] @ w2[e].T."""
+    if PDL:
+        gdc_wait()
+        gdc_launch_dependents()
     program = tl.program_id(0)
     num_tiles_n = tl.cdiv(N, BLOCK_N)
     m = tl.arange(0, BLOCK_M)
@@ -95,41 +102,73 @@ def quantized_gemm_kernel(
     k = tl.arange(0, BLOCK_K)
     x_ptrs = x + x_row[:, None] * stride_x_row + k[None, :] * stride_x_k
 
+    # Gate and up are one operand, gate's rows above up's.
+    HALVES: tl.constexpr = 2 if GATED else 1
+    WIDTH: tl.constexpr = HALVES * BLOCK_N
+    wide = tl.arange(0, WIDTH)
+    wide_n = ((tile_n * BLOCK_N + wide % BLOCK_N) % N).to(tl.int64)
+    half = wide // BLOCK_N
     PACKED: tl.constexpr = 2 if (WEIGHTS == "int4" or WEIGHTS == "mxfp4") else 1
     ROW_BYTES: tl.constexpr = K // PACKED
+    column = tl.arange(0, BLOCK_K // PACKED)
+    w_ptrs = w + ((expert * HALVES + half) * N + wide_n)[:, None] * ROW_BYTES + column[None, :]
+
     COLUMNS: tl.constexpr = (K + GROUP_K - 1) // GROUP_K if GROUP_K else 1
     # Where gate's scales end and up's begin; one scale of a whole expert serves both.
     scale_rows = (N + GROUP_N - 1) // GROUP_N if GROUP_N else 0
-    rows = (2 * N if GATED else N).to(tl.int64)
-    w_row = expert * rows + n_wrapped
     if GROUP_N:
-        scale_row = expert * scale_rows * (2 if GATED else 1) + n_wrapped // GROUP_N
+        scale_row = (expert * HALVES + half) * scale_rows + wide_n // GROUP_N
     else:
-        scale_row = expert + n_wrapped * 0
+        scale_row = expert + wide_n * 0
+    # Groups of a step: several short ones, or a part of one.
+    GROUPS: tl.constexpr = BLOCK_K // GROUP_K if (GROUP_K > 0 and GROUP_K < BLOCK_K) else 1
+    group_index = tl.arange(0, GROUPS)
+    where = scale_row[:, None] * COLUMNS + group_index[None, :]
+    scale = 0
+    zero = 0
+    if GROUP_K:
+        scale = tl.load(w_scales + where, mask=group_index[None, :] < COLUMNS, other=0)
+    if HAS_ZEROS:
+        zero = tl.load(w_zeros + where, mask=group_index[None, :] < COLUMNS, other=0)
 
-    acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
-    acc_up = acc
+    EVEN_K: tl.constexpr = K % BLOCK_K == 0
+    acc = tl.zeros([WIDTH, BLOCK_M] if SWAP else [BLOCK_M, WIDTH], dtype=tl.float32)
     for step in range(0, K, BLOCK_K):
-        x_tile = tl.load(x_ptrs, mask=is_row[:, None] & (k[None, :] < K - step), other=0.0)
-        w_tile = _load_tile(
-            w, w_scales, w_zeros, w_row, scale_row, step,
-            x.dtype.element_ty, K, ROW_BYTES, COLUMNS, WEIGHTS, GROUP_K,
-            HAS_ZEROS, BLOCK_N, BLOCK_K, PACKED,
+        if EVEN_K:
+            x_tile = tl.load(x_ptrs, mask=is_row[:, None], other=0.0)
+            code = tl.load(w_ptrs)
+        else:
+            x_tile = tl.load(x_ptrs, mask=is_row[:, None] & (k[None, :] < K - step), other=0.0)
+            code = tl.load(w_ptrs, mask=column[None, :] < ROW_BYTES - step // PACKED, other=0.0)
+        w_tile = unpack(
+            code, scale, zero, x.dtype.element_ty, WEIGHTS, GROUP_K > 0, HAS_ZEROS, PAIRS, WIDTH,
+            BLOCK_K, GROUPS,
         )  # fmt: skip
-        acc = tl.dot(x_tile, tl.trans(w_tile), acc, input_precision=PRECISION)
-        if GATED:
-            up_tile = _load_tile(
-                w, w_scales, w_zeros, w_row + N, scale_row + scale_rows, step,
-                x.dtype.element_ty, K, ROW_BYTES, COLUMNS, WEIGHTS, GROUP_K,
-                HAS_ZEROS, BLOCK_N, BLOCK_K, PACKED,
-            )  # fmt: skip
-            acc_up = tl.dot(x_tile, tl.trans(up_tile), acc_up, input_precision=PRECISION)
+        if GROUP_K:
+            # The next step's, so that nobody waits for them.
+            index = (step + BLOCK_K) // GROUP_K + group_index
+            inside = index[None, :] < COLUMNS
+            where = scale_row[:, None] * COLUMNS + index[None, :]
+            scale = tl.load(w_scales + where, mask=inside, other=0)
+            if HAS_ZEROS:
+                zero = tl.load(w_zeros + where, mask=inside, other=0)
+        if SWAP:
+            acc = tl.dot(w_tile, tl.trans(x_tile), acc, input_precision=PRECISION)
+        else:
+            acc = tl.dot(x_tile, tl.trans(w_tile), acc, input_precision=PRECISION)
         x_ptrs += BLOCK_K * stride_x_k
+        w_ptrs += BLOCK_K // PACKED
 
     if not GROUP_K and WEIGHTS != "plain":
-        acc *= tl.load(w_scales + scale_row).to(tl.float32)[None, :]
-        if GATED:
-            acc_up *= tl.load(w_scales + scale_row + scale_rows).to(tl.float32)[None, :]
+        scale = tl.load(w_scales + scale_row).to(tl.float32)
+        acc *= scale[:, None] if SWAP else scale[None, :]
+    if GATED:
+        acc, acc_up = split_halves(acc, SWAP, BLOCK_M, BLOCK_N)
+    else:
+        acc_up = acc
+    if SWAP:
+        acc = tl.trans(acc)
+        acc_up = tl.trans(acc_up)
 
     if HAS_LORA:
         acc, acc_up = add_adapter(
@@ -140,59 +179,3 @@ def quantized_gemm_kernel(
         acc, acc_up, bias, pair_weights, out, expert, place, pair, is_row, n, n_wrapped, N,
         HAS_BIAS, FIRST, GATED, ACTIVATION, LIMIT, ALPHA, BETA,
     )  # fmt: skip
-
-
-@triton.jit
-def _load_tile(
-    w,
-    w_scales,
-    w_zeros,
-    w_row,
-    scale_row,
-    step,
-    DTYPE: tl.constexpr,
-    K: tl.constexpr,
-    ROW_BYTES: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    WEIGHTS: tl.constexpr,
-    GROUP_K: tl.constexpr,
-    HAS_ZEROS: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    PACKED: tl.constexpr,
-):
-    """[BLOCK_N, BLOCK_K] ready for tl.dot; scaled where scales go by groups of columns."""
-    column = step // PACKED + tl.arange(0, BLOCK_K // PACKED)
-    code = tl.load(
-        w + w_row[:, None] * ROW_BYTES + column[None, :],
-        mask=column[None, :] < ROW_BYTES,
-        other=0.0,
-    )
-    if WEIGHTS == "plain":
-        tile = code
-    else:
-        if PACKED == 2:
-            code = tl.interleave(code & 15, code >> 4)
-        value = decode_e2m1(code) if WEIGHTS == "mxfp4" else code.to(tl.float32)
-        if WEIGHTS == "int4" and not HAS_ZEROS:
-            value = value - 8.0
-        if GROUP_K or HAS_ZEROS:
-            # Groups of this step: several short ones, or a part of one.
-            SIZE: tl.constexpr = GROUP_K if (GROUP_K and GROUP_K < BLOCK_K) else BLOCK_K
-            COUNT: tl.constexpr = BLOCK_K // SIZE
-            first = step // GROUP_K if GROUP_K else 0
-            index = first + tl.arange(0, COUNT)
-            where = scale_row[:, None] * COLUMNS + index[None, :]
-            inside = index[None, :] < COLUMNS
-            value = tl.reshape(value, [BLOCK_N, COUNT, SIZE])
-            if HAS_ZEROS:
-                zero = tl.load(w_zeros + where, mask=inside, other=0).to(tl.float32)
-                value = value - zero[:, :, None]
-            if GROUP_K:
-                scale = tl.load(w_scales + where, mask=inside, other=0)
-                if WEIGHTS == "mxfp4":
-                    scale = decode_e8m0(scale)
-                value = value * scale.to(tl.float32)[:, :, None]
-            value = tl.reshape(value, [BLOCK_N, BLOCK_K])
-        tile = value.to(DTYPE)
-    return tile

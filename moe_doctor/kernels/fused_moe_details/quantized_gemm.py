@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 import triton
@@ -38,6 +39,9 @@ def quantized_gemm(
         raise TypeError(f"{w.scheme.name} has 16-bit activations; quantized ones were given")
     scheme, width, depth = w.scheme, out.shape[1], x.shape[1]
     shrunk, lora_b = adapter or (x, x)
+    launch: dict[str, Any] = {"num_warps": tile.num_warps, "num_stages": tile.num_stages}
+    if rows.pdl:
+        launch["launch_pdl"] = True
     quantized_gemm_kernel[(rows.max_tiles * triton.cdiv(width, tile.block_n),)](
         x,
         w.values,
@@ -72,6 +76,8 @@ def quantized_gemm(
         HAS_BIAS=step.bias is not None,
         HAS_LORA=adapter is not None,
         DIRECT=rows.direct,
+        PAIRS=_has_pairs(x, scheme),
+        PDL=rows.pdl,
         PRECISION="ieee" if x.dtype == torch.float32 else "tf32",
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,
@@ -79,9 +85,17 @@ def quantized_gemm(
         BLOCK_R=block_r,
         BLOCK_S=triton.next_power_of_2(rows.topk_ids.shape[1]),
         GROUP_M=tile.group_m,
-        num_warps=tile.num_warps,
-        num_stages=tile.num_stages,
+        SWAP=tile.swap,
+        **launch,
     )
+
+
+def _has_pairs(x: Tensor, scheme: Scheme) -> bool:
+    """Whether two 16-bit values are unpacked and scaled together, as `_unpack` says: sm_80."""
+    if x.device.type != "cuda" or torch.version.hip is not None or scheme.values_per_byte != 2:
+        return False
+    known = (torch.bfloat16,) if scheme.weights == "mxfp4" else (torch.bfloat16, torch.float16)
+    return x.dtype in known and torch.cuda.get_device_capability(x.device)[0] >= 8
 
 
 def _has_wgmma(device: torch.device) -> bool:
@@ -131,6 +145,13 @@ def fit_tile(tile: Tile, scheme: Scheme, *, gated: bool, wide: bool) -> Tile:
         block_k = 128
     if scheme.activations == "group":
         block_k = min(block_k, scheme.group_k)
+    swap = tile.swap and wide and not scheme.quantizes_activations and bool(scheme.bits)
     return Tile(
-        tile.block_m, block_n, max(32, block_k), tile.group_m, tile.num_warps, tile.num_stages
+        tile.block_m,
+        block_n,
+        max(32, block_k),
+        tile.group_m,
+        tile.num_warps,
+        tile.num_stages,
+        swap=swap,
     )
