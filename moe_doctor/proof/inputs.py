@@ -19,6 +19,7 @@ from moe_doctor.kernels.lora import LoRAWeights
 from moe_doctor.kernels.quantized import (
     FP8_MAX,
     QuantizedWeights,
+    gathered,
     quantize_expert,
     scale_grid,
 )
@@ -215,18 +216,8 @@ class _Draw:
             matrix *= self._factors(scheme, rows, columns, halves, first=expert == 0)
             matrix *= self._size_of(expert)
             parts.append(quantize_expert(matrix, scheme, halves))
-        values, scales, zeros = zip(*parts, strict=True)
-        stored = None
-        if scheme.activations == "static":
-            stored = torch.full((1,), _LARGEST_INPUT / FP8_MAX, device=self.device)
-        return QuantizedWeights(
-            scheme,
-            torch.stack(values),
-            torch.stack(scales),
-            halves,
-            torch.stack(zeros) if scheme.has_zeros else None,
-            stored,
-        )
+        stored = torch.full((1,), _LARGEST_INPUT / FP8_MAX, device=self.device)
+        return gathered(scheme, parts, halves, stored)
 
     def _size_of(self, expert: int) -> float:
         """1, but for the odd experts."""
