@@ -19,6 +19,11 @@ unpacked, by 0.42 u in either projection: within 3 u. Seen on an H100 in bf16: w
 to 4.3e-3 (limit 1.2e-2); int8 2.8e-3 to 6.0e-3, fp8 with one scale per expert 4.2e-3 to 7.1e-3, and
 1.7e-2 of FlashInfer's CUTLASS kernels, which round elsewhere (limit 3.4e-2 to 3.6e-2).
 
+nvfp4 activations have steps of 2^-1 at most: sqrt(u / 2). And the e4m3 scale of a group falls into
+its next step in d / 2^-3 of the groups, all of whose values are rounded anew then: the format's own
+error, about 0.1, in that share of them, 0.1 * sqrt(8 u). The limit is 7.4e-2 in bf16 with both;
+derived, and not yet seen on a GPU that has such units.
+
 A whole-output norm lets one wrong token hide among thousands, so a token's own error is limited to
 twice that, and one element's to twenty times (elements deviate by up to six standard deviations
 over millions of them), both against the token's norm. A token whose reference is much smaller than
@@ -31,7 +36,7 @@ import math
 from typing import TYPE_CHECKING
 
 from moe_doctor.core.record import record
-from moe_doctor.kernels.schemes import NONE, find_scheme
+from moe_doctor.kernels.schemes import NONE, Scheme, find_scheme
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +45,8 @@ UNIT_ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
 """Largest relative error of rounding to nearest, per dtype."""
 
 _LARGEST_STEP = 2.0**-3
+_E2M1_STEP = 2.0**-1
+_E2M1_ERROR = 0.1
 _FP8_UNIT_ROUNDOFF = 2.0**-13
 _ROW_FACTOR = 2.0
 _ELEMENT_FACTOR = 20.0
@@ -64,11 +71,14 @@ class Comparison:
     """What failed, with both numbers; empty when it passed."""
 
 
-def tolerance(dtype: str, depth: int, scheme: str = NONE) -> float:
+def tolerance(dtype: str, depth: int, scheme: str | Scheme = NONE) -> float:
     """Limit of the relative error for operands of `dtype` and GEMMs of depth up to `depth`."""
     limit = 3 * UNIT_ROUNDOFF[dtype] + UNIT_ROUNDOFF["float32"] * math.sqrt(depth)
-    found = find_scheme(scheme)
-    if found.quantizes_activations:
+    found = find_scheme(scheme) if isinstance(scheme, str) else scheme
+    if found.activations == "nvfp4":
+        limit += math.sqrt(UNIT_ROUNDOFF[dtype] * _E2M1_STEP)
+        limit += _E2M1_ERROR * math.sqrt(UNIT_ROUNDOFF[dtype] / _LARGEST_STEP)
+    elif found.quantizes_activations:
         limit += math.sqrt(UNIT_ROUNDOFF[dtype] * _LARGEST_STEP)
     if found.quantizes_activations and found.weights == "fp8":
         limit += _FP8_UNIT_ROUNDOFF * math.sqrt(depth / 32)
@@ -81,7 +91,7 @@ def compare(
     *,
     dtype: str,
     depth: int,
-    scheme: str = NONE,
+    scheme: str | Scheme = NONE,
 ) -> Comparison:
     """Judge one output; `depth` is the larger of H and I."""
     limit = tolerance(dtype, depth, scheme)

@@ -25,6 +25,9 @@ _PAIRS = {
     ("kInt8StaticChannelSym", "kInt8DynamicTokenSym"): "int8_channel",
     ("kInt8StaticChannelSym", None): "int8_weight_channel",
     ("kMxfp4Static", None): "mxfp4",
+    # Where the kernel quantizes activations as well, its adapter says so.
+    ("kNvfp4Static", None): "nvfp4",
+    ("kNvfp4Static", "kNvfp4Dynamic"): "nvfp4",
 }
 # As vLLM prints a key that it has no constant for.
 _REFINED = re.compile(
@@ -92,6 +95,8 @@ def _declared(quantization: QuantSpec) -> str | None:
     try:
         if algorithm == "MXFP4" or method in ("mxfp4", "gpt_oss_mxfp4"):
             return "mxfp4"
+        if method in ("modelopt_fp4", "modelopt") and algorithm == "NVFP4":
+            return "nvfp4"
         if method == "fp8":
             return _declared_fp8(details)
         if method == "experts_int8":

@@ -18,6 +18,7 @@ from torch import Tensor
 from moe_doctor.core.proof import ProofOutcome
 from moe_doctor.core.record import replace
 from moe_doctor.core.units import count
+from moe_doctor.kernels.quantized import QuantizedWeights
 from moe_doctor.kernels.reference import fused_moe_reference
 from moe_doctor.proof.adapters.base import UnfitError
 from moe_doctor.proof.compare import compare, tolerance
@@ -25,6 +26,7 @@ from moe_doctor.proof.inputs import Batch, Weights, make_batch
 
 if TYPE_CHECKING:
     from moe_doctor.core.spec import RoutingSpec
+    from moe_doctor.kernels.schemes import Scheme
     from moe_doctor.proof.adapters.base import Adapter
     from moe_doctor.proof.case import Geometry, ProofCase
 
@@ -38,11 +40,15 @@ def run_trial(
     """The fields of a `case` event; `weights` are as the backend means them."""
     geometry = weights.geometry
     depth = max(geometry.hidden_size, geometry.intermediate_size_per_partition)
+    # Of the weights as the backend means them: some leave activations as they are.
+    scheme: str | Scheme = geometry.scheme
+    if isinstance(weights.w13, QuantizedWeights):
+        scheme = weights.w13.scheme
     fields: dict[str, Any] = {
         "name": case.name,
         "num_tokens": case.num_tokens,
         "relative_error": None,
-        "tolerance": tolerance(geometry.dtype, depth, geometry.scheme),
+        "tolerance": tolerance(geometry.dtype, depth, scheme),
         "elapsed_ms": 0.0,
         "passed": False,
         "outcome": ProofOutcome.SKIPPED.value,
@@ -72,7 +78,7 @@ def run_trial(
         **weights.arguments(),
         lora=batch.lora,
     )
-    found = compare(got, wanted, dtype=geometry.dtype, depth=depth, scheme=geometry.scheme)
+    found = compare(got, wanted, dtype=geometry.dtype, depth=depth, scheme=scheme)
     passed, detail = found.passed, found.detail
     if again is not None and not torch.equal(got, again):
         unequal = int((got != again).sum())

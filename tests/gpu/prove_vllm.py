@@ -41,6 +41,7 @@ INT8 = QuantQuery("kInt8StaticChannelSym", "kInt8DynamicTokenSym")
 INT8_WEIGHTS = QuantQuery("kInt8StaticChannelSym")
 INT4 = QuantQuery("kInt4Static", group_size=128)
 INT4_ZEROS = QuantQuery("kInt4StaticAsym", group_size=64, symmetric=False)
+NVFP4 = QuantQuery("kNvfp4Static", "kNvfp4Dynamic")
 CHANNEL = QuantQuery("kFp8StaticChannelSym", "kFp8DynamicTokenSym", allow_vllm_cutlass=True)
 
 # name: (spec, width), quantization, options; +lora with adapters
@@ -62,6 +63,7 @@ RUNS = {
     "Qwen3-30B fp8 tensor": (QWEN3, TENSOR, ("triton", "flashinfer_cutlass")),
     "Qwen3-30B fp8 channel": (QWEN3, CHANNEL, ("triton", "cutlass")),
     "Nemotron-3-Nano bf16": (NANO, None, ("triton", "triton+lora", "flashinfer_cutlass")),
+    "Qwen3-30B nvfp4": (QWEN3, NVFP4, ("triton", "triton+lora")),
     "gpt-oss-20b mxfp4": (GPT_OSS, MXFP4, ("triton", "triton+lora", "flashinfer_cutlass")),
 }
 

@@ -73,6 +73,7 @@ SCHEMES = (
     "int4_g64",
     "int4_g128_zeros",
     "mxfp4",
+    "nvfp4",
     "none",
 )
 """Every kind, for `every_scheme`; `none` goes with biases and a clamp there."""

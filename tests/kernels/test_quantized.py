@@ -7,6 +7,7 @@ import torch
 import triton
 import triton.language as tl
 
+from moe_doctor.kernels.e2m1 import decode, encode
 from moe_doctor.kernels.fused_moe import fused_moe
 from moe_doctor.kernels.fused_moe_details._decode import (
     decode_e2m1,
@@ -37,6 +38,7 @@ SCHEMES = (
     "int4_g32",
     "int4_g128_zeros",
     "mxfp4",
+    "nvfp4",
 )
 LIMIT = 2e-3
 """Four roundings of fp16; with quantized activations a few values fall into the next step."""
@@ -69,7 +71,9 @@ def test_every_scheme_with_biases_and_adapters_matches_the_reference(
     assert relative_error(fused_moe(layer.x, *args, **how), wanted) < LIMIT
 
 
-@pytest.mark.parametrize("name", ["fp8_tensor", "fp8_block_32x32", "int8_channel", "int4_g32"])
+@pytest.mark.parametrize(
+    "name", ["fp8_tensor", "fp8_block_32x32", "int8_channel", "int4_g32", "nvfp4"]
+)
 @pytest.mark.parametrize("tokens", [2, 20])
 def test_few_and_many_tokens_match_the_reference(
     device: torch.device, name: str, tokens: int
@@ -120,6 +124,7 @@ def test_zero_groups_and_zero_tokens_stay_zero(device: torch.device, name: str) 
         ("int4_g32", 0.11),
         ("int4_g32_zeros", 0.1),
         ("mxfp4", 0.14),
+        ("nvfp4", 0.11),
     ],
 )
 def test_quantizing_loses_no_more_than_the_format_must(name: str, largest: float) -> None:
@@ -142,6 +147,35 @@ def test_mxfp4_scales_are_exponents() -> None:
     assert made.scales.tolist() == [[[127]]]
     assert made.values.tolist() == [[[0x97, 0x05]]]
     assert torch.equal(made.expert(0), weights[0])
+
+
+def test_nvfp4_has_a_scale_per_sixteen_columns_and_one_per_expert() -> None:
+    weights = torch.zeros(2, 1, 32)
+    weights[:, 0, :3] = torch.tensor([6.0, -0.5, 3.0])
+    weights[:, 0, 16] = 6 * 448.0
+    weights[1] *= 4
+    made = quantize(weights, find_scheme("nvfp4"))
+    assert made.expert_scales is not None
+    assert made.expert_scales.tolist() == [1.0, 4.0]
+    assert made.scales.float().tolist() == [[[1.0, 448.0]]] * 2
+    assert made.values[0, 0, :2].tolist() == [0x97, 0x05]
+    assert torch.equal(torch.stack([made.expert(0), made.expert(1)]), weights)
+    with pytest.raises(ValueError, match=r"w2.expert_scales is missing; nvfp4 needs \(2,\)"):
+        replace(made, expert_scales=None).check("w2")
+
+
+def test_four_bit_floats_are_rounded_to_the_nearest_ties_to_even() -> None:
+    values = torch.tensor([0.25, 0.26, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0, 9.0, -0.75])
+    wanted = [0.0, 0.5, 1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 6.0, -1.0]
+    assert decode(encode(values)).tolist() == wanted
+
+
+def test_nvfp4_activations_are_quantized_by_their_stored_scale() -> None:
+    scheme = replace(find_scheme("nvfp4"), activations="nvfp4")
+    rows = torch.tensor([[1.0, -6.0, *[0.0] * 14, 6 * 448.0, 1e9, *[0.0] * 14]])
+    wanted = rows.clone()
+    wanted[0, 17] = 6 * 448.0  # beyond what the scale was made for
+    assert torch.equal(requantize_rows(rows, scheme, torch.ones(1)), wanted)
 
 
 def test_blocks_do_not_straddle_gate_and_up() -> None:

@@ -45,6 +45,7 @@ SCHEMES = (
     "int4_g32",
     "int4_g64_zeros",
     "mxfp4",
+    "nvfp4",
 )
 """One of every kind, with several groups in the small layer."""
 
@@ -124,12 +125,14 @@ def _spoil_scales(name: str, w13: QuantizedWeights) -> QuantizedWeights:
     scales = w13.scales.clone()
     if name == "one-experts-scales-doubled":
         # An exponent of e8m0 grows by one.
-        scales[3] = scales[3] + 1 if w13.scheme.weights == "mxfp4" else scales[3] * 2
+        wide = scales[3].float() * 2
+        scales[3] = scales[3] + 1 if w13.scheme.weights == "mxfp4" else wide.to(scales.dtype)
         return replace(w13, scales=scales)
     if name == "neighbours-scale":
         # The next group of columns, or of rows, or the next expert where there is no other.
         axis = next((axis for axis in (2, 1) if scales.shape[axis] > 1), 0)
-        return replace(w13, scales=scales.roll(1, dims=axis))
+        rolled = scales.float().roll(1, dims=axis).to(scales.dtype)
+        return replace(w13, scales=rolled)
     zeros = w13.zeros if w13.zeros is not None else torch.full_like(scales, 8, dtype=torch.uint8)
     with_zeros = find_scheme(w13.scheme.name.removesuffix("_zeros") + "_zeros")
     return replace(w13, scheme=with_zeros, zeros=zeros + 1)

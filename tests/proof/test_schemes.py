@@ -32,6 +32,7 @@ def ct(weights: dict[str, Any], inputs: dict[str, Any] | None = None) -> QuantSp
         (QuantQuery("kInt4StaticAsym", group_size=64, symmetric=False), "int4_g64_zeros"),
         (QuantQuery("kInt8Static", bits=8, group_size=-1), "int8_weight_channel"),
         (QuantQuery("kMxfp4Static"), "mxfp4"),
+        (QuantQuery("kNvfp4Static", "kNvfp4Dynamic"), "nvfp4"),
     ],
 )
 def test_the_engines_formats_name_the_scheme(quant: QuantQuery, scheme: str) -> None:
@@ -50,6 +51,7 @@ def test_the_engines_formats_name_the_scheme(quant: QuantQuery, scheme: str) -> 
         (QuantSpec("gptq", details={"bits": 4, "group_size": 128, "sym": True}), "int4_g128"),
         (QuantSpec("awq", details={"group_size": 64, "zero_point": True}), "int4_g64_zeros"),
         (QuantSpec("modelopt", "FP8"), "fp8_tensor_static"),
+        (QuantSpec("modelopt", "NVFP4"), "nvfp4"),
         (
             ct(
                 {"type": "float", "num_bits": 8, "strategy": "channel"},
@@ -77,8 +79,8 @@ def test_the_declaration_speaks_where_the_engine_does_not(
         (QuantSpec("gptq", details={"bits": 3, "group_size": 128}), None, "stored as gptq"),
         (
             QuantSpec("modelopt"),
-            QuantQuery("kNvfp4Static", "kNvfp4Dynamic"),
-            "the experts have kNvfp4Static weights with kNvfp4Dynamic inputs",
+            QuantQuery("kNvfp4Static", "kNvfp4DynamicToken"),
+            "the experts have kNvfp4Static weights with kNvfp4DynamicToken inputs",
         ),
         (
             QuantSpec("gptq"),

@@ -24,6 +24,7 @@ def quantized_gemm_kernel(
     w,  # [E, N or 2N, K or K / 2]
     w_scales,  # [E, scale rows, scale columns]
     w_zeros,  # the same in uint8, read when HAS_ZEROS
+    expert_scales,  # [E] float32, read for nvfp4
     bias,  # [E, N or 2N], read when HAS_BIAS
     out,  # [T*k, N]
     topk_ids,  # [T*k], read when DIRECT
@@ -108,7 +109,8 @@ def quantized_gemm_kernel(
     wide = tl.arange(0, WIDTH)
     wide_n = ((tile_n * BLOCK_N + wide % BLOCK_N) % N).to(tl.int64)
     half = wide // BLOCK_N
-    PACKED: tl.constexpr = 2 if (WEIGHTS == "int4" or WEIGHTS == "mxfp4") else 1
+    FOUR_BITS: tl.constexpr = WEIGHTS == "int4" or WEIGHTS == "mxfp4" or WEIGHTS == "nvfp4"
+    PACKED: tl.constexpr = 2 if FOUR_BITS else 1
     ROW_BYTES: tl.constexpr = K // PACKED
     column = tl.arange(0, BLOCK_K // PACKED)
     w_ptrs = w + ((expert * HALVES + half) * N + wide_n)[:, None] * ROW_BYTES + column[None, :]
@@ -162,6 +164,8 @@ def quantized_gemm_kernel(
     if not GROUP_K and WEIGHTS != "plain":
         scale = tl.load(w_scales + scale_row).to(tl.float32)
         acc *= scale[:, None] if SWAP else scale[None, :]
+    if WEIGHTS == "nvfp4":
+        acc *= tl.load(expert_scales + expert)
     if GATED:
         acc, acc_up = split_halves(acc, SWAP, BLOCK_M, BLOCK_N)
     else:

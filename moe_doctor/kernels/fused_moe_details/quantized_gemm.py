@@ -13,7 +13,12 @@ from torch import Tensor
 from moe_doctor.kernels.fused_moe_details._gemm_quantized import quantized_gemm_kernel
 from moe_doctor.kernels.fused_moe_details.eight_bit_gemm import eight_bit_gemm
 from moe_doctor.kernels.fused_moe_details.hopper import has_tma
-from moe_doctor.kernels.fused_moe_details.launch import QuantizedRows, Rows, Step
+from moe_doctor.kernels.fused_moe_details.launch import (
+    MeasuredRows,
+    QuantizedRows,
+    Rows,
+    Step,
+)
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
 from moe_doctor.kernels.quantized import QuantizedWeights
 from moe_doctor.kernels.schemes import Scheme
@@ -21,9 +26,9 @@ from moe_doctor.kernels.schemes import Scheme
 
 def quantized_gemm(
     rows: Rows,
-    x: Tensor | QuantizedRows,  # [T or T*k, K]
+    x: Tensor | QuantizedRows | MeasuredRows,  # [T or T*k, K]
     w: QuantizedWeights,  # [E, N or 2N, K]
-    out: Tensor | QuantizedRows,  # [T*k, N]
+    out: Tensor | QuantizedRows | MeasuredRows,  # [T*k, N]
     tile: Tile,
     step: Step,
     adapter: tuple[Tensor, Tensor] | None,  # shrunk [T*k, R], B [L, E, N or 2N, R]
@@ -35,7 +40,7 @@ def quantized_gemm(
     if w.scheme.quantizes_activations:
         eight_bit_gemm(rows, x, w, out, tile, step, adapter, like=like, block_r=block_r)
         return
-    if isinstance(x, QuantizedRows) or isinstance(out, QuantizedRows):
+    if not isinstance(x, Tensor) or not isinstance(out, Tensor):
         raise TypeError(f"{w.scheme.name} has 16-bit activations; quantized ones were given")
     scheme, width, depth = w.scheme, out.shape[1], x.shape[1]
     shrunk, lora_b = adapter or (x, x)
@@ -45,8 +50,9 @@ def quantized_gemm(
     quantized_gemm_kernel[(rows.max_tiles * triton.cdiv(width, tile.block_n),)](
         x,
         w.values,
-        w.scales,
+        w.scales.view(torch.uint8) if scheme.weights == "nvfp4" else w.scales,
         w.scales if w.zeros is None else w.zeros,
+        w.scales if w.expert_scales is None else w.expert_scales,
         w.scales if step.bias is None else step.bias,
         out,
         rows.topk_ids,
@@ -94,7 +100,8 @@ def _has_pairs(x: Tensor, scheme: Scheme) -> bool:
     """Whether two 16-bit values are unpacked and scaled together, as `_unpack` says: sm_80."""
     if x.device.type != "cuda" or torch.version.hip is not None or scheme.values_per_byte != 2:
         return False
-    known = (torch.bfloat16,) if scheme.weights == "mxfp4" else (torch.bfloat16, torch.float16)
+    is_e2m1 = scheme.weights in ("mxfp4", "nvfp4")
+    known = (torch.bfloat16,) if is_e2m1 else (torch.bfloat16, torch.float16)
     return x.dtype in known and torch.cuda.get_device_capability(x.device)[0] >= 8
 
 
