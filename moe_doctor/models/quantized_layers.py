@@ -164,7 +164,7 @@ class LayerQuantization:
 
     def _group_of(self, paths: tuple[str, ...]) -> str:
         groups = self._raw.get("config_groups")
-        for key, group in items_of(groups):
+        for _, group in items_of(groups):
             for target in _targets(group):
                 if target.startswith("re:"):
                     rule = self._regex(target[3:])
@@ -172,7 +172,9 @@ class LayerQuantization:
                 else:
                     hit = target in paths
                 if hit and isinstance(groups, Mapping):
-                    return _first_alike(groups, key, without="targets")
+                    # A target that stands in several groups means the last of them.
+                    named = [name for name, one in items_of(groups) if target in _targets(one)]
+                    return _first_alike(groups, named[-1], without="targets")
         return ""
 
     def _has_whole_target(self) -> bool:
@@ -219,6 +221,7 @@ _GRAMMARS: dict[str, Callable[[LayerQuantization, tuple[str, ...]], Rules | None
     "modelopt": LayerQuantization.modelopt,
     "modelopt_fp4": LayerQuantization.modelopt,
     "mxfp4": LayerQuantization.everything,
+    "bitsandbytes": LayerQuantization.everything,
 }
 
 

@@ -200,8 +200,9 @@ def test_quantizing_while_loading_asks_the_same_oracles() -> None:
 
 
 def test_what_the_tables_do_not_know_is_said_and_not_guessed() -> None:
-    answer = build({"quant_method": "torchao"}, (0, 23, 0))
-    assert answer == NoOracle("", "the tables do not know what vLLM 0.23.0 builds for torchao")
+    answer = build({"quant_method": "bitnet"}, (0, 31, 0), quantization="humming")
+    why = "HummingMoEMethod: a checkpoint of its own kind (bitnet); the tables do not state it"
+    assert answer == NoOracle("", why)
 
 
 @pytest.mark.parametrize(

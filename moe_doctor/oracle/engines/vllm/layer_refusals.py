@@ -44,6 +44,8 @@ class EngineRefusal:
     """One sentence for a reader, with the first release that accepts it where one is known."""
     after: Literal["", "ModelConfig", "VllmConfig"] = ""
     """Whose reading of the quantization comes first; what it refuses is what the user meets."""
+    by_linear: bool = False
+    """Whether linear layers raise it: then it holds for experts that are left out as well."""
 
 
 def refuse_architecture(
@@ -93,7 +95,9 @@ def refuse_hidden_act(model: ModelSpec, row: ClassRow, release: Release) -> Engi
     error = reject_hidden_act(model, row, release)
     if error is None:
         return None
-    reason = f"{row.source} has no {model.hidden_act} for its shared experts and dense layers"
+    reason = (
+        f"{row.source} has no {model.beside.hidden_act} for its shared experts and dense layers"
+    )
     return EngineRefusal("model", error, reason)
 
 

@@ -39,6 +39,19 @@ class Arguments(NamedTuple):
         return shape and self.symmetric and self.type == "float"
 
     @property
+    def is_mxfp8(self) -> bool:
+        """Whether these are 8-bit floats in groups of 32 with power-of-two scales."""
+        shape = self.strategy == "group" and self.group_size == 32 and self.num_bits == 8
+        floats = self.symmetric and self.type == "float"
+        return shape and floats and self.scale_dtype == "uint8"
+
+    @property
+    def is_nvfp4(self) -> bool:
+        """Whether these are 4-bit floats in groups of 16 with a second scale per tensor."""
+        shape = self.strategy == "tensor_group" and self.group_size == 16 and self.num_bits == 4
+        return shape and self.symmetric and self.type == "float"
+
+    @property
     def reorders_groups(self) -> bool:
         """Whether columns are reordered across groups."""
         return self.strategy == "group" and self.actorder in ("group", "dynamic")

@@ -29,6 +29,7 @@ from moe_doctor.oracle.engines.vllm.methods.mxfp4 import ask_cutlass_or_marlin
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     NoOracle,
     OracleCall,
+    by_linear,
     refused_by_method,
     refused_by_validation,
     refused_by_vllm_config,
@@ -72,8 +73,9 @@ def build(question: Question) -> OracleCall | NoOracle:
     attention = _stored(question, settings, _attention_rules(question))
     stored = _stored(question, settings, question.rules)
     by_gptq = "gptq" in settings.packing or "gptq" in settings.backend
-    if settings.kind == "int" and by_gptq and attention.bits < 16:
-        _refuse_linear(question, attention)
+    if settings.kind == "int" and attention.bits < 16:
+        refuse = _refuse_linear_gptq if by_gptq else _refuse_linear_awq
+        refuse(question, attention)
     if stored.bits >= 16:
         return _plain(question)
     if settings.kind == "int":
@@ -178,19 +180,41 @@ def _attention_rules(question: Question) -> tuple[str, ...]:
     return reader.rules(names) or ()
 
 
-def _refuse_linear(question: Question, stored: Stored) -> None:
+def _refuse_linear_gptq(question: Question, stored: Stored) -> None:
     """From 0.22.0 on linear layers have no kernel but Marlin's, nor Humming's before 0.30.0."""
-    release = question.release
-    if release < (0, 22, 0) or (release >= _HUMMING and stored.bits not in (4, 8)):
+    if question.release < (0, 22, 0) or _by_humming(question, stored.bits):
         return
     if _takes_gptq(question, stored):
         return
-    raise refused_by_method(
+    refused = refused_by_method(
         "NotImplementedError",
         f"INC quantization with bits={stored.bits}, sym={stored.symmetric} is not supported. Only "
         "4-bit and 8-bit symmetric quantization is supported with Marlin kernels.",
         "the linear layers are stored alike and are built first",
     )
+    raise by_linear(refused)
+
+
+def _refuse_linear_awq(question: Question, stored: Stored) -> None:
+    """The linear layers' AWQ config takes 4 bits; before 0.24.0 Marlin's takes 8 as well."""
+    merged, bits = question.release >= _SCHEMES, stored.bits
+    if bits == 4 or _by_humming(question, bits):
+        return
+    marlin = marlin_capable(question) and stored.group in GROUPS and not stored.symmetric
+    if not merged and bits == 8 and marlin:
+        return
+    text = f"Currently, only 4-bit weight quantization is supported for AWQ, but got {bits} bits."
+    if merged:
+        text = f"Unsupported num_bits = {bits}. Supported: 4. For 8-bit AWQ, use Marlin backend by "
+        text += "setting backend='awq:marlin' or backend='marlin'."
+    reason = f"the linear layers have {bits} bits, and AWQ's have 4 in vLLM"
+    raise by_linear(refused_by_method("ValueError", text, reason))
+
+
+def _by_humming(question: Question, bits: int) -> bool:
+    """Whether the release hands a layer of such bits to Humming."""
+    newer = question.release >= _HUMMING and question.platform == "cuda"
+    return newer and bits not in (4, 8)
 
 
 def _plain(question: Question) -> OracleCall:
@@ -213,7 +237,7 @@ def _integers(
     release = question.release
     if question.platform in ("cpu", "xpu"):
         return NoOracle("", f"AutoRound on {question.platform}: the tables do not state it")
-    if release >= _HUMMING and question.platform == "cuda" and stored.bits not in (4, 8):
+    if _by_humming(question, stored.bits):
         # _humming_weight_config: as a GPTQ or AWQ checkpoint would declare the layer.
         layer = {"bits": stored.bits, "group_size": stored.group, "sym": stored.symmetric}
         layer["zero_point"] = not stored.symmetric

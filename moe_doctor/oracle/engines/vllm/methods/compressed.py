@@ -20,6 +20,7 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     MethodRefused,
     NoOracle,
     OracleCall,
+    by_linear,
     refused_by_method,
     refused_later,
 )
@@ -39,7 +40,7 @@ def build(question: Question) -> OracleCall | NoOracle:
     if attention is not None:
         refused = refuse_linear(question, attention)
         if refused is not None:
-            raise refused
+            raise by_linear(refused)
     experts = experts_group(question, groups)
     if experts is None:
         return question.unquantized()

@@ -25,8 +25,8 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 from moe_doctor.oracle.engines.vllm.methods.shards import refuse_shards
 
 _ATTENTION = ("qkv_proj", "q_proj", "q_a_proj", "q_b_proj", "o_proj")
-# Formats whose inputs are quantized too, unless the weights are floats.
-_WITH_INPUTS = ("naive-quantized", "int-quantized", "float-quantized", "nvfp4-pack-quantized")
+WITH_INPUTS = ("naive-quantized", "int-quantized", "float-quantized", "nvfp4-pack-quantized")
+"""Formats whose inputs are quantized too, unless the weights are floats."""
 
 
 class Group(NamedTuple):
@@ -119,6 +119,12 @@ def _read_group(
     layout = str(entry.get("format") or question.details.get("format"))
     if weights is None:
         raise ValueError(f"{name} has no weights")
+    for side in (weights, inputs):
+        if side is not None and side.strategy == "token" and not side.dynamic:
+            raise refused_by_vllm_config(
+                "Cannot perform static token quantization, please use `dynamic=True`",
+                f"{name} has static scales per token",
+            )
     if question.release >= (0, 30, 0) and weights.reorders_groups:
         raise refused_by_vllm_config(
             "Compressed-tensors group/dynamic activation ordering "
@@ -126,7 +132,7 @@ def _read_group(
             "static/weight activation ordering or without activation ordering.",
             "columns reordered across groups have no kernel from 0.30.0 on",
         )
-    if inputs is None and layout in _WITH_INPUTS and weights.type != "float":
+    if inputs is None and layout in WITH_INPUTS and weights.type != "float":
         reason = f"format {layout} quantizes inputs, and {name} does not say how"
         raise refused_by_validation("Assertion failed, ", reason)
     return Group(name, targets, weights, inputs, layout)

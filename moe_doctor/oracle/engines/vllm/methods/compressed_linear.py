@@ -8,7 +8,7 @@ to 0.33.0.
 from __future__ import annotations
 
 from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments
-from moe_doctor.oracle.engines.vllm.methods.compressed_groups import Group
+from moe_doctor.oracle.engines.vllm.methods.compressed_groups import WITH_INPUTS, Group
 from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, refused_by_method
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
@@ -17,28 +17,67 @@ _NO_SCHEME = "No compressed-tensors compatible scheme was found"
 
 
 def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
-    """The refusal of attention's linear layers, or None."""
+    """The refusal of attention's linear layers, or None; the tests in the order of the code."""
     weights, inputs, layout = group.weights, group.inputs, group.layout
     release = question.release
-    if weights.strategy == "tensor_group" and inputs is not None:
-        return _refuse_nvfp4(question, weights, inputs)
     capability = question.capability if question.platform == "cuda" else None
-    if weights.is_mxfp4 and capability is not None and capability < (8, 0):
-        return _refuse_capability(question, capability, (8, 0))
+    if weights.is_nvfp4 and (inputs is None or release >= (0, 23, 0)):
+        return None if inputs is None else _refuse_nvfp4(question, inputs)
+    if weights.is_mxfp4:
+        old = capability is not None and capability < (8, 0)
+        return _refuse_capability(question, capability, (8, 0)) if old and capability else None
+    if weights.is_mxfp8 and release >= (0, 20, 0):
+        return None
+    if inputs is not None and _is_w4a8(question, weights, inputs):
+        return _refuse_group(weights)
+    packed, by_group = layout == "pack-quantized", weights.strategy in ("channel", "group")
+    if inputs is None and by_group and not weights.dynamic:
+        narrow = weights.num_bits not in (4, 8)
+        if (0, 23, 0) <= release < (0, 25, 0) and narrow and weights.type == "int":
+            return _refuse_narrow(weights)
+        if packed and (release >= (0, 25, 0) or not narrow):
+            return None
+    if inputs is not None and release >= (0, 26, 0) and packed and by_group:
+        integers = weights.type == inputs.type == "int" and not weights.dynamic
+        by_token = inputs.dynamic and inputs.strategy in ("token", "group")
+        if integers and by_token and inputs.symmetric:
+            return None
+    if layout not in WITH_INPUTS:
+        return _no_scheme(weights, inputs)
+    return _refuse_with_inputs(question, weights, inputs)
+
+
+def _is_w4a8(question: Question, weights: Arguments, inputs: Arguments) -> bool:
+    """_is_fp8_w4a8_sm90: exactly 9.0; before 0.31.0 the types are not looked at."""
+    if question.platform != "cuda" or question.capability != (9, 0):
+        return False
+    bits = weights.num_bits == 4 and inputs.num_bits == 8 and weights.strategy == "group"
+    dynamic = inputs.strategy == "token" and inputs.dynamic and not weights.dynamic
+    typed = question.release < (0, 31, 0) or (weights.type == "int" and inputs.type == "float")
+    return bits and dynamic and weights.symmetric and inputs.symmetric and typed
+
+
+def _refuse_with_inputs(
+    question: Question, weights: Arguments, inputs: Arguments | None
+) -> MethodRefused | None:
+    """Formats that quantize inputs too."""
+    if inputs is not None and weights.is_nvfp4 and inputs.is_nvfp4:
+        return None
+    plain = weights.symmetric and not weights.dynamic
+    if weights.type == "float" and plain and weights.strategy in ("tensor", "channel", "block"):
+        return None
     if inputs is None:
-        return _refuse_narrow(question, weights)
-    if weights.type == "float" and weights.num_bits == 8 and weights.strategy == "group":
-        return _no_scheme(weights, inputs) if release < (0, 20, 0) else None
-    if weights.num_bits == 4 and weights.type == "int" and inputs.strategy == "token":
-        hopper = question.platform == "cuda" and question.capability == (9, 0)
-        if weights.strategy == "group" and hopper and inputs.type == "float":
-            return _refuse_group(weights)
-        if inputs.type == "float" and question.platform == "cuda":
-            return _no_scheme(weights, inputs)
-        packed = layout == "pack-quantized" and release < (0, 26, 0)
-        taken = hopper and weights.strategy == "group"
-        return _no_scheme(weights, inputs) if packed and not taken else None
-    return None
+        text = "'NoneType' object has no attribute 'num_bits'"
+        return refused_by_method("AttributeError", text, "the inputs' format is not declared")
+    eight = weights.num_bits == inputs.num_bits == 8 and weights.strategy in ("tensor", "channel")
+    if eight and plain and inputs.strategy == ("token" if inputs.dynamic else "tensor"):
+        return None
+    four = weights.num_bits == 4 and inputs.num_bits == 8
+    by_token = inputs.strategy == "token" and inputs.dynamic
+    typed = question.release < (0, 31, 0) or weights.type == inputs.type == "int"
+    if four and by_token and plain and weights.strategy in ("group", "channel") and typed:
+        return None
+    return _no_scheme(weights, inputs)
 
 
 def _refuse_capability(
@@ -55,13 +94,8 @@ def _refuse_capability(
     return refused_by_method("RuntimeError", text, reason)
 
 
-def _refuse_narrow(question: Question, weights: Arguments) -> MethodRefused | None:
-    """Integer weights of other sizes than 4 and 8 bits, with plain inputs."""
-    release = question.release
-    if weights.type != "int" or weights.num_bits in (4, 8) or release >= (0, 25, 0):
-        return None
-    if release < (0, 23, 0):
-        return _no_scheme(weights, None)
+def _refuse_narrow(weights: Arguments) -> MethodRefused | None:
+    """0.23.0 and 0.24.0 take other sizes than 4 and 8 bits for a kernel that knows 2 alone."""
     if weights.num_bits == 2:
         return None
     text = f"Unsupported num_bits = {weights.num_bits} for WNA8O8Int; supported = [2, 4, 8]"
@@ -75,13 +109,9 @@ def _refuse_group(weights: Arguments) -> MethodRefused | None:
     return refused_by_method("ValueError", text, f"group_size is {weights.group_size}")
 
 
-def _refuse_nvfp4(
-    question: Question, weights: Arguments, inputs: Arguments
-) -> MethodRefused | None:
-    if inputs.strategy == "tensor_group" and inputs.num_bits == 4:
+def _refuse_nvfp4(question: Question, inputs: Arguments) -> MethodRefused | None:
+    if inputs.is_nvfp4:
         return None
-    if question.release < (0, 23, 0):
-        return _no_scheme(weights, inputs)
     text = "For NVFP4 weights, input quantization must also be NVFP4 format, None for NVFP4A16"
     if question.release < (0, 29, 0):
         head, _, tail = text.partition(", None")

@@ -54,7 +54,7 @@ def read_format(
     match method:
         case "gptq" | "awq":
             return _integers(question, raw, awq=method == "awq")
-        case "auto-round":
+        case "auto-round" if question.release >= (0, 25, 0):
             return _auto_round(question, raw)
         case "fp8":
             return _fp8(question, raw)
@@ -66,6 +66,9 @@ def read_format(
                 "QuarkWeightSchema.__init__() missing 1 required keyword-only argument: 'dtype'",
                 "Humming expects one scheme for the whole model, and Quark declares several",
             )
+        case "humming" if "b_dtype" not in raw:
+            text = "HummingWeightSchema.__init__() missing 1 required keyword-only argument: "
+            raise refused_by_method("TypeError", f"{text}'b_dtype'", "b_dtype is missing")
         case "humming" | "bitnet":
             return Unstated(f"a checkpoint of its own kind ({method})")
         case _:

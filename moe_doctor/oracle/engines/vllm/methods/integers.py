@@ -119,6 +119,12 @@ def build_awq(question: Question, declared: Declared, name: str) -> OracleCall |
     return ask_for_awq(question, group, zeros=zeros)
 
 
+def check_awq_keys(declared: Declared) -> None:
+    """What CPUAWQConfig.from_config needs; its experts stay as they are."""
+    for keys in (("w_bit", "bits"), ("q_group_size", "group_size"), ("zero_point",)):
+        _needed(declared, keys)
+
+
 def ask_for_awq(question: Question, group: int, *, zeros: bool) -> OracleCall | NoOracle:
     """AWQMarlinMoEMethod and AutoAWQMoEMethod."""
     release = question.release
@@ -150,6 +156,9 @@ def build_moe_wna16(question: Question, declared: Declared) -> OracleCall | NoOr
     awq = declared.method == "awq"
     zeros = bool(raw.get("zero_point")) if awq else raw.get("sym") is not True
     bits, group = _needed(declared, ("bits",)), _needed(declared, ("group_size",))
+    if declared.method not in ("gptq", "awq"):
+        text = "moe_wna16 only support gptq and awq."
+        raise refused_by_vllm_config(text, f"the checkpoint calls itself {declared.method}")
     return ask_for_wna16(question, declared.method, bits, group, zeros=zeros)
 
 
@@ -169,8 +178,8 @@ def ask_for_wna16(
     if release < (0, 27, 0):
         return NoOracle(method, "it calls Triton's fused_experts itself in this release", "TRITON")
     if bits == 8 and release < (0, 29, 0) and group != -1:
-        why = f"{source} of 8 bits in groups of {group}: this release asserts group_size -1"
-        return NoOracle("", why)
+        reason = f"{source} of 8 bits in groups of {group}: this release asserts group_size -1"
+        raise refused_by_method("AssertionError", "", reason)
     key = "kInt8Static"
     if bits == 4:
         key = "kInt4Static32" if group == 32 else "kInt4Static"

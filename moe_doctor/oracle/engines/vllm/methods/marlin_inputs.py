@@ -11,6 +11,7 @@ from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     Afterwards,
     MethodRefused,
+    by_linear,
     refused_by_method,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
@@ -47,7 +48,7 @@ def check_inputs(name: str, question: Question) -> None:
         return
     refused = refuse_inputs(question)
     if refused is not None:
-        raise refused
+        raise by_linear(refused)
 
 
 def refuse_inputs(question: Question) -> MethodRefused | None:

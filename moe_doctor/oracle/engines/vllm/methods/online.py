@@ -6,11 +6,15 @@ config/quantization.py (_ONLINE_SHORTHANDS), 0.16.0 to 0.33.0.
 
 from __future__ import annotations
 
+from moe_doctor.core.release import Release
+from moe_doctor.oracle.engines.vllm.methods.names import known_methods
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     Afterwards,
     NoOracle,
     OracleCall,
+    by_linear,
     refused_by_method,
+    refused_by_vllm_config,
     refused_later,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
@@ -50,6 +54,53 @@ def build(question: Question, name: str) -> OracleCall | NoOracle:
             return _nvfp4(question)
         case _:
             return NoOracle("", f"the tables do not know what --quantization {name} builds")
+
+
+def is_shorthand(name: str | None, release: Release) -> bool:
+    """Whether `--quantization NAME` quantizes what the checkpoint stores, whatever that is.
+
+    From 0.22.0 on mxfp8, and later mxfp4, are names of checkpoints too and leave those alone.
+    """
+    first = (0, 28, 0) if name == "mxfp4" else (0, 20, 0)
+    if name not in SHORTHANDS or name not in known_methods(release) or release < first:
+        return False
+    return release < (0, 22, 0) or name not in ("mxfp8", "mxfp4")
+
+
+def build_over(
+    question: Question, name: str, built: OracleCall | NoOracle
+) -> OracleCall | NoOracle:
+    """A shorthand on a checkpoint that a config claims whatever the user says (ModelOpt, say).
+
+    Refused until 0.21.0, ignored until 0.29.0, refused again until 0.31.0. Then what the checkpoint
+    leaves plain is quantized, and from 0.33.0 on what it stores as well (quantization/
+    base_config.py).
+    """
+    release, asked = question.release, question.deployment.quantization or ""
+    if asked == name or not is_shorthand(asked, release) or (0, 22, 0) <= release < (0, 30, 0):
+        return built
+    if release < (0, 22, 0):
+        raise refused_by_vllm_config(
+            "Setting `quantization_config` for online quantization when the model checkpoint "
+            "already has a `quantization_config` is not supported",
+            f"the checkpoint is quantized already; leave --quantization {asked} away",
+        )
+    if release < (0, 32, 0):
+        reason = f"the checkpoint is quantized already; leave --quantization {asked} away"
+        text = "Cannot apply requested online quantization "
+        raise by_linear(refused_by_method("ValueError", text, reason))
+    if name == "inc" and asked.startswith("fp8"):
+        text = "'QKVParallelLinear' object has no attribute 'weight'"
+        reason = "AutoRound's linear layers have no weight that FP8 could be made of"
+        raise by_linear(refused_by_method("AttributeError", text, reason))
+    stored = not isinstance(built, OracleCall) or built.oracle != "unquantized"
+    if stored and release < (0, 33, 0):
+        raise refused_by_method(
+            "NotImplementedError",
+            "Requantizing checkpoint-quantized MoE layers is not supported.",
+            f"0.33.0 is the first that makes {asked} of stored experts",
+        )
+    return build(question._replace(quantization=None), asked)
 
 
 def build_fp8(question: Question) -> OracleCall:

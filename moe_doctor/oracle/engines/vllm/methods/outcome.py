@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from moe_doctor.core.query import MoEQuery, QuantQuery
+from moe_doctor.core.record import replace
 from moe_doctor.core.selection import EngineError
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 
@@ -83,14 +84,19 @@ def refused_by_validation(text: str, reason: str) -> MethodRefused:
     return MethodRefused(EngineRefusal("config", EngineError("ValidationError", message), reason))
 
 
-def refused_by_constructor(text: str, reason: str) -> MethodRefused:
-    """A TypeError while VllmConfig makes the quantization config without a checkpoint's."""
-    return MethodRefused(EngineRefusal("config", EngineError("TypeError", text), reason))
+def refused_by_constructor(text: str, reason: str, *, kind: str = "TypeError") -> MethodRefused:
+    """An exception that pydantic lets through while VllmConfig makes the quantization config."""
+    return MethodRefused(EngineRefusal("config", EngineError(kind, text), reason))
 
 
 def refused_by_method(kind: str, text: str, reason: str) -> MethodRefused:
     """An exception of the method's own constructor, before its oracle."""
     return MethodRefused(EngineRefusal("model", EngineError(kind, text), reason))
+
+
+def by_linear(refused: MethodRefused) -> MethodRefused:
+    """The same, raised by the linear layers around the experts, which are built first."""
+    return MethodRefused(replace(refused.refusal, by_linear=True))
 
 
 def refused_later(

@@ -23,6 +23,7 @@ _DEEPSEEK_V4 = ("deepseek_v4", "deepseek_v4_text", "deepseek_v41", "deepseek_v41
 
 def overriding(question: Question, declared: Declared, known: tuple[str, ...]) -> str | None:
     """Name that a config claims the checkpoint under; None where none does."""
+    _mxfp8(question, declared)
     if question.deployment.quantization == "humming" and "humming" in known:
         return _humming(question, declared)
     for name, claims in _claims(known):
@@ -116,6 +117,10 @@ def _deepseek_v4(question: Question, declared: Declared) -> bool:
     return question.model_type in types or asked == "deepseek_v4_fp8"
 
 
+def _gguf(question: Question, declared: Declared) -> bool:
+    return question.deployment.quantization == "gguf" and question.release >= (0, 20, 0)
+
+
 def _humming(question: Question, declared: Declared) -> str:
     oss = question.model_type == "gpt_oss" and declared.method == "mxfp4"
     if oss and question.release >= (0, 21, 0):
@@ -128,7 +133,6 @@ def _humming(question: Question, declared: Declared) -> str:
 
 _Claims = Callable[[Question, Declared], bool]
 _OVERRIDES: dict[str, _Claims] = {
-    "mxfp8": _mxfp8,
     "auto_gptq": _auto_gptq,
     "gptq_marlin": _gptq_marlin,
     "auto_awq": _auto_awq,
@@ -141,6 +145,7 @@ _OVERRIDES: dict[str, _Claims] = {
     "modelopt_mixed": _modelopt_mixed,
     "gpt_oss_mxfp4": _gpt_oss,
     "deepseek_v4_fp8": _deepseek_v4,
+    "gguf": _gguf,
 }
 
 

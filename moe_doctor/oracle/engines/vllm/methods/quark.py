@@ -9,6 +9,7 @@ from moe_doctor.core.query import QuantQuery
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     NoOracle,
     OracleCall,
+    by_linear,
     refused_by_method,
 )
 from moe_doctor.oracle.engines.vllm.methods.quark_sides import (
@@ -40,7 +41,7 @@ def build(question: Question) -> OracleCall | NoOracle:
     if attention is not None:
         refused = refuse_linear(question, attention)
         if refused is not None:
-            raise refused
+            raise by_linear(refused)
     settings = experts_settings(question)
     if settings.others:
         raise refuse_others()

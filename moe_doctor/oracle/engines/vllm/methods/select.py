@@ -24,6 +24,8 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     NoOracle,
     OracleCall,
     refused_by_constructor,
+    refused_by_method,
+    refused_by_validation,
     refused_by_vllm_config,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
@@ -102,7 +104,7 @@ def left_out_of(
 ) -> OracleCall | NoOracle | EngineRefusal:
     """The same for experts that the declaration leaves out: only its config still has a say."""
     call = method_of(declared, deployment, **known)
-    if isinstance(call, EngineRefusal) and call.stage == "config":
+    if isinstance(call, EngineRefusal) and (call.stage == "config" or call.by_linear):
         return call
     method = "" if declared is None else declared.method
     if not isinstance(call, EngineRefusal) and (method, call.method) == ("gptq", "MoeWNA16Method"):
@@ -111,6 +113,11 @@ def left_out_of(
         # QuarkConfig hands out the method of linear layers for them, which FusedMoE refuses.
         reason = "before 0.26.0 experts on Quark's exclude list cannot be built"
         return EngineRefusal("model", EngineError("AssertionError", ""), reason)
+    if deployment.quantization is not None and known["release"] >= (0, 32, 0):
+        from moe_doctor.oracle.engines.vllm.methods.online import is_shorthand
+
+        if is_shorthand(deployment.quantization, known["release"]):
+            return method_of(None, deployment, **known)  # quantized while it loads
     return OracleCall("unquantized", None, known["query"], "UnquantizedFusedMoEMethod")
 
 
@@ -129,7 +136,11 @@ def _method_of(question: Question) -> OracleCall | NoOracle:
         raise
     check_demands(name, question)
     check_inputs(name, question)
-    return built
+    if question.quantization is None or question.deployment.quantization in (None, name):
+        return built
+    from moe_doctor.oracle.engines.vllm.methods.online import build_over
+
+    return build_over(question, name, built)
 
 
 def _build(question: Question, declared: Declared, name: str) -> OracleCall | NoOracle:
@@ -201,18 +212,59 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
 
             return build_experts_int8(question)
         case "bitsandbytes":
+            _check_bitsandbytes(question)
             why = "it unpacks the experts and calls Triton's fused_experts itself"
             return NoOracle("BitsAndBytesMoEMethod", why, "TRITON")
         case _ if question.quantization is None and _is_shorthand(name):
             from moe_doctor.oracle.engines.vllm.methods.online import build as build_online
 
             return build_online(question, name)
+        case (
+            "online"
+            | "fp8_per_tensor"
+            | "fp8_per_block"
+            | "fp8_per_channel"
+            | ("int8_per_channel_weight_only" | "nvfp4_per_token")
+        ):
+            text = "OnlineQuantizationConfig does not support loading from a checkpoint config. "
+            reason = f"{name} quantizes plain checkpoints while they load"
+            raise refused_by_constructor(text, reason, kind="NotImplementedError")
+        case "cpu_awq":
+            from moe_doctor.oracle.engines.vllm.methods.integers import check_awq_keys
+
+            check_awq_keys(declared)
+            return question.unquantized()
+        case "torchao":
+            _check_torchao(question)
+            return question.unquantized()
         case _ if name in _ONLY_LINEAR:
             # These configs answer None for experts, and FusedMoE then keeps them as they are.
             return question.unquantized()
         case _:
             release = format_release(question.release)
             return NoOracle("", f"the tables do not know what vLLM {release} builds for {name}")
+
+
+def _check_bitsandbytes(question: Question) -> None:
+    """BitsAndBytesConfig.__init__ and its method for experts, which has no 8-bit form."""
+    storage = question.details.get("bnb_4bit_quant_storage") or "uint8"
+    if storage != "uint8":
+        text = f"Unsupported bnb_4bit_quant_storage: {storage}"
+        raise refused_by_vllm_config(text, "4-bit weights are stored in uint8")
+    if question.details.get("load_in_8bit"):
+        reason = "bitsandbytes' experts have 4 bits in vLLM"
+        raise refused_by_method("NotImplementedError", "", reason)
+
+
+def _check_torchao(question: Question) -> None:
+    """TorchAOConfig.from_config; its config quantizes linear layers alone."""
+    declared = question.details.get("quant_type")
+    if declared is None:
+        text = "Assertion failed, quant_type must be specified"
+        raise refused_by_validation(text, "quantization_config has no quant_type")
+    if not isinstance(declared, Mapping) or set(declared) != {"default"}:
+        text = "Assertion failed, Expected only one key 'default' in quant_type dictionary"
+        raise refused_by_validation(text, "quant_type has other keys than default")
 
 
 def _is_shorthand(name: str) -> bool:

@@ -10,7 +10,11 @@ from collections.abc import Callable
 
 from moe_doctor.core.release import Release
 from moe_doctor.models.expert_modules import PREFIXES
-from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, refused_by_method
+from moe_doctor.oracle.engines.vllm.methods.outcome import (
+    MethodRefused,
+    by_linear,
+    refused_by_method,
+)
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _SHARDS = ("q_proj", "k_proj", "v_proj")
@@ -47,4 +51,4 @@ def _refusal(release: Release, number: int) -> MethodRefused:
     if release >= _REWORDED:
         text = "Found different quantization schemes for the shards of "
     reason = f"layer {number}: vLLM fuses q, k and v, and the ignore list names only some of them"
-    return refused_by_method("ValueError", text, reason)
+    return by_linear(refused_by_method("ValueError", text, reason))

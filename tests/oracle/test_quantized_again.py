@@ -1,0 +1,67 @@
+"""`--quantization NAME` on checkpoints that are quantized already, and 8-bit inputs for Marlin.
+
+The answers were given by the releases' own code on emulated GPUs.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle
+from tests.oracle.test_methods import BLOCKS, build, call, keys, refusal
+
+STORED = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": []}
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True, "desc_act": False}
+
+
+def test_a_shorthand_on_a_claimed_checkpoint_is_refused_ignored_refused_and_followed() -> None:
+    asked = {"quantization": "fp8_per_block"}
+    first = refusal(STORED, (0, 21, 0), **asked)
+    assert first.stage == "config"
+    assert "the model checkpoint already has a `quantization_config`" in first.error.message
+    assert call(STORED, (0, 22, 0), **asked).method == "ModelOptFp8MoEMethod"
+    assert call(STORED, (0, 29, 0), **asked).method == "ModelOptFp8MoEMethod"
+    again = refusal(STORED, (0, 31, 0), **asked)
+    assert again.error.message == "Cannot apply requested online quantization "
+    assert again.by_linear
+    said = refusal(STORED, (0, 32, 0), **asked)
+    assert said.error.message == "Requantizing checkpoint-quantized MoE layers is not supported."
+    newest = call(STORED, (0, 33, 0), **asked)
+    assert newest.method == "Fp8PerBlockOnlineMoEMethod"
+    assert keys(newest) == ("fp8", "kFp8Static128BlockSym", "kFp8Dynamic128Sym")
+
+
+def test_mxfp8_is_a_checkpoints_name_too_and_leaves_it_alone() -> None:
+    assert refusal(STORED, (0, 21, 0), quantization="mxfp8").stage == "config"
+    assert call(STORED, (0, 33, 0), quantization="mxfp8").method == "ModelOptFp8MoEMethod"
+
+
+def test_gguf_takes_every_checkpoint_from_0_20_to_0_23() -> None:
+    answer = build(BLOCKS, (0, 20, 2), quantization="gguf")
+    assert isinstance(answer, NoOracle)
+    assert answer.method == "GGUFMoEMethod"
+    said = refusal(BLOCKS, (0, 19, 1), quantization="gguf")
+    assert "does not match the quantization method specified" in said.error.message
+
+
+@pytest.mark.parametrize("name", ["online", "fp8_per_tensor", "int8_per_channel_weight_only"])
+def test_a_checkpoint_cannot_declare_what_is_done_while_loading(name: str) -> None:
+    said = refusal({"quant_method": name}, (0, 33, 0))
+    assert (said.error.type, said.stage) == ("NotImplementedError", "config")
+
+
+def test_torchao_and_the_lists_of_bitsandbytes_do_not_reach_experts() -> None:
+    raw = {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int8WeightOnlyConfig"}}}
+    assert call(raw, (0, 33, 0)).oracle == "unquantized"
+    assert (
+        "quant_type must be specified"
+        in refusal({"quant_method": "torchao"}, (0, 33, 0)).error.message
+    )
+    answer = build({"quant_method": "bitsandbytes", "load_in_4bit": True}, (0, 27, 0))
+    assert isinstance(answer, NoOracle)
+    assert answer.backend == "TRITON"
+    eight = {"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": True}
+    assert refusal(eight, (0, 27, 0)).error.type == "NotImplementedError"
+    stored = {"quant_method": "bitsandbytes", "bnb_4bit_quant_storage": "bfloat16"}
+    text = "Unsupported bnb_4bit_quant_storage: bfloat16"
+    assert refusal(stored, (0, 27, 0)).error.message.endswith(text)
