@@ -86,6 +86,8 @@ def run_trial(
         detail = "; ".join(
             filter(None, (detail, f"{count(unequal, 'element')} of a second run differ in bits"))
         )
+    if not passed:
+        detail = "; ".join(filter(None, (detail, adapter.hint(layout, batch))))
     outcome = ProofOutcome.PASSED if passed else ProofOutcome.FAILED
     return {
         **fields,

@@ -122,6 +122,9 @@ class Adapter(Protocol):
     def ran(self, layout: Any) -> str:
         """Whose kernel `run` launches with this layout, where it was not known before."""
 
+    def hint(self, layout: Any, batch: Batch) -> str:
+        """What is known about wrong numbers with such a batch; empty where nothing is."""
+
     def run(self, layout: Any, batch: Batch, out: Tensor) -> Tensor:
         """Write the layer's output [T, H] into `out`, or return another tensor that holds it."""
 
@@ -141,6 +144,10 @@ class PlainAdapter:
     def meant(self, weights: Weights) -> Weights:
         """As they were made."""
         return weights
+
+    def hint(self, layout: Any, batch: Batch) -> str:
+        """Nothing."""
+        return ""
 
     def ran(self, layout: Any) -> str:
         """As it was announced."""

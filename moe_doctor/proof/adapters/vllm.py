@@ -72,6 +72,10 @@ class VllmAdapter(PlainAdapter):
         """One call of the modular kernel, which returns a tensor of its own."""
         return layout(batch)
 
+    def hint(self, layout: Any, batch: Batch) -> str:
+        """What is known about this release and such a batch."""
+        return str(layout.hint(batch))
+
     def ran(self, layout: Any) -> str:
         """The experts class that the oracle chose."""
         return str(layout.name)

@@ -20,6 +20,10 @@ _FAR = -1e9
 _SUM = 1e-3
 
 
+def _nothing(batch: Batch) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class VllmKernel:
     """What is called, and what it is told with every batch."""
@@ -36,6 +40,10 @@ class VllmKernel:
     """(E, k) where the kernel routes tokens itself, by a softmax over the k largest logits."""
     load_ids: Callable[[torch.Tensor], None] | None = None
     """Tells the kernel's adapters which token uses which; None without LoRA."""
+    top_k: int = 0
+    """k that every batch must have; 0 where any will do."""
+    hint: Callable[[Batch], str] = _nothing
+    """What is known about a wrong result of such a batch; may be empty."""
 
     def __call__(self, batch: Batch) -> torch.Tensor:  # [T, H]
         """The layer's output; the workspace that calls share is filled with NaN before.
@@ -46,6 +54,8 @@ class VllmKernel:
         states = batch.hidden_states
         missing = max(0, self.hidden_size - states.shape[1])
         routes = {"topk_weights": batch.topk_weights, "topk_ids": batch.topk_ids}
+        if self.top_k and batch.topk_ids.shape[1] != self.top_k:
+            raise UnfitError(f"its adapters' kernels take {self.top_k} experts for each token")
         if self.routed is not None:
             routes = {"router_logits": logits_for(batch, *self.routed)}
         if self.load_ids is not None and batch.lora is not None and not is_capturing(states):

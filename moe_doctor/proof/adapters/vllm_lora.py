@@ -69,11 +69,20 @@ def give_adapters(
         "use_tuned_config": False,
     }
     experts.set_lora_context(ask(context, pool))
+    # A server's warm-up runs with an adapter on every token: what it leaves behind is left here.
+    wrapper.token_mapping_meta.prepare_tensors(
+        torch.zeros(_MOST_TOKENS, dtype=torch.int32, device=device)
+    )
 
     def load(lora_ids: torch.Tensor) -> None:
         wrapper.token_mapping_meta.prepare_tensors(lora_ids)
 
     return load
+
+
+def knows_original_states(version: str) -> bool:
+    """Whether adapters read the hidden states from before they were quantized (0.24.0 on)."""
+    return "original_hidden_states" in getattr(_context_class(version), "__annotations__", {})
 
 
 def _context_class(version: str) -> Any:

@@ -16,15 +16,16 @@ import torch
 from moe_doctor.kernels.quantized import QuantizedWeights
 from moe_doctor.proof.adapters.base import UnfitError
 from moe_doctor.proof.adapters.batches import BATCHED_TOKENS
+from moe_doctor.proof.adapters.vllm_hints import about_adapters, pinned_otherwise
 from moe_doctor.proof.adapters.vllm_kernel import VllmKernel
-from moe_doctor.proof.adapters.vllm_lora import give_adapters
+from moe_doctor.proof.adapters.vllm_lora import give_adapters, knows_original_states
 from moe_doctor.proof.adapters.vllm_schemes import QUANTIZATIONS, WNA16, Quantization
 from moe_doctor.proof.adapters.vllm_session import CAPTURE_SIZE, ask, find_module, open_session
 from moe_doctor.proof.adapters.vllm_stored import Stored, stored, stored_in_turns
 from moe_doctor.proof.adapters.vllm_wna16 import build_wna16
 
 if TYPE_CHECKING:
-    from moe_doctor.proof.inputs import Weights
+    from moe_doctor.proof.inputs import Batch, Weights
 
 # `--moe-backend` values whose backend has another name in the oracles' enums.
 _MEMBERS = {"deep_gemm": "DEEPGEMM", "cutlass": "VLLM_CUTLASS"}
@@ -92,6 +93,17 @@ class _Builder:
         load_ids = None
         if adapters is not None:
             load_ids = give_adapters(made, adapters, geometry, self.version)
+        reads_quantized = (
+            adapters is not None
+            and getattr(quant_config, "quant_dtype", None) is not None
+            and not knows_original_states(self.version)
+        )
+
+        def hint(batch: Batch) -> str:
+            if "FLASHINFER" in backend.name:
+                return pinned_otherwise("vllm", "flashinfer-python")
+            return about_adapters(batch, geometry, self.version, reads_quantized=reads_quantized)
+
         return VllmKernel(
             name=f"{experts.__module__}.{experts.__name__}",
             apply=made.apply_monolithic if routes_itself else made.apply,
@@ -106,6 +118,8 @@ class _Builder:
             hidden_size=self.sizes[0],
             routed=(geometry.num_experts, geometry.top_k) if routes_itself else None,
             load_ids=load_ids,
+            top_k=geometry.top_k if adapters is not None else 0,
+            hint=hint,
         )
 
     @property
