@@ -181,6 +181,21 @@ class AttentionSpec(NamedTuple):
     """The recurrent layers' sizes, in a hybrid model."""
 
 
+class BesideSpec(NamedTuple):
+    """MLPs beside attention and routed experts, which an engine may refuse; None = not said."""
+
+    hidden_act: str = ""
+    """Activation as the config spells it; empty where it names none."""
+    shared_width: int | None = None
+    """Width of a layer's shared experts together, before tensor parallelism."""
+    dense_width: int | None = None
+    """Width of a layer's MLP without experts."""
+    vision_width: int | None = None
+    """Width of the MLPs of a vision tower."""
+    uneven_list: tuple[str, tuple[str, ...]] | None = None
+    """Key and words of a list of one word per layer that has not as many as there are layers."""
+
+
 class ParseNote(NamedTuple):
     """Something the parser assumed or could not settle; the checks turn it into a finding."""
 
@@ -222,8 +237,8 @@ class ModelSpec:
     """Commit of the hub's answer, or None."""
     notes: tuple[ParseNote, ...] = ()
     """What the parser had to assume."""
-    hidden_act: str = field(default="", compare=False, hash=False)
-    """Activation as the config spells it, which layers beside the experts read; or empty."""
+    beside: BesideSpec = field(default=BesideSpec(), compare=False, hash=False)
+    """Linear layers that are no attention and no routed expert."""
     declared: QuantSpec | None = field(default=None, compare=False, hash=False)
     """The checkpoint's declaration, also where it leaves experts out; None where it has none."""
 

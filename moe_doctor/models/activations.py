@@ -5,9 +5,6 @@ Source: vLLM 0.33 fused_moe/activation.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from moe_doctor.models.fields import Fields
 
 NAMES = {
@@ -40,14 +37,6 @@ def read_activation(fields: Fields) -> tuple[str, bool]:
     if text is None:
         return DEFAULT, True
     return NAMES.get(text.lower(), text.lower()), text.lower() in NAMES
-
-
-def read_hidden_act(section: Mapping[str, Any]) -> str:
-    """The activation as the config spells it, for layers beside the experts; empty = not said."""
-    for key in ("hidden_activation", "hidden_act"):
-        if isinstance(section.get(key), str):
-            return str(section[key])[:64]
-    return ""
 
 
 def read_layer_limit(fields: Fields, key: str, layer: int) -> float:

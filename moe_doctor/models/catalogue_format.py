@@ -10,6 +10,7 @@ from typing import Any
 
 from moe_doctor.core.spec import (
     AttentionSpec,
+    BesideSpec,
     ModelSpec,
     MoELayers,
     MoESpec,
@@ -42,6 +43,9 @@ def encode(model: ModelSpec) -> dict[str, Any]:
     attention = _encode_attention(model.attention)
     if attention:
         facts["attention"] = attention
+    beside = {name: value for name, value in model.beside._asdict().items() if value}
+    if beside:
+        facts["beside"] = beside
     facts["moe"] = [_encode_group(group) for group in model.moe_layers]
     if model.notes:
         facts["notes"] = [[note.kind, note.message] for note in model.notes]
@@ -63,6 +67,7 @@ def decode(id: str, facts: Mapping[str, Any]) -> ModelSpec:
         draft_layers=tuple(_decode_group(group) for group in facts.get("draft", ())),
         own_config=facts.get("own_config", False),
         attention=_decode_attention(facts.get("attention", {})),
+        beside=BesideSpec(**facts.get("beside", {})),
         notes=tuple(ParseNote(kind, message) for kind, message in facts.get("notes", ())),
     )
 

@@ -79,6 +79,15 @@ def after_dense(default: int = 0) -> Callable[[Fields, int], Collection[int]]:
     return rule
 
 
+def numbered_layers(fields: Fields, count: int) -> Collection[int]:
+    """GLM-5 on DeepSeek's class: the two numbers where the config has one, else the words."""
+    if fields.find(*DENSE_FIRST_KEYS) is None:
+        return after_dense()(fields, count)
+    first = fields.integer_or(0, *DENSE_FIRST_KEYS)
+    every = fields.integer_or(1, "moe_layer_freq", minimum=1)
+    return [layer for layer in range(count) if layer >= first and layer % every == 0]
+
+
 def interleaved_layers(fields: Fields, count: int) -> Collection[int]:
     """Llama 4: `moe_layers` by number, or every `interleave_moe_layer_step`-th; 0 = none."""
     named = fields.integers("moe_layers", maximum=MAX_LAYERS)

@@ -12,11 +12,11 @@ from moe_doctor.core.errors import ModelError
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec, ParseNote
 from moe_doctor.models.activations import (
     read_activation,
-    read_hidden_act,
     read_layer_limit,
     read_situ,
 )
 from moe_doctor.models.attention import read_attention
+from moe_doctor.models.beside import read_beside
 from moe_doctor.models.draft import draft_layers
 from moe_doctor.models.expert_modules import ExpertModules
 from moe_doctor.models.families import find_family
@@ -76,7 +76,7 @@ def parse_model(
         draft_layers=draft_layers(row, groups, count, drafts, declaration),
         own_config=sections.has_own_config,
         attention=read_attention(sections.text),
-        hidden_act=read_hidden_act(sections.text),
+        beside=read_beside(sections),
         revision=revision,
         notes=tuple(notes),
         declared=None if declaration is None else declaration.spec,

@@ -14,7 +14,8 @@ from moe_doctor.core.record import replace
 from moe_doctor.core.release import Release, parse_release
 from moe_doctor.core.report import Engine
 from moe_doctor.core.selection import Outcome, Selection
-from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
+from moe_doctor.core.spec import BesideSpec, ModelSpec, MoELayers, MoESpec
+from moe_doctor.oracle.engines.vllm.beside_refusals import refuse_beside
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
 from moe_doctor.oracle.engines.vllm.methods.eplb import refuse_eplb
@@ -148,6 +149,11 @@ def _answer(
     if built.unasked:
         return _unanswered(index, lora, built.unasked, built.query, built.assumed)
     call = _method(model, index, deployment, machine, release, lora, built.query)
+    if not isinstance(call, EngineRefusal):
+        late = refuse_beside(
+            model, index, built.source, call.method, built.query, deployment, release
+        )
+        call = late or call
     if isinstance(call, EngineRefusal):
         return _refused(index, lora, call)
     absent = refuse_dispatch(built.all2all, machine, release)
@@ -234,9 +240,9 @@ def _refused_while_reading(
         environment=machine.environment,
         capability=machine.capability,
     )
-    if isinstance(built, EngineRefusal) and model.hidden_act:
+    if isinstance(built, EngineRefusal) and model.beside.hidden_act:
         # The model class looks at it, after the config has been read.
-        plain = replace(model, hidden_act="")
+        plain = replace(model, beside=BesideSpec())
         return _refused_while_reading(plain, index, deployment, machine, release, lora, refusal)
     if isinstance(built, EngineRefusal):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moe_doctor.models.families.deepseek import DEEPSEEK_LAYER
 from moe_doctor.models.family import Family
-from moe_doctor.models.layer_rules import after_dense, all_layers
+from moe_doctor.models.layer_rules import after_dense, all_layers, numbered_layers
 from moe_doctor.models.routing import routing
 
 _GLM4_ROUTING = routing(scoring="sigmoid", bias=True, grouped=True, default_group=1)
@@ -70,7 +70,7 @@ FAMILIES = (
         architectures=("GlmMoeDsaForCausalLM",),
         experts=("n_routed_experts",),
         width=("moe_intermediate_size",),
-        layers=after_dense(),
+        layers=numbered_layers,
         routing=DEEPSEEK_LAYER,
         defaults={
             "n_routed_experts": 256,

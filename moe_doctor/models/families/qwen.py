@@ -54,14 +54,10 @@ FAMILIES = (
         defaults={"num_experts_per_tok": 8},
     ),
     Family(
-        name="Qwen3-Next and Qwen3.5-MoE",
+        name="Qwen3-Next",
         draft="beside",
-        model_types=("qwen3_next", "qwen3_5_moe_text", "qwen3_5_moe"),
-        architectures=(
-            "Qwen3NextForCausalLM",
-            "Qwen3_5MoeForConditionalGeneration",
-            "InternS2PreviewForConditionalGeneration",  # a subclass of the one above
-        ),
+        model_types=("qwen3_next",),
+        architectures=("Qwen3NextForCausalLM",),
         experts=_EXPERTS,
         width=_WIDTH,
         layers=stepped_layers,
@@ -70,6 +66,29 @@ FAMILIES = (
         shared=standard_shared,
         # Qwen3-Next does not say how many MTP layers it has; vLLM 0.33 speculative.py counts one.
         defaults={"shared_expert_intermediate_size": 512, "num_nextn_predict_layers": 1},
+    ),
+    Family(
+        name="Qwen3.5-MoE",
+        draft="beside",
+        model_types=("qwen3_5_moe_text", "qwen3_5_moe"),
+        architectures=(
+            "Qwen3_5MoeForConditionalGeneration",
+            "InternS2PreviewForConditionalGeneration",  # a subclass of the one above
+            "Qwen3_5MoeForCausalLM",
+        ),
+        experts=_EXPERTS,
+        width=_WIDTH,
+        # vLLM 0.17 to 0.33 qwen3_5.py: experts in every layer, whatever `mlp_only_layers` says.
+        layers=all_layers,
+        routing=routing(scoring="softmax", default_renormalize=True, bias=False, scaled=False),
+        shared=standard_shared,
+        defaults={
+            "num_experts": 256,
+            "num_experts_per_tok": 8,
+            "moe_intermediate_size": 512,
+            "shared_expert_intermediate_size": 512,
+            "num_nextn_predict_layers": 1,
+        },
     ),
     Family(
         name="Qwen4-Exp",

@@ -95,7 +95,9 @@ def refuse_hidden_act(model: ModelSpec, row: ClassRow, release: Release) -> Engi
     error = reject_hidden_act(model, row, release)
     if error is None:
         return None
-    reason = f"{row.source} has no {model.hidden_act} for its shared experts and dense layers"
+    reason = (
+        f"{row.source} has no {model.beside.hidden_act} for its shared experts and dense layers"
+    )
     return EngineRefusal("model", error, reason)
 
 

@@ -19,6 +19,7 @@ from moe_doctor.oracle.engines.vllm import start_refusals as start
 from moe_doctor.oracle.engines.vllm.architectures import registered
 from moe_doctor.oracle.engines.vllm.architectures.index import find_row
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
+from moe_doctor.oracle.engines.vllm.layer_lists import refuse_head_sizes, refuse_layer_list
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 
 
@@ -59,6 +60,9 @@ def settle(
         return refusals.refuse_architecture(
             architecture, model.model_type, model.own_config, release
         )
+    refused = refuse_layer_list(model, release) or refuse_head_sizes(model, release)
+    if refused is not None:
+        return refused
     row = find_row(architecture, release, backend, text_architecture)
     refused = _refuse_config(row, attention, deployment, release, platform)
     if refused is not None:

@@ -70,7 +70,7 @@ _GATED = frozenset({"gelu", "gelu_pytorch_tanh", "silu", "swish", "geglu", "swig
 
 def reject_hidden_act(model: ModelSpec, row: ClassRow, release: Release) -> EngineError | None:
     """What the class of `row` raises about the activation that config.json names, or None."""
-    name = model.hidden_act
+    name = model.beside.hidden_act
     if not name:
         return None
     if row.file == "gemma4.py":

@@ -52,7 +52,7 @@ ROWS: Table = table(
         (QWEN3_MOE,),
     ),
     (
-        "Qwen3NextForCausalLM Qwen3_5MoeForConditionalGeneration"
+        "Qwen3NextForCausalLM Qwen3_5MoeForConditionalGeneration Qwen3_5MoeForCausalLM"
         " InternS2PreviewForConditionalGeneration",
         (QWEN3_NEXT,),
     ),

@@ -1,0 +1,66 @@
+"""Sizes of the MLPs beside attention and routed experts: shared, dense and of a vision tower.
+
+No answer about experts depends on them, but an engine may refuse to build them. What the config
+leaves out stays None: nothing here fails on a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from moe_doctor.core.spec import BesideSpec
+from moe_doctor.models.fields import MAX_COUNT
+from moe_doctor.models.layer_rules import MAX_LAYERS
+from moe_doctor.models.sections import Sections
+from moe_doctor.models.shared_experts import COUNT_KEYS
+
+_SHARED_WIDTHS = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size")
+_ACTIVATIONS = ("hidden_activation", "hidden_act")
+# Keys whose lists Transformers compares with the number of layers.
+_LAYER_LISTS = ("layer_types", "mlp_layer_types")
+
+
+def read_beside(sections: Sections) -> BesideSpec:
+    """Read what the language model's section and the vision tower's say."""
+    text = sections.text
+    vision = sections.outer.get("vision_config")
+    return BesideSpec(
+        hidden_act=_hidden_act(text),
+        shared_width=_shared_width(text),
+        dense_width=_size(text, "intermediate_size"),
+        vision_width=_size(vision, "intermediate_size") if isinstance(vision, Mapping) else None,
+        uneven_list=_uneven_list(text),
+    )
+
+
+def _hidden_act(text: Mapping[str, Any]) -> str:
+    found = (text[key] for key in _ACTIVATIONS if isinstance(text.get(key), str))
+    return str(next(found, ""))[:64]
+
+
+def _shared_width(text: Mapping[str, Any]) -> int | None:
+    count = next((text[key] for key in COUNT_KEYS if _is_number(text.get(key))), None)
+    for key in _SHARED_WIDTHS:
+        if _is_number(text.get(key)):
+            return int(text[key]) * (1 if count is None else int(count))
+    width = _size(text, "moe_intermediate_size")
+    return None if width is None or count is None else width * int(count)
+
+
+def _uneven_list(text: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
+    layers = _size(text, "num_hidden_layers")
+    for key in _LAYER_LISTS:
+        words = text.get(key)
+        if layers is not None and isinstance(words, (list, tuple)) and len(words) != layers:
+            return key, tuple(str(word)[:64] for word in words[:MAX_LAYERS])
+    return None
+
+
+def _size(section: Mapping[str, Any], key: str) -> int | None:
+    value = section.get(key)
+    return value if _is_number(value) and value else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
