@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_doctor.core.spec import BesideSpec
-from moe_doctor.models.fields import MAX_COUNT
-from moe_doctor.models.layer_rules import MAX_LAYERS
+from moe_doctor.models.fields import MAX_COUNT, MAX_LAYERS
 from moe_doctor.models.sections import Sections
 from moe_doctor.models.shared_experts import COUNT_KEYS
 
