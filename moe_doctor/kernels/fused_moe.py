@@ -22,17 +22,19 @@ from torch import Tensor
 from moe_doctor.kernels.activations import Activation, resolve
 from moe_doctor.kernels.fused_moe_details._align import Alignment, align
 from moe_doctor.kernels.fused_moe_details._gemm import grouped_gemm_kernel
+from moe_doctor.kernels.fused_moe_details._quantize_rows import measure_rows
 from moe_doctor.kernels.fused_moe_details._reduce import reduce_pairs
 from moe_doctor.kernels.fused_moe_details._shrink import lora_shrink_kernel
 from moe_doctor.kernels.fused_moe_details.checks import check_layer
 from moe_doctor.kernels.fused_moe_details.eight_bit_gemm import quantized_inner
 from moe_doctor.kernels.fused_moe_details.hopper import describe, fits_tma, has_tma
-from moe_doctor.kernels.fused_moe_details.launch import QuantizedRows, Rows, Step
+from moe_doctor.kernels.fused_moe_details.launch import MeasuredRows, QuantizedRows, Rows, Step
 from moe_doctor.kernels.fused_moe_details.quantized_gemm import (
     fit_for,
-    has_eight_bit_table,
     quantized_gemm,
+    tiles_kind,
 )
+from moe_doctor.kernels.fused_moe_details.quantized_tiles import choose_quantized_tiles
 from moe_doctor.kernels.fused_moe_details.tiles import Tile, choose_tiles, interpreter_tile
 from moe_doctor.kernels.lora import LoRAWeights
 from moe_doctor.kernels.quantized import QuantizedWeights, unquantized
@@ -92,9 +94,9 @@ def fused_moe(
 
     first, second = tiles or _tiles(hidden_states, w2, num_tokens * top_k, gated)
     if isinstance(w13, QuantizedWeights):
-        first = fit_for(first, w13, gated)
+        first = fit_for(first, w13, hidden_states, gated)
     if isinstance(w2, QuantizedWeights):
-        second = fit_for(second, w2, gated=False)
+        second = fit_for(second, w2, hidden_states, gated=False)
     direct = lora is None and num_tokens <= first.block_m == second.block_m <= DIRECT_TOKENS
     alignment = None
     if not direct:
@@ -106,16 +108,19 @@ def fused_moe(
             block_m=first.block_m,
         )
     batch = _Batch(topk_ids, topk_weights, alignment, num_experts, hidden_states)
-    inner: Tensor | QuantizedRows | None = None  # [T*k, I]
+    x: Tensor | MeasuredRows = hidden_states
+    inner: Tensor | QuantizedRows | MeasuredRows | None = None  # [T*k, I]
     if isinstance(w13, QuantizedWeights) and isinstance(w2, QuantizedWeights) and lora is None:
         inner = batch.quantized_inner(w13, w2, first)
     if inner is None:
         inner = batch.empty(intermediate_size)
-        if isinstance(w2, QuantizedWeights) and w2.scheme.activations == "tensor":
-            # One scale for all rows: those of absent experts, never written, must not count.
-            inner.zero_()
+    if _has_one_scale(w13) and _has_one_scale(w2):
+        # The largest value so far, of the tokens and of the inner rows.
+        largest = torch.zeros(2, dtype=torch.int32, device=hidden_states.device)
+        x = measure_rows(hidden_states, largest[:1], pdl=batch.pdl)
+        inner = MeasuredRows(batch.empty(intermediate_size), largest[1:])
     batch.gemm(
-        hidden_states,
+        x,
         w13,
         inner,
         first,
@@ -175,9 +180,9 @@ class _Batch:
 
     def gemm(
         self,
-        x: Tensor | QuantizedRows,
+        x: Tensor | QuantizedRows | MeasuredRows,
         w: Tensor | QuantizedWeights,
-        out: Tensor | QuantizedRows,
+        out: Tensor | QuantizedRows | MeasuredRows,
         tile: Tile,
         *,
         is_first: bool,
@@ -189,9 +194,10 @@ class _Batch:
         precision = "ieee" if self.like.dtype == torch.float32 else "tf32"
         rank, lora_b, shrunk = 0, self.like, self.like
         strides: tuple[int, ...] = (0, 0, 0, 0)
-        if adapters is not None and isinstance(x, Tensor):
+        plain = x.values if isinstance(x, MeasuredRows) else x
+        if adapters is not None and isinstance(plain, Tensor):
             rank, lora_b, strides = adapters[0].shape[2], adapters[1], adapters[1].stride()
-            shrunk = self._shrink(x, adapters[0], adapters[2], tile, is_first, precision)
+            shrunk = self._shrink(plain, adapters[0], adapters[2], tile, is_first, precision)
         where, max_tiles = self._where()
         if bias is not None or act != Activation(act.name, act.gated):
             w = unquantized(w) if isinstance(w, Tensor) else w
@@ -209,14 +215,14 @@ class _Batch:
                 x,
                 w,
                 out,
-                fit_for(tile, w, act.gated),
+                fit_for(tile, w, self.like, act.gated),
                 Step(is_first, act, bias),
                 None if adapters is None else (shrunk, lora_b),
                 like=self.like,
                 block_r=_block_r(rank),
             )
             return
-        if isinstance(x, QuantizedRows) or isinstance(out, QuantizedRows):
+        if not isinstance(x, Tensor) or not isinstance(out, Tensor):
             raise TypeError("plain weights have 16- or 32-bit rows; quantized ones were given")
         width, depth = out.shape[1], x.shape[1]
         launch: dict[str, Any] = {"num_warps": tile.num_warps, "num_stages": tile.num_stages}
@@ -302,6 +308,11 @@ class _Batch:
         return shrunk
 
 
+def _has_one_scale(w: Tensor | QuantizedWeights) -> bool:
+    """Whether all rows of activations share a scale that they make themselves."""
+    return isinstance(w, QuantizedWeights) and w.scheme.activations == "tensor"
+
+
 def _block_r(rank: int) -> int:
     """Block over the adapter's rank: tl.dot needs at least 16."""
     return max(16, min(_LORA_BLOCK_R, 1 << (max(rank, 1) - 1).bit_length()))
@@ -317,13 +328,25 @@ def _tiles(
             interpreter_tile(intermediate_size, hidden_size),
             interpreter_tile(hidden_size, intermediate_size),
         )
+    few_tokens = x.shape[0] <= DIRECT_TOKENS
+    limit = _shared_memory_limit(x.device)
+    kind = tiles_kind(x, w2) if isinstance(w2, QuantizedWeights) else None
+    if kind is not None and limit is not None:
+        return choose_quantized_tiles(
+            kind,
+            num_pairs,
+            num_experts,
+            intermediate_size,
+            few_tokens=few_tokens,
+            gated=gated,
+            limit_bytes=limit,
+        )
     return choose_tiles(
         num_pairs / min(num_experts, num_pairs),
-        eight_bits=isinstance(w2, QuantizedWeights) and has_eight_bit_table(w2),
-        few_tokens=x.shape[0] <= DIRECT_TOKENS,
+        few_tokens=few_tokens,
         gated=gated,
         element_bytes=x.element_size(),
-        limit_bytes=_shared_memory_limit(x.device),
+        limit_bytes=limit,
     )
 
 

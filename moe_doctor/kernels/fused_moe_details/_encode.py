@@ -41,8 +41,21 @@ def to_code(value, scale, IS_INT8: tl.constexpr, NATIVE: tl.constexpr):
 
 
 @triton.jit
+def scale_of(largest, FLOOR: tl.constexpr, IS_INT8: tl.constexpr):
+    """The scale that puts `largest` at the end of the type."""
+    LIMIT: tl.constexpr = 127.0 if IS_INT8 else 448.0
+    return tl.div_rn(tl.maximum(largest, FLOOR), LIMIT)
+
+
+@triton.jit
+def gather_largest(tile, largest):
+    """Let the int32 at `largest` be the bits of the largest absolute value that it has seen."""
+    mine = tl.max(tl.max(tl.abs(tile), axis=1), axis=0)
+    tl.atomic_max(largest, mine.to(tl.int32, bitcast=True), sem="relaxed")
+
+
+@triton.jit
 def group_codes(tile, FLOOR: tl.constexpr, IS_INT8: tl.constexpr, NATIVE: tl.constexpr):
     """Codes and scales of a float32 tile whose rows are a group each."""
-    LIMIT: tl.constexpr = 127.0 if IS_INT8 else 448.0
-    scale = tl.div_rn(tl.maximum(tl.max(tl.abs(tile), axis=1), FLOOR), LIMIT)
+    scale = scale_of(tl.max(tl.abs(tile), axis=1), FLOOR, IS_INT8)
     return to_code(tile, scale[:, None], IS_INT8, NATIVE), scale

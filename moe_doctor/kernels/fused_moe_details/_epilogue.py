@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from moe_doctor.kernels.fused_moe_details._activation import activate, activate_and_multiply
-from moe_doctor.kernels.fused_moe_details._encode import group_codes, to_code
+from moe_doctor.kernels.fused_moe_details._encode import gather_largest, group_codes, to_code
 
 
 @triton.jit
@@ -86,6 +86,8 @@ def finish(
     LIMIT: tl.constexpr,
     ALPHA: tl.constexpr,
     BETA: tl.constexpr,
+    largest=None,  # [1] int32, raised to the largest value when MEASURE
+    MEASURE: tl.constexpr = False,
 ):
     """Bias, activation or the router's weight, and the store to places or to pairs."""
     result = _activated(
@@ -94,8 +96,12 @@ def finish(
     out_row = place if FIRST else pair
     if not FIRST:
         result = result * tl.load(pair_weights + pair, mask=is_row, other=0.0)[:, None]
+    result = result.to(out.dtype.element_ty)
+    inside = is_row[:, None] & (n[None, :] < N)
+    if MEASURE:
+        gather_largest(tl.where(inside, result.to(tl.float32), 0.0), largest)
     out_ptrs = out + out_row.to(tl.int64)[:, None] * N + n[None, :]
-    tl.store(out_ptrs, result.to(out.dtype.element_ty), mask=is_row[:, None] & (n[None, :] < N))
+    tl.store(out_ptrs, result, mask=inside)
 
 
 @triton.jit

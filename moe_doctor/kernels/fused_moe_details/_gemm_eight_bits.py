@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 
 from moe_doctor.kernels.fused_moe_details._decode import decode_e4m3
-from moe_doctor.kernels.fused_moe_details._encode import group_codes, to_code
+from moe_doctor.kernels.fused_moe_details._encode import group_codes, scale_of, to_code
 from moe_doctor.kernels.fused_moe_details._epilogue import (
     add_adapter,
     finish,
@@ -30,12 +30,14 @@ from moe_doctor.kernels.fused_moe_details.hopper import gdc_launch_dependents, g
 @triton.jit(do_not_specialize=["num_pairs", "max_tiles"])
 def eight_bit_gemm_kernel(
     x,  # [rows, K] fp8 or int8, or its descriptor when X_TMA; 16 bits when LIVE
-    x_scales,  # [rows or 1, groups] float32; not read when LIVE makes them
+    x_scales,  # [rows or 1, groups] float32; not read when LIVE makes them; the largest value
+    # when LIVE and MEASURED
     w,  # [E, N or 2N, K], or the descriptor of [E, N, K] or [E * 2, N, K] when W_TMA
     w_scales,  # [E, scale rows, scale columns] float32
     bias,  # [E, N or 2N], read when HAS_BIAS
     out,  # [T*k, N], 8 bits when OUT_GROUP or OUT_STATIC
-    out_scales,  # [T*k, groups], written when OUT_GROUP; [1] and read when OUT_STATIC
+    out_scales,  # [T*k, groups], written when OUT_GROUP; [1] and read when OUT_STATIC; the bits of
+    # the largest value when OUT_MEASURE
     topk_ids,  # [T*k], read when DIRECT
     sorted_pairs,
     tiles,
@@ -69,9 +71,11 @@ def eight_bit_gemm_kernel(
     GROUP_N: tl.constexpr,
     GROUP_K: tl.constexpr,
     LIVE: tl.constexpr,
+    MEASURED: tl.constexpr,
     FLOOR: tl.constexpr,
     OUT_GROUP: tl.constexpr,
     OUT_STATIC: tl.constexpr,
+    OUT_MEASURE: tl.constexpr,
     ROUND: tl.constexpr,
     PROMOTE: tl.constexpr,
     HAS_BIAS: tl.constexpr,
@@ -152,6 +156,8 @@ def eight_bit_gemm_kernel(
     xs_ptrs = x_scales + x_row * stride_xs_row
     if LIVE and not GROUP_K:
         live_scale = tl.load(x_scales)
+        if MEASURED:
+            live_scale = scale_of(live_scale, FLOOR, IS_INT8)
 
     SUM: tl.constexpr = tl.int32 if IS_INT8 else tl.float32
     WIDTH: tl.constexpr = BLOCK_N if APART else HALVES * BLOCK_N
@@ -238,7 +244,7 @@ def eight_bit_gemm_kernel(
     else:
         finish(
             acc, acc_up, bias, pair_weights, out, expert, place, pair, is_row, n, n_wrapped, N,
-            HAS_BIAS, FIRST, GATED, ACTIVATION, LIMIT, ALPHA, BETA,
+            HAS_BIAS, FIRST, GATED, ACTIVATION, LIMIT, ALPHA, BETA, out_scales, OUT_MEASURE,
         )  # fmt: skip
 
 
@@ -291,13 +297,16 @@ def _add(
     many columns.
     """
     if SWAP:
-        left, right = w_tile, tl.trans(x_tile)
-    else:
-        left, right = x_tile, tl.trans(w_tile)
-    if IS_INT8:
-        acc = tl.dot(left, right, acc, out_dtype=tl.int32)
+        # Not into acc: weights go through registers, which the next step fills while products of
+        # this one still read them (Triton 3.6 waits for all but three; seen as wrong sums).
+        if IS_INT8:
+            acc += tl.dot(w_tile, tl.trans(x_tile), out_dtype=tl.int32)
+        else:
+            acc += tl.dot(w_tile, tl.trans(x_tile), out_dtype=tl.float32)
+    elif IS_INT8:
+        acc = tl.dot(x_tile, tl.trans(w_tile), acc, out_dtype=tl.int32)
     elif PROMOTE:
-        acc = tl.dot(left, right, acc, max_num_imprecise_acc=PROMOTE)
+        acc = tl.dot(x_tile, tl.trans(w_tile), acc, max_num_imprecise_acc=PROMOTE)
     else:
-        acc = tl.dot(left, right, acc)
+        acc = tl.dot(x_tile, tl.trans(w_tile), acc)
     return acc

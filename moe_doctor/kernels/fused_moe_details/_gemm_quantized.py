@@ -155,7 +155,9 @@ def quantized_gemm_kernel(
             if HAS_ZEROS:
                 zero = tl.load(w_zeros + where, mask=inside, other=0)
         if SWAP:
-            acc = tl.dot(w_tile, tl.trans(x_tile), acc, input_precision=PRECISION)
+            # Not into acc: weights go through registers, which the next step fills while products
+            # of this one still read them (Triton 3.6 waits for all but three; seen as wrong sums).
+            acc += tl.dot(w_tile, tl.trans(x_tile), input_precision=PRECISION)
         else:
             acc = tl.dot(x_tile, tl.trans(w_tile), acc, input_precision=PRECISION)
         x_ptrs += BLOCK_K * stride_x_k

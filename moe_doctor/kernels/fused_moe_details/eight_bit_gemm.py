@@ -13,12 +13,14 @@ from torch import Tensor
 from moe_doctor.kernels.fused_moe_details._gemm_eight_bits import eight_bit_gemm_kernel
 from moe_doctor.kernels.fused_moe_details._quantize_rows import quantize_rows
 from moe_doctor.kernels.fused_moe_details.hopper import describe, fits_tma
-from moe_doctor.kernels.fused_moe_details.launch import QuantizedRows, Rows, Step
+from moe_doctor.kernels.fused_moe_details.launch import MeasuredRows, QuantizedRows, Rows, Step
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
-from moe_doctor.kernels.quantized import SCALE_FLOOR, QuantizedWeights
+from moe_doctor.kernels.quantized import QuantizedWeights
 
 _NATIVE_FP8 = (8, 9)
 """First NVIDIA compute capability with e4m3 products."""
+_DEEPEST_LIVE = 2048
+"""Longest rows that a GEMM quantizes on the way: every step waits for its largest value."""
 _ROUND = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}
 
 
@@ -57,9 +59,9 @@ def quantized_inner(
 
 def eight_bit_gemm(
     rows: Rows,
-    x: Tensor | QuantizedRows,  # [T or T*k, K]
+    x: Tensor | QuantizedRows | MeasuredRows,  # [T or T*k, K]
     w: QuantizedWeights,  # [E, N or 2N, K]
-    out: Tensor | QuantizedRows,  # [T*k, N]
+    out: Tensor | QuantizedRows | MeasuredRows,  # [T*k, N]
     tile: Tile,
     step: Step,
     adapter: tuple[Tensor, Tensor] | None,  # shrunk [T*k, R], B [L, E, N or 2N, R]
@@ -73,12 +75,14 @@ def eight_bit_gemm(
     live = not isinstance(x, QuantizedRows) and rows.direct and _fits_live(w, tile)
     if isinstance(x, QuantizedRows):
         values, scales = x
-    elif live:
+    elif live and isinstance(x, MeasuredRows):
+        values, scales = x.values, x.largest.view(torch.float32).view(1, 1)
+    elif live and isinstance(x, Tensor):
         values, scales = x, w.scales if w.input_scale is None else w.input_scale.view(1, 1)
     else:
         values, scales = quantize_rows(x, scheme, w.input_scale, native_fp8=native, pdl=rows.pdl)
     quantizes = isinstance(out, QuantizedRows)
-    written, out_scales = out if isinstance(out, QuantizedRows) else (out, scales)
+    written, out_scales = (out, scales) if isinstance(out, Tensor) else out
     width, depth = written.shape[1], values.shape[1]
     gated = step.act.gated
     x_tma = tile.x_tma and not (step.is_first or rows.direct or live) and fits_tma(values)
@@ -126,9 +130,11 @@ def eight_bit_gemm(
         GROUP_N=scheme.group_n,
         GROUP_K=scheme.group_k,
         LIVE=live,
-        FLOOR=SCALE_FLOOR,
+        MEASURED=isinstance(x, MeasuredRows),
+        FLOOR=scheme.scale_floor,
         OUT_GROUP=quantizes and scheme.activations == "group",
         OUT_STATIC=quantizes and scheme.activations == "static",
+        OUT_MEASURE=isinstance(out, MeasuredRows),
         ROUND=_ROUND[like.dtype],
         PROMOTE=0 if tile.fast else tile.block_k,
         HAS_BIAS=step.bias is not None,
@@ -150,8 +156,12 @@ def eight_bit_gemm(
 
 
 def _fits_live(w: QuantizedWeights, tile: Tile) -> bool:
-    """Whether the GEMM can quantize its rows: a stored scale, or groups that are a step long."""
+    """Whether the GEMM can quantize its rows: one scale for all, or groups that are a step long."""
     scheme = w.scheme
-    if scheme.activations == "static":
-        return w.input_scale is not None
-    return scheme.activations == "group" and scheme.group_k == tile.block_k
+    if scheme.activations in ("static", "tensor"):
+        return True
+    return (
+        scheme.activations == "group"
+        and scheme.group_k == tile.block_k
+        and w.shape[2] <= _DEEPEST_LIVE
+    )

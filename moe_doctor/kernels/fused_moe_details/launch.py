@@ -49,3 +49,12 @@ class QuantizedRows(NamedTuple):
     """[rows, K] fp8, its bytes, or int8."""
     scales: Tensor
     """[rows or 1, groups] float32."""
+
+
+class MeasuredRows(NamedTuple):
+    """Activations whose largest value gives them one scale."""
+
+    values: Tensor
+    """[rows, K] in 16 or 32 bits."""
+    largest: Tensor
+    """[1] int32: the bits of the largest absolute value as float32, which compare as it does."""

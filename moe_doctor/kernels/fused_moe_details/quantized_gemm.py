@@ -19,6 +19,7 @@ from moe_doctor.kernels.fused_moe_details.launch import (
     Rows,
     Step,
 )
+from moe_doctor.kernels.fused_moe_details.quantized_tiles import kind_of
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
 from moe_doctor.kernels.quantized import QuantizedWeights
 from moe_doctor.kernels.schemes import Scheme
@@ -122,14 +123,19 @@ def why_not(scheme: Scheme, device: torch.device) -> str | None:
     return f"{arch} multiplies e4m3fnuz, whose values are half of e4m3's; this kernel has e4m3"
 
 
-def has_eight_bit_table(w: QuantizedWeights) -> bool:
-    """Whether these weights' tiles are those of 8-bit operands on sm_90."""
-    return w.scheme.quantizes_activations and has_tma(w.device)
+def tiles_kind(x: Tensor, w: QuantizedWeights) -> str | None:
+    """Which of `quantized_tiles` these weights have on their device; None for `tiles`' own."""
+    if not has_tma(w.device) or (not w.scheme.quantizes_activations and x.element_size() != 2):
+        return None
+    return kind_of(w.scheme)
 
 
-def fit_for(tile: Tile, w: QuantizedWeights, gated: bool) -> Tile:
-    """`fit_tile` for these weights on their device; tiles of the 8-bit table fit but for groups."""
-    if has_eight_bit_table(w):
+def fit_for(tile: Tile, w: QuantizedWeights, x: Tensor, gated: bool) -> Tile:
+    """`fit_tile` for these weights on their device; tiles of `quantized_tiles` fit but for groups.
+
+    `x` is one of the layer's 16- or 32-bit tensors.
+    """
+    if tiles_kind(x, w) is not None:
         short = w.scheme.activations == "group" and w.scheme.group_k < tile.block_k
         return replace(tile, block_k=max(32, w.scheme.group_k)) if short else tile
     return fit_tile(tile, w.scheme, gated=gated, wide=_has_wgmma(w.device))

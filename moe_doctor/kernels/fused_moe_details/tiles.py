@@ -38,7 +38,9 @@ class Tile:
     def shared_memory_bytes(self, gated: bool, element_bytes: int) -> int:
         """What the pipeline asks of one block."""
         columns = self.block_n * (2 if gated else 1)
-        return self.num_stages * (self.block_m + columns) * self.block_k * element_bytes
+        # Left operands go on to registers, which frees their place a step earlier.
+        stages = self.num_stages - (self.swap and element_bytes == 1)
+        return stages * (self.block_m + columns) * self.block_k * element_bytes
 
 
 class _Row(NamedTuple):
@@ -120,47 +122,6 @@ _TABLE = (
         second=_tile(128, 256, 64, 8, 4, "tx"),
     ),
 )
-# For 8-bit operands.
-_FEW_TOKENS_EIGHT = (
-    _Row(
-        2,
-        gated=_tile(16, 32, 128, 4, 4, "ts"),
-        plain=_tile(16, 64, 128, 4, 4, "ts"),
-        second=_tile(16, 64, 128, 4, 4, "ts"),
-    ),
-    _Row(
-        float("inf"),
-        gated=_tile(16, 64, 128, 4, 4, "ts"),
-        plain=_tile(16, 64, 128, 4, 4, "ts"),
-        second=_tile(16, 64, 128, 4, 4, "ts"),
-    ),
-)
-_TABLE_EIGHT = (
-    _Row(
-        10,
-        gated=_tile(16, 64, 128, 4, 4, "ts"),
-        plain=_tile(16, 64, 128, 4, 4, "ts"),
-        second=_tile(16, 64, 128, 4, 4, "ts"),
-    ),
-    _Row(
-        24,
-        gated=_tile(32, 64, 128, 4, 4, "ts"),
-        plain=_tile(32, 64, 128, 4, 4, "ts"),
-        second=_tile(32, 64, 128, 4, 4, "ts"),
-    ),
-    _Row(
-        80,
-        gated=_tile(64, 64, 128, 4, 4, "tx"),
-        plain=_tile(64, 128, 128, 4, 3, "tx"),
-        second=_tile(64, 128, 128, 4, 3, "tx"),
-    ),
-    _Row(
-        float("inf"),
-        gated=_tile(128, 64, 128, 8, 4, "tx"),
-        plain=_tile(128, 128, 128, 8, 3, "tx"),
-        second=_tile(128, 128, 128, 8, 3, "tx"),
-    ),
-)
 
 _DEFAULT_LIMIT_BYTES = 64 * 1024
 """LDS of one workgroup on ROCm, and a safe floor elsewhere."""
@@ -173,27 +134,21 @@ def choose_tiles(
     gated: bool,
     element_bytes: int,
     limit_bytes: int | None,
-    eight_bits: bool = False,
 ) -> tuple[Tile, Tile]:
     """Tiles of GEMM 1 and GEMM 2, cut down to `limit_bytes` of shared memory per block.
 
-    `few_tokens`: the batch fits one row block, whatever its routing; `eight_bits`: both operands
-    are. Limits: 227 KiB on sm_90 and
+    `few_tokens`: the batch fits one row block, whatever its routing. Limits: 227 KiB on sm_90 and
     sm_100, 163 KiB on sm_80, 99 KiB on sm_86, sm_89 and sm_120, 64 KiB on ROCm; None means unknown
     and counts as 64 KiB.
     """
     limit = _DEFAULT_LIMIT_BYTES if limit_bytes is None else limit_bytes
-    table: tuple[_Row, ...]
-    if eight_bits:
-        table, element_bytes = _FEW_TOKENS_EIGHT if few_tokens else _TABLE_EIGHT, 1
-    else:
-        table = _FEW_TOKENS if few_tokens else _TABLE
+    table = _FEW_TOKENS if few_tokens else _TABLE
     row = next(row for row in table if rows_per_expert <= row.rows_up_to)
     first = row.gated if gated else row.plain
-    return _fit(first, gated, element_bytes, limit), _fit(row.second, False, element_bytes, limit)
+    return fit(first, gated, element_bytes, limit), fit(row.second, False, element_bytes, limit)
 
 
-def _fit(tile: Tile, gated: bool, element_bytes: int, limit: int) -> Tile:
+def fit(tile: Tile, gated: bool, element_bytes: int, limit: int) -> Tile:
     """Fewer stages, then a shorter and a narrower block, until `limit` bytes hold them."""
     while tile.shared_memory_bytes(gated, element_bytes) > limit and tile.num_stages > 2:
         tile = replace(tile, num_stages=tile.num_stages - 1)
