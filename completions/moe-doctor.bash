@@ -36,6 +36,8 @@ _moe_doctor() {
         check:--all2all-backend)
             COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
             return ;;
+        check:--eplb-config)
+            return ;;
         check:--moe-backend)
             COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
             return ;;
@@ -104,6 +106,8 @@ _moe_doctor() {
         select:--all2all-backend)
             COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
             return ;;
+        select:--eplb-config)
+            return ;;
         select:--moe-backend)
             COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
             return ;;
@@ -167,6 +171,8 @@ _moe_doctor() {
             return ;;
         prove:--all2all-backend)
             COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
+            return ;;
+        prove:--eplb-config)
             return ;;
         prove:--moe-backend)
             COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
@@ -243,6 +249,8 @@ _moe_doctor() {
         diff:--all2all-backend)
             COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
             return ;;
+        diff:--eplb-config)
+            return ;;
         diff:--moe-backend)
             COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
             return ;;
@@ -307,6 +315,8 @@ _moe_doctor() {
         matrix:--all2all-backend)
             COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
             return ;;
+        matrix:--eplb-config)
+            return ;;
         matrix:--moe-backend)
             COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
             return ;;
@@ -354,12 +364,12 @@ _moe_doctor() {
         return
     fi
     case $command in
-        check) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --level --timeout --build --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        select) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        prove) COMPREPLY=($(compgen -W '-h --help --backend --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --timeout --build --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        check) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --level --timeout --build --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        select) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        prove) COMPREPLY=($(compgen -W '-h --help --backend --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --timeout --build --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         env) COMPREPLY=($(compgen -W '-h --help --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        diff) COMPREPLY=($(compgen -W '-h --help --from --engine --to --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        matrix) COMPREPLY=($(compgen -W '-h --help --engine --gpu --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --quiet --verbose -v' -- "$current")) ;;
+        diff) COMPREPLY=($(compgen -W '-h --help --from --engine --to --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        matrix) COMPREPLY=($(compgen -W '-h --help --engine --gpu --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --quiet --verbose -v' -- "$current")) ;;
         explain) COMPREPLY=($(compgen -W '-h --help --format --output -o --quiet --verbose -v' -- "$current")) ;;
     esac
 }

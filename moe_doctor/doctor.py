@@ -80,7 +80,7 @@ def make_request(command: str, model: str | None, options: Mapping[str, Any]) ->
     Raises UsageError for a name that no option has and for a value of a wrong type or range,
     UnknownNameError for a value that no release of the engine has.
     """
-    from moe_doctor.core.arguments import check_argument
+    from moe_doctor.core.arguments import check_argument, redundant_experts
     from moe_doctor.oracle.option_values import refuse_unknown_values
 
     parts: dict[str, dict[str, Any]] = {"deployment": {}, "machine": {}, "request": {}}
@@ -93,6 +93,10 @@ def make_request(command: str, model: str | None, options: Mapping[str, Any]) ->
     spelled = {"without": "without_packages", "with_": "with_packages", "env": "environment"}
     spelled |= {"enable_expert_parallel": "expert_parallel", "enable_lora": "lora"}
     spelled |= {"timeout": "timeout_s", "backend": "backends"}
+    if isinstance(options.get("eplb_config"), Mapping):
+        eplb = redundant_experts(options["eplb_config"])
+        options = {name: value for name, value in options.items() if name != "eplb_config"}
+        options["num_redundant_experts"] = eplb
     for name, value in options.items():
         key = spelled.get(name, name)
         if key not in homes:

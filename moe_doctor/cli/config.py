@@ -99,7 +99,7 @@ def _known_kinds() -> dict[str, Kind]:
 def _plain(value: Any, kind: Kind) -> Any:
     """TOML value to what a command line would have held."""
     if isinstance(value, dict):
-        if kind.name in ("hf_overrides", "speculative_config"):
+        if kind.name in ("eplb_config", "hf_overrides", "speculative_config"):
             return json.dumps(value)
         if kind.many:
             return [f"{name}={each}" for name, each in value.items()]

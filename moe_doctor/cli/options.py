@@ -165,6 +165,11 @@ class ServerOptions(OptionGroup):
         default=False,
         help="Rebalance experts while serving.",
     )
+    eplb_config: str | None = option(
+        "--eplb-config",
+        metavar="JSON",
+        help='{"num_redundant_experts": N}: experts that rebalancing keeps twice.',
+    )
     moe_backend: str = option(
         "--moe-backend", default="auto", metavar="NAME", help="Ask for one kernel backend."
     )

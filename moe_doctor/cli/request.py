@@ -75,6 +75,7 @@ def build_request(
 
 
 def _deployment(server: ServerOptions) -> Deployment:
+    from moe_doctor.core.arguments import redundant_experts
     from moe_doctor.oracle.option_values import refuse_unknown_values
 
     deployment = Deployment(
@@ -85,6 +86,9 @@ def _deployment(server: ServerOptions) -> Deployment:
         expert_parallel=server.enable_expert_parallel,
         all2all_backend=server.all2all_backend,
         enable_eplb=server.enable_eplb,
+        num_redundant_experts=redundant_experts(
+            _json_object("--eplb-config", server.eplb_config, '{"num_redundant_experts": 32}')
+        ),
         # vLLM also reads --moe-backend in any case and with dashes (config/kernel.py).
         moe_backend=server.moe_backend.lower().replace("-", "_"),
         quantization=server.quantization,

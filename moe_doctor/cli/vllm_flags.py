@@ -14,6 +14,7 @@ CARRIED = frozenset(
         "--enable-eplb",
         "--enable-expert-parallel",
         "--enable-lora",
+        "--eplb-config",
         "--hf-overrides",
         "--max-lora-rank",
         "--max-num-batched-tokens",

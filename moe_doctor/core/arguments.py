@@ -22,6 +22,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "data_parallel_size": (1, 65536),
     "prefill_context_parallel_size": (1, 65536),
     "pipeline_parallel_size": (1, 65536),
+    "num_redundant_experts": (0, 65536),
 }
 """Smallest and largest value of each number, both included, by the field's name."""
 
@@ -55,6 +56,18 @@ def check_argument(name: str, value: Any, field: str, annotation: str) -> Any:
     if choices is not None and value not in choices:
         raise _error(name, value, " or ".join(map(repr, choices)))
     return tuple(value) if annotation == "tuple[str, ...]" else value
+
+
+def redundant_experts(config: Mapping[str, Any]) -> int:
+    """`num_redundant_experts` of an `eplb_config`, whose other keys decide nothing here.
+
+    Raises UsageError when it is no whole number.
+    """
+    name = "num_redundant_experts"
+    count = config.get(name, 0)
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise _error(name, count, "a whole number")
+    return int(check_argument(name, count, name, "int"))
 
 
 def _error(name: str, value: object, expected: str) -> UsageError:

@@ -26,6 +26,8 @@ class Deployment:
     """How tokens travel between expert-parallel ranks; None = the engine's default."""
     enable_eplb: bool = False
     """Whether experts are rebalanced while serving."""
+    num_redundant_experts: int = 0
+    """Experts that rebalancing keeps twice (`--eplb-config`), over all ranks."""
     moe_backend: str = "auto"
     """Explicit `--moe-backend`, or `auto`."""
     quantization: str | None = None
@@ -47,6 +49,10 @@ class Deployment:
             value = getattr(self, name)
             if not 1 <= value <= 65536:
                 raise UsageError(f"{name} is {value}; expected 1..65536")
+        if not 0 <= self.num_redundant_experts <= 65536:
+            raise UsageError(
+                f"num_redundant_experts is {self.num_redundant_experts}; expected 0..65536"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, as in the contract."""
@@ -58,6 +64,7 @@ class Deployment:
             "expert_parallel": self.expert_parallel,
             "all2all_backend": self.all2all_backend,
             "enable_eplb": self.enable_eplb,
+            "num_redundant_experts": self.num_redundant_experts,
             "moe_backend": self.moe_backend,
             "quantization": self.quantization,
             "dtype": self.dtype,

@@ -95,6 +95,10 @@ def engine_arguments(deployment: Deployment) -> dict[str, Any]:
         "enable_expert_parallel": (deployment.expert_parallel, False),
         "all2all_backend": (deployment.all2all_backend, None),
         "enable_eplb": (deployment.enable_eplb, False),
+        "eplb_config": (
+            {"num_redundant_experts": deployment.num_redundant_experts},
+            {"num_redundant_experts": 0},
+        ),
         "moe_backend": (deployment.moe_backend, "auto"),
         "quantization": (deployment.quantization, None),
         "dtype": (deployment.dtype, "auto"),

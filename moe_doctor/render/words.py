@@ -119,7 +119,8 @@ def deployment_facts(deployment: Deployment) -> str:
         facts.append(f"PP {deployment.pipeline_parallel_size}")
     facts.append("expert parallelism" if deployment.expert_parallel else "no expert parallelism")
     if deployment.enable_eplb:
-        facts.append("EPLB")
+        twice = deployment.num_redundant_experts
+        facts.append(f"EPLB, {twice} redundant experts" if twice else "EPLB")
     for flag, value, default in (
         ("--all2all-backend", deployment.all2all_backend, None),
         ("--moe-backend", deployment.moe_backend, "auto"),

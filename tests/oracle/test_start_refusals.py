@@ -46,6 +46,25 @@ def said(result: LayerQuery | EngineRefusal) -> str:
     return f"{result.error.type}: {result.error.message}"
 
 
+@pytest.mark.parametrize("release", [(0, 16, 0), (0, 24, 0), (0, 33, 0)])
+def test_redundant_experts_are_experts_of_the_layer(release: Release) -> None:
+    split = {"data_parallel_size": 8, "expert_parallel": True}
+    asked = ask(release, enable_eplb=True, num_redundant_experts=32, **split)
+    assert isinstance(asked, LayerQuery)
+    assert (asked.query.num_experts, asked.query.num_local_experts) == (160, 20)
+    odd = said(ask(release, enable_eplb=True, num_redundant_experts=4, **split))
+    assert "EPLB currently only supports even distribution of experts across ranks." in odd
+    assert odd.endswith(" Got 132 experts and 8 EP ranks.") == (release >= (0, 22, 0))
+
+
+def test_redundant_experts_want_rebalancing() -> None:
+    assert said(ask((0, 33, 0), num_redundant_experts=2)) == (
+        "ValidationError: 1 validation error for ParallelConfig\n  Value error, "
+        "num_redundant_experts is set to 2 but EPLB is not enabled. Either enable EPLB or unset "
+        "num_redundant_experts."
+    )
+
+
 @pytest.mark.parametrize("release", [(0, 16, 0), (0, 22, 1), (0, 33, 0)])
 def test_heads_have_to_divide_among_the_ranks(release: Release) -> None:
     assert said(ask(release, tensor_parallel_size=6)) == (

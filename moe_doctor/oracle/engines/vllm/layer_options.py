@@ -138,6 +138,12 @@ def refuse_parallel(deployment: Deployment, platform: str, release: Release) -> 
         refused = _refuse_eplb(deployment, platform, release)
         if refused is not None:
             return refused
+    elif deployment.num_redundant_experts:
+        return _validation(
+            "ParallelConfig",
+            f"num_redundant_experts is set to {deployment.num_redundant_experts} but EPLB is not "
+            "enabled. Either enable EPLB or unset num_redundant_experts.",
+        )
     if (0, 26, 0) <= release < (0, 30, 0) and prefill > 1 and data > 1:
         return _validation("ParallelConfig", "PCP does not support data parallelism yet.")
     return None

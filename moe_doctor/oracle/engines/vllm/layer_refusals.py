@@ -129,11 +129,12 @@ def refuse_layer(
         error = EngineError("ValueError", f"{text} {spec.num_experts}.")
         return EngineRefusal("model", error, "each rank needs at least one expert")
     rebalances = parallel.enable_eplb and row.passes_eplb(release)
-    if rebalances and spec.num_experts % parallel.ep_size:
+    experts = spec.num_experts + (deployment.num_redundant_experts if rebalances else 0)
+    if rebalances and experts % parallel.ep_size:
         text = "EPLB currently only supports even distribution of experts across ranks."
         error = EngineError("AssertionError", text)
         if release >= (0, 22, 0):
-            ranks = f" Got {spec.num_experts} experts and {parallel.ep_size} EP ranks."
+            ranks = f" Got {experts} experts and {parallel.ep_size} EP ranks."
             error = EngineError("ValueError", text + ranks)
         return EngineRefusal("model", error, "the experts do not divide evenly")
     if width % parallel.tp_size:

@@ -128,14 +128,17 @@ def _build(
         error = EngineError("ValueError", f"{text} {_LOW_LATENCY_WIDTHS[-1]}")
         reason = f"{parallel.all2all_backend} has no buffers of that width"
         return EngineRefusal("model", error, reason)
+    experts = spec.num_experts
+    if parallel.enable_eplb and row.passes_eplb(release):
+        experts += deployment.num_redundant_experts
     return LayerQuery(
         query=MoEQuery(
-            num_experts=spec.num_experts,
+            num_experts=experts,
             top_k=spec.top_k,
             hidden_size=hidden,
             intermediate_size_per_partition=width // parallel.tp_size,
             # Rank 0 takes one of the remainder (determine_expert_map).
-            num_local_experts=-(-spec.num_experts // parallel.ep_size),
+            num_local_experts=-(-experts // parallel.ep_size),
             activation=activation,
             routing_method="Simulated" if simulated else routing_method(spec, row, release),
             router_logits_dtype=row.router_dtype or settled.dtype,
