@@ -14,6 +14,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,12 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
+@lru_cache(maxsize=64)
 def decode_json_object(content: bytes, name: str) -> Mapping[str, Any]:
-    """A JSON object from bytes; `name` stands in messages."""
+    """A JSON object from bytes; `name` stands in messages.
+
+    The same bytes give the same object, which nobody changes: what follows from it is kept with it.
+    """
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -17,6 +17,7 @@ from moe_doctor.core.errors import (
     ModelNotFoundError,
     NotMoEError,
 )
+from moe_doctor.core.kept import Kept
 from moe_doctor.core.record import replace
 from moe_doctor.core.spec import ModelSpec, ParseNote
 from moe_doctor.models.json_files import JsonObject
@@ -30,6 +31,8 @@ KNOWN_DEADLINE_S = 3.0
 
 DEFAULT_DEADLINE_S = 15.0
 """Seconds for the hub when nothing else could answer."""
+
+_PARSED: Kept[tuple[Mapping[str, Any] | None, ModelSpec]] = Kept(64)
 
 
 def load_model(
@@ -187,7 +190,18 @@ def _from_catalogue(
 
 
 def _parse(files: ConfigFiles, name: str, overrides: Mapping[str, Any]) -> ModelSpec:
-    config = merge_overrides(files.config, overrides) if overrides else files.config
+    if overrides:
+        return _read(files, name, merge_overrides(files.config, overrides))
+    # The same bytes decode to the same objects, so a caller who asks again finds the model parsed.
+    rest = (name, files.source, files.revision)
+    known = _PARSED.find(files.config, rest)
+    if known is None or known[0] is not files.hf_quant_config:
+        model = _read(files, name, files.config)
+        known = _PARSED.keep(files.config, rest, (files.hf_quant_config, model))
+    return known[1]
+
+
+def _read(files: ConfigFiles, name: str, config: Mapping[str, Any]) -> ModelSpec:
     model = parse_model(
         config,
         id=name,

@@ -35,8 +35,7 @@ def engine_and_machine(
     the nearest that the tables hold.
     """
     from moe_doctor.oracle.engines.registry import resolve_engine
-    from moe_doctor.oracle.engines.vllm.releases import image_packages
-    from moe_doctor.probes.simulate import adjust_machine, simulate_machine
+    from moe_doctor.probes.simulate import adjust_machine
 
     if installed is not None:
         from moe_doctor.live.wanted import as_it_sees
@@ -47,13 +46,35 @@ def engine_and_machine(
     if request.machine.simulates:
         named = "@" in (request.engine or "")
         engine = resolve_engine(request.engine, None if named else installed_vllm())
-        machine = simulate_machine(
-            request.machine, packages=image_packages(engine.version, _platform(request.machine))
-        )
+        machine = _simulated(request.machine, engine.version)
         return engine, machine, _probe() if runs_proofs(request) else None
     here = _probe()
     engine = resolve_engine(request.engine, here.version("vllm"))
     return engine, adjust_machine(here, request.machine), here
+
+
+_SIMULATED: dict[str, MachineSnapshot] = {}
+_MOST_SIMULATED = 1024
+
+
+def _simulated(machine: MachineRequest, version: str) -> MachineSnapshot:
+    """The machine with a release's image; one object for one description.
+
+    What follows from a machine is kept with the object. A snapshot's file is read each time.
+    """
+    from moe_doctor.oracle.engines.vllm.releases import image_packages
+    from moe_doctor.probes.simulate import simulate_machine
+
+    description = f"{version} {machine!r}"
+    found = _SIMULATED.get(description)
+    if found is None:
+        packages = image_packages(version, _platform(machine))
+        found = simulate_machine(machine, packages=packages)
+        if machine.snapshot is None:
+            if len(_SIMULATED) >= _MOST_SIMULATED:
+                _SIMULATED.clear()
+            _SIMULATED[description] = found
+    return found
 
 
 def _probe() -> MachineSnapshot:

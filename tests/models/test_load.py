@@ -58,6 +58,22 @@ def test_the_quant_file_beside_a_config_is_read(tmp_path: Path) -> None:
         assert found.algorithm == "FP8"
 
 
+def test_a_model_is_parsed_once_for_the_same_bytes_and_anew_for_others(tmp_path: Path) -> None:
+    quant = tmp_path / "hf_quant_config.json"
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    first = load_model(str(tmp_path))
+    assert load_model(str(tmp_path)) is first
+    assert load_model(str(tmp_path), hf_overrides={"dtype": "float16"}).dtype == "float16"
+    assert load_model(str(tmp_path)).dtype == "bfloat16"
+    quant.write_text(json.dumps({"quantization": {"quant_algo": "FP8"}}))
+    found = load_model(str(tmp_path)).moe_layers[0].spec.quantization
+    assert found is not None and found.algorithm == "FP8"
+    quant.unlink()
+    assert load_model(str(tmp_path)).moe_layers[0].spec.quantization is None
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "dtype": "float16"}))
+    assert load_model(str(tmp_path)).dtype == "float16"
+
+
 def test_overrides_are_merged_into_nested_objects(tmp_path: Path) -> None:
     text = {**CONFIG, "num_local_experts": 8}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "w", "text_config": text}))

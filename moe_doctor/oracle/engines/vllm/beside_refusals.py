@@ -8,6 +8,7 @@ online/mxfp4.py, linear.py, releases 0.16.0 to 0.33.0.
 from __future__ import annotations
 
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.kept import Kept
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import EngineError
@@ -39,6 +40,8 @@ _MX_UNIT = 32
 _QWEN_TOWERS = frozenset(
     {"Qwen3VLMoeForConditionalGeneration", "Qwen3_5MoeForConditionalGeneration"}
 )
+# An ignore list has thousands of entries at times, and every layer is asked.
+_BLOCKS: Kept[tuple[int | None]] = Kept(256)
 _BLOCK_METHODS = frozenset({"fp8", "deepseek_v4_fp8"})
 # From then on DeepSeek-V4 rounds its shared experts up to whole blocks on every rank.
 _V4 = frozenset({"deepseek_v4.py", "models/deepseek_v4/nvidia/model.py"})
@@ -60,8 +63,10 @@ def refuse_beside(
         refused = _refuse_tower(model, _MX[method], ranks)
         if refused is not None:
             return refused
+    if ranks == 1 or query.parallel.sp_size > 1 or model.declared is None:
+        return None
     block = _block(model.declared)
-    if block is None or ranks == 1 or query.parallel.sp_size > 1:
+    if block is None:
         return None
     place = source.partition(" ")[0]
     file = place if place in _SHARED_FIRST else place.rpartition("/")[2]
@@ -88,14 +93,19 @@ def _refuse_tower(model: ModelSpec, name: str, ranks: int) -> EngineRefusal | No
     return EngineRefusal("model", EngineError("ValueError", text), reason)
 
 
-def _block(declared: QuantSpec | None) -> int | None:
+def _block(declared: QuantSpec) -> int | None:
     """Columns of a block of an FP8 checkpoint; None where no MLP is surely stored in blocks."""
-    if declared is None or declared.method not in _BLOCK_METHODS:
+    if declared.method not in _BLOCK_METHODS:
         return None
+    known = _BLOCKS.find(declared, None) or _BLOCKS.keep(declared, None, (_read_block(declared),))
+    return known[0]
+
+
+def _read_block(declared: QuantSpec) -> int | None:
     block = declared.details.get("weight_block_size")
     if not isinstance(block, (list, tuple)) or len(block) != 2 or not isinstance(block[1], int):
         return None
-    if any(entry.endswith("mlp") or "shared" in entry for entry in declared.ignore):
+    if any(entry.endswith("mlp") or "shared_expert" in entry for entry in declared.ignore):
         return None
     return block[1] if block[1] > 0 else None
 
