@@ -210,6 +210,7 @@ def _method(
         environment=machine.environment,
         model_type=model.model_type,
         architecture=model.architecture,
+        arch=(machine.gpus[0].arch or "") if machine.gpus else "",
     )
 
 

@@ -43,6 +43,13 @@ _HUMMING: Release = (0, 30, 0)
 _BACKENDS = ("auto", "gptq", "gptq:marlin", "awq", "awq:marlin", "marlin")
 _GPTQ, _AWQ = "auto_round:auto_gptq", "auto_round:auto_awq"
 _MX_PACKING = "auto_round:llm_compressor"
+_MXFP8_INPUTS = {
+    "act_bits": 8,
+    "act_data_type": "mx_fp",
+    "act_group_size": 32,
+    "act_sym": True,
+    "act_dynamic": True,
+}
 _ATTENTION = ("qkv_proj", "q_proj", "q_a_proj", "o_proj")
 
 
@@ -141,6 +148,22 @@ def _validate(settings: Settings, raw: Mapping[str, Any], release: Release) -> N
         raise refused_by_validation(
             "Assertion failed, INC MXFP", "MX formats have symmetric groups of 32"
         )
+    if mx and settings.bits == 8:
+        _validate_inputs(raw)
+    if settings.kind == "fp" and not isinstance(raw["group_size"], (list, tuple)):
+        raise refused_by_validation(
+            "Assertion failed, INC block-wise FP8 ", "FP8 has 8 bits and blocks of two sides"
+        )
+
+
+def _validate_inputs(raw: Mapping[str, Any]) -> None:
+    """MXFP8 inputs are fixed; what the declaration leaves out counts as right."""
+    for key, wanted in _MXFP8_INPUTS.items():
+        found = raw.get(key, wanted)
+        if found != wanted:
+            text = f"Assertion failed, INC MXFP8 only supports {key}={wanted!r}, but found "
+            reason = f"{key} of MXFP8 is {wanted!r}"
+            raise refused_by_validation(f"{text}{key}={found!r}.", reason)
 
 
 def _stored(question: Question, settings: Settings, rules: tuple[str, ...]) -> Stored:

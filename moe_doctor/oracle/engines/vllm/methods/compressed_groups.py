@@ -132,6 +132,13 @@ def _read_group(
             "static/weight activation ordering or without activation ordering.",
             "columns reordered across groups have no kernel from 0.30.0 on",
         )
+    if weights.actorder in ("group", "dynamic") and weights.strategy in ("channel", "tensor"):
+        newer = question.release >= (0, 17, 0)
+        named = "group or tensor_group" if newer else "group"
+        raise refused_by_vllm_config(
+            f"Must use {named} quantization strategy in order to apply",
+            f"{name} reorders columns across groups and has none",
+        )
     if inputs is None and layout in WITH_INPUTS and weights.type != "float":
         reason = f"format {layout} quantizes inputs, and {name} does not say how"
         raise refused_by_validation("Assertion failed, ", reason)

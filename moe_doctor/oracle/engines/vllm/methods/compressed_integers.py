@@ -33,12 +33,10 @@ def build_wna16(question: Question, weights: Arguments, layout: str) -> OracleCa
     if layout != "pack-quantized" or weights.num_bits not in bits:
         reason = f"the experts are {weights.num_bits}-bit integers in format {layout}"
         raise refused_by_method("ValueError", _unsupported(release, bits, weights), reason)
-    if question.platform == "rocm":
-        return NoOracle(
-            "",
-            "on ROCm the method depends on the architecture and on --moe-backend (RDNA, FlyDSL, "
-            "Triton); the tables do not state it",
-        )
+    if question.platform == "rocm" and release >= _ORACLE:
+        own = _rocm(question, weights)
+        if own is not None:
+            return own
     if release >= _MERGED:
         return _ask(question, weights, "CompressedTensorsWNA16MoEMethod")
     group = weights.group_size or -1
@@ -46,6 +44,23 @@ def build_wna16(question: Question, weights: Arguments, layout: str) -> OracleCa
     if marlin_fits(question, group, padding=padding):
         return _marlin(question, weights)
     return _triton(question, weights)
+
+
+def _rocm(question: Question, weights: Arguments) -> OracleCall | NoOracle | None:
+    """Kernels of one architecture, which get_moe_method looks for first; None without one."""
+    release, backend = question.release, question.deployment.moe_backend
+    if question.arch == "gfx1100" and weights.num_bits == 4 and release < (0, 30, 0):
+        why = "it runs the native RDNA3 kernel"
+        return NoOracle("CompressedTensorsWNA16RDNA3MoEMethod", why, "RDNA3")
+    small = weights.strategy == "group" and weights.group_size == 32 and weights.num_bits == 4
+    flydsl = backend == "flydsl" and question.arch == "gfx950" and not question.lora
+    if small and flydsl and weights.type == "int" and release >= (0, 24, 0):
+        return NoOracle(
+            "CompressedTensorsW4A16FlydslMoEMethod", "it runs FlyDSL's kernel", "FLYDSL"
+        )
+    if backend == "emulation" and (0, 26, 0) <= release < _MERGED:
+        return _ask(question, weights, "CompressedTensorsWNA16MarlinMoEMethod")
+    return None
 
 
 def _unsupported(release: Release, bits: tuple[int, ...], weights: Arguments) -> str:

@@ -191,6 +191,9 @@ def _mxfp8(question: Question, inputs: Side | None) -> OracleCall:
         text += "weight_dtype=mxfp8_e4m3. "
         reason = "0.33.0 is the first that runs MXFP8 experts of Quark"
         raise refused_by_method("ValueError", text, reason)
+    if inputs is None:
+        text = "Unsupported activation quant key: None"
+        raise refused_by_method("ValueError", text, "inputs of MXFP8 weights are MXFP8 too")
     return question.ask_for_mxfp8("QuarkW8A8Mxfp8MoEMethod")
 
 

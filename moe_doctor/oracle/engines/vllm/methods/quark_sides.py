@@ -120,6 +120,8 @@ def refuse_linear(question: Question, settings: Settings) -> MethodRefused | Non
         return refused_by_method("TypeError", text, "this release reads inputs that are not there")
     if inputs is None or inputs.get("is_dynamic"):
         fp8 = inputs is not None and inputs.get("dtype") == "fp8_e4m3"
+        if fp8 and release >= (0, 31, 0) and _has_groups_of_32(inputs):
+            return None
         if fp8 and release >= (0, 30, 0):
             text = "Unsupported activation quant key: "
             text += "QuantKey(f8e4m3fn,scale(f32,dynamic,per_tensor),symmetric)"
@@ -222,6 +224,10 @@ def is_mx(question: Question, weights: Side | None, inputs: Side | None) -> bool
     if not _is_mx_side(weights):
         return False
     return question.release >= (0, 17, 0) or _is_mx_side(inputs)
+
+
+def _has_groups_of_32(side: Side | None) -> bool:
+    return side is not None and (side.get("qscheme"), side.get("group_size")) == ("per_group", 32)
 
 
 def _is_mx_side(side: Side | None) -> bool:

@@ -37,6 +37,8 @@ class Question(NamedTuple):
     """The model's outermost type."""
     architecture: str
     """The model's class."""
+    arch: str = ""
+    """AMD's name of the GPU, `gfx942`; empty elsewhere."""
 
     @property
     def details(self) -> Mapping[str, Any]:

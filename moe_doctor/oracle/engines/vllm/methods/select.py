@@ -68,6 +68,7 @@ def method_of(
     environment: Mapping[str, str] | None = None,
     model_type: str = "",
     architecture: str = "",
+    arch: str = "",
 ) -> OracleCall | NoOracle | EngineRefusal:
     """What `release` builds for experts declared as `quantization`, and what that asks.
 
@@ -88,6 +89,7 @@ def method_of(
         environment or {},
         model_type,
         architecture,
+        arch,
     )
     try:
         return _method_of(question)

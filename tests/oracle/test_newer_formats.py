@@ -1,0 +1,158 @@
+"""Quark's packed INT4 and MXFP8, integers on ROCm, and lists that split fused projections.
+
+The answers were given by the releases' own code on emulated GPUs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.machine import Gpu
+from moe_doctor.core.query import MoEQuery, QuantQuery
+from moe_doctor.core.release import Release
+from moe_doctor.core.spec import QuantSpec
+from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
+from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
+from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
+from tests.oracle.asking import ask
+from tests.oracle.test_methods import SPEC, call, compressed, keys, refusal
+
+
+def quark(
+    weights: Any, inputs: Any = None, *, export: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "quant_method": "quark",
+        "global_quant_config": {"weight": weights, "input_tensors": inputs},
+        "export": {"kv_cache_group": [], "pack_method": "reorder"} | (export or {}),
+        "exclude": ["lm_head"],
+        "layer_quant_config": {},
+    }
+
+
+def int4(size: int, *, symmetric: bool) -> dict[str, Any]:
+    return {"dtype": "int4", "qscheme": "per_group", "group_size": size, "symmetric": symmetric}
+
+
+MX8 = {"dtype": "fp8_e4m3", "qscheme": "per_group", "group_size": 32, "scale_format": "e8m0"}
+SMALL = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "symmetric": True}
+HOPPER = Gpu("H100", (9, 0))
+
+
+@pytest.mark.parametrize(
+    ("size", "symmetric", "key"),
+    [
+        (128, True, "kInt4Static"),
+        (32, True, "kInt4Static32"),
+        (128, False, "kInt4StaticAsym"),
+        (32, False, "kInt4Static32Asym"),
+    ],
+)
+def test_quarks_packed_int4_asks_from_0_31(size: int, symmetric: bool, key: str) -> None:
+    raw = quark(int4(size, symmetric=symmetric))
+    answer = call(raw, (0, 31, 0))
+    assert (answer.method, keys(answer)) == (
+        "QuarkW4A16Int4MoEMethod",
+        ("int_wna16", key, None),
+    )
+    assert refusal(raw, (0, 30, 0)).error.type == "NotImplementedError"
+
+
+def test_marlin_does_not_take_quarks_int4_layout() -> None:
+    quant = QuantQuery("kInt4Static", kind="quark")
+    query = MoEQuery(128, 8, 2048, 768, 128, quant=quant)
+    assert ask("int_wna16", "0.31.0", HOPPER, query).kernel == "TritonWNA16Experts"
+    assert ask("int_wna16", "0.33.0", HOPPER, query).kernel == "HummingIndexedExperts"
+    refused = ask("int_wna16", "0.33.0", HOPPER, query._replace(moe_backend="marlin"))
+    assert refused.error is not None
+    assert refused.error.message.endswith("since Marlin not supported for this layer.")
+
+
+def test_quarks_mxfp8_is_read_in_0_31_and_run_in_0_33() -> None:
+    raw = quark({**MX8, "is_dynamic": False}, {**MX8, "is_dynamic": True})
+    answer = call(raw, (0, 33, 0))
+    assert (answer.oracle, answer.method) == ("mxfp8", "QuarkW8A8Mxfp8MoEMethod")
+    text = "Unsupported OCP MX dtype combination for MoE: input_dtype=mxfp8_e4m3"
+    assert refusal(raw, (0, 32, 0)).error.message.startswith(text)
+    assert refusal(raw, (0, 30, 0)).error.type == "NotImplementedError"
+
+
+def test_a_kv_cache_group_needs_its_settings() -> None:
+    raw = quark(int4(128, symmetric=True), export={"kv_cache_group": ["*k_proj", "*v_proj"]})
+    said = refusal(raw, (0, 33, 0))
+    assert said.stage == "config"
+    assert "no kv_cache quantization settings were found" in said.error.message
+
+
+def on_rocm(
+    raw: dict[str, Any], release: Release, arch: str, **deployment: Any
+) -> OracleCall | NoOracle | EngineRefusal:
+    return method_of(
+        QuantSpec(raw["quant_method"], None, details=raw),
+        Deployment(**deployment),
+        release=release,
+        platform="rocm",
+        capability=None,
+        lora=False,
+        spec=SPEC,
+        query=MoEQuery(128, 8, 2048, 768, 128),
+        model_type="qwen3_moe",
+        arch=arch,
+    )
+
+
+def test_amds_gpus_take_integers_with_triton_until_the_oracle_is_asked() -> None:
+    raw = compressed(SMALL)
+    before = on_rocm(raw, (0, 26, 0), "gfx942")
+    assert isinstance(before, NoOracle)
+    assert (before.method, before.backend) == ("CompressedTensorsWNA16MoEMethod", "TRITON")
+    after = on_rocm(raw, (0, 27, 0), "gfx942")
+    assert isinstance(after, OracleCall)
+    assert (after.oracle, after.method) == ("int_wna16", "CompressedTensorsWNA16MoEMethod")
+
+
+@pytest.mark.parametrize(
+    ("release", "arch", "backend", "method"),
+    [
+        ((0, 24, 0), "gfx950", "flydsl", "CompressedTensorsW4A16FlydslMoEMethod"),
+        ((0, 24, 0), "gfx942", "flydsl", "CompressedTensorsWNA16MoEMethod"),
+        ((0, 26, 0), "gfx942", "emulation", "CompressedTensorsWNA16MarlinMoEMethod"),
+        ((0, 23, 0), "gfx1100", "auto", "CompressedTensorsWNA16RDNA3MoEMethod"),
+    ],
+)
+def test_kernels_of_one_architecture_come_first(
+    release: Release, arch: str, backend: str, method: str
+) -> None:
+    answer = on_rocm(compressed(SMALL), release, arch, moe_backend=backend)
+    assert not isinstance(answer, EngineRefusal)
+    assert answer.method == method
+
+
+def split(release: Release, *ignore: str) -> OracleCall | NoOracle | EngineRefusal:
+    raw = compressed(SMALL)
+    raw["ignore"] = list(ignore)
+    return left_out_of(
+        QuantSpec("compressed-tensors", None, ignore=ignore, details=raw),
+        Deployment(),
+        release=release,
+        platform="cuda",
+        capability=(9, 0),
+        lora=False,
+        spec=SPEC,
+        query=MoEQuery(128, 8, 2048, 768, 128),
+        model_type="qwen3_moe",
+    )
+
+
+def test_a_list_that_names_some_of_q_k_and_v_is_refused() -> None:
+    old, new = split((0, 29, 0), "re:.*q_proj$"), split((0, 30, 0), "re:.*q_proj$")
+    assert isinstance(old, EngineRefusal)
+    assert isinstance(new, EngineRefusal)
+    head = "Found a different quantization schemes for ['q_proj', 'k_proj', 'v_proj'] in "
+    assert old.error.message == head
+    assert new.error.message == "Found different quantization schemes for the shards of "
+    every = ("re:.*q_proj$", "re:.*k_proj$", "re:.*v_proj$")
+    assert isinstance(split((0, 33, 0), *every), OracleCall)
