@@ -77,6 +77,26 @@ def requantize_nvfp4(rows: Tensor, whole: Tensor) -> Tensor:
     return dequantize_nvfp4(codes, scales, whole)
 
 
+def encode_rows(rows: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
+    """Bytes [rows, columns / 2] and e4m3 scales of what `requantize_nvfp4` gives back."""
+    scales = _nvfp4_scales(rows, whole)
+    return pack(encode(rows / _divisor(scales, whole, rows))), scales
+
+
+def pack(codes: Tensor) -> Tensor:
+    """Two neighbouring columns a byte; raises ValueError where one is left over."""
+    if codes.shape[1] % 2:
+        raise ValueError(
+            f"K is {codes.shape[1]}; two 4-bit values share a byte, so it must be even"
+        )
+    return codes[:, 0::2] | codes[:, 1::2] << 4
+
+
+def unpack(packed: Tensor) -> Tensor:
+    """Inverse of `pack`."""
+    return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2)
+
+
 def _nvfp4_scales(wide: Tensor, whole: Tensor) -> Tensor:
     largest = _group_max(wide, NVFP4_GROUP) / E2M1_MAX / whole
     return largest.clamp_max(E4M3_MAX).to(torch.float8_e4m3fn)

@@ -32,9 +32,11 @@ from torch import Tensor
 from moe_doctor.kernels.e2m1 import (
     decode,
     dequantize_nvfp4,
+    pack,
     quantize_mxfp4,
     quantize_nvfp4,
     requantize_nvfp4,
+    unpack,
 )
 from moe_doctor.kernels.schemes import NONE, Scheme, find_scheme
 
@@ -193,14 +195,13 @@ def quantize_expert(
     A group of zeros gets the scale 0 (mxfp4: the smallest one) and stays zero.
     """
     wide = matrix.float()
-    columns = matrix.shape[1]
     none, zeros = wide[:0, 0], torch.zeros(0, dtype=torch.uint8, device=matrix.device)
     if scheme.weights == "mxfp4":
         codes, scales = quantize_mxfp4(wide, scheme.group_k)
-        return Stored(_pack(codes, columns), scales, zeros, none)
+        return Stored(pack(codes), scales, zeros, none)
     if scheme.weights == "nvfp4":
         codes, scales, whole = quantize_nvfp4(wide)
-        return Stored(_pack(codes, columns), scales, zeros, whole)
+        return Stored(pack(codes), scales, zeros, whole)
     high = _group_max(wide, scheme, halves)
     if scheme.weights == "fp8":
         scales = high.maximum(_group_max(-wide, scheme, halves)) / FP8_MAX
@@ -223,7 +224,7 @@ def quantize_expert(
         offset = torch.tensor(8.0, device=matrix.device)
     scaled = wide / _expand(_no_zero(scales.float()), scheme, matrix.shape, halves)
     codes = (scaled.round() + offset).clamp(0, 15).to(torch.uint8)
-    return Stored(_pack(codes, columns), scales, zeros, none)
+    return Stored(pack(codes), scales, zeros, none)
 
 
 def dequantize(
@@ -236,7 +237,7 @@ def dequantize(
 ) -> Tensor:  # [N, K] float32
     """Inverse of `quantize_expert`, exact in fp32."""
     if scheme.values_per_byte == 2:
-        codes = torch.stack((values & 15, values >> 4), dim=-1).flatten(-2)
+        codes = unpack(values)
         if scheme.weights == "nvfp4":
             if whole is None:
                 raise TypeError("nvfp4 weights have no scale of the whole")
@@ -252,12 +253,6 @@ def dequantize(
     else:
         wide = values.float()
     return wide * _expand(scales.float(), scheme, wide.shape, halves)
-
-
-def _pack(codes: Tensor, columns: int) -> Tensor:
-    if columns % 2:
-        raise ValueError(f"K is {columns}; two 4-bit values share a byte, so it must be even")
-    return codes[:, 0::2] | codes[:, 1::2] << 4
 
 
 def _no_zero(scales: Tensor) -> Tensor:

@@ -52,6 +52,8 @@ def _unpacked(rows_per_expert: float, num_tokens: int) -> Candidates:
         return {16: (few, few)}
     if rows_per_expert <= 100:
         some = [_tiles(m, (32, 64, 128), (64, 128), (4,), (4,), ("s",)) for m in (32, 64)]
+        some[0] += _tiles(32, (64,), (64, 128), (4,), (4,), ("",))
+        some[1] += _tiles(64, (64, 128), (64,), (4,), (3, 4), ("",))
         return {32: (some[0], some[0]), 64: (some[1], some[1])}
     many = _tiles(128, (64, 128), (64,), (8,), (3, 4), both)
     half = _tiles(64, (64, 128), (64, 128), (4, 8), (4,), ("s",))

@@ -85,6 +85,32 @@ def test_few_and_many_tokens_match_the_reference(
     assert relative_error(fused_moe(layer.x, *args), wanted) < LIMIT
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["fp8_tensor_static", "fp8_tensor", "fp8_block_128x128", "int8_channel", "int4_g128", "mxfp4"],
+)
+@pytest.mark.parametrize(
+    ("tokens", "tile"),
+    [
+        (5, Tile(16, 32, 128, 1, 4, 4, w_tma=True, swap=True)),
+        (17, Tile(32, 128, 128, 1, 4, 3, w_tma=True, swap=True)),
+        (17, Tile(64, 64, 128, 8, 4, 3, w_tma=True, x_tma=True)),
+        (17, Tile(128, 128, 128, 8, 8, 3, w_tma=True, x_tma=True, fast=True)),
+    ],
+)
+def test_tiles_of_every_sort_match_the_reference(
+    device: torch.device, name: str, tokens: int, tile: Tile
+) -> None:
+    layer = make_layer(
+        device, torch.float16, tokens=tokens, experts=2, top_k=1, hidden=256, inner=128
+    )
+    args = (*quantized(layer, name), layer.weights, layer.ids)
+    second = replace(tile, block_n=max(64, tile.block_n))
+    got = fused_moe(layer.x, *args, tiles=(tile, second))
+    # With sums of 14 bits more values fall into the next step.
+    assert relative_error(got, fused_moe_reference(layer.x, *args)) < 1e-2
+
+
 def test_a_non_gated_layer_in_fp32_is_unpacked_exactly(device: torch.device) -> None:
     layer = make_layer(device, torch.float32, tokens=3, gated=False)
     args = (*quantized(layer, "int4_g32_zeros"), layer.weights, layer.ids)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from moe_doctor.kernels.fused_moe_details.quantized_tiles import choose_quantized_tiles
 from moe_doctor.kernels.fused_moe_details.tiles import Tile, choose_tiles, interpreter_tile
 
 KIB = 1024
@@ -38,3 +39,39 @@ def test_a_batch_of_few_tokens_fits_one_row_block() -> None:
 def test_the_interpreter_gets_blocks_no_larger_than_needed() -> None:
     tile = interpreter_tile(40, 72)
     assert (tile.block_n, tile.block_k) == (64, 128)
+
+
+@pytest.mark.parametrize("kind", ["group", "whole", "unpacked"])
+@pytest.mark.parametrize("limit", [99 * KIB, 227 * KIB])
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize(("experts", "columns"), [(8, 14336), (128, 768), (256, 256)])
+def test_quantized_tiles_fit_the_shared_memory_and_share_the_row_block(
+    kind: str, limit: int, gated: bool, experts: int, columns: int
+) -> None:
+    for tokens in (1, 9, 16, 17, 64, 256, 2048, 8192):
+        first, second = choose_quantized_tiles(
+            kind,
+            tokens * 8,
+            experts,
+            columns,
+            few_tokens=tokens <= 16,
+            gated=gated,
+            limit_bytes=limit,
+        )
+        assert first.block_m == second.block_m
+        assert not first.swap or first.block_n * (2 if gated else 1) >= 64
+        # Weights of 4 bits come from a byte for two, rows have 16 bits.
+        size = 1 if kind != "unpacked" else 2
+        assert kind == "unpacked" or first.shared_memory_bytes(gated, size) <= limit
+        assert kind == "unpacked" or second.shared_memory_bytes(False, size) <= limit
+
+
+def test_one_token_is_spread_over_as_many_programs_as_a_gpu_has_multiprocessors() -> None:
+    def columns_of(experts: int, pairs: int, columns: int) -> int:
+        first, _ = choose_quantized_tiles(
+            "group", pairs, experts, columns, few_tokens=True, gated=True, limit_bytes=227 * KIB
+        )
+        return first.block_n
+
+    assert columns_of(8, 2, 14336) == 128
+    assert columns_of(128, 8, 768) == 32

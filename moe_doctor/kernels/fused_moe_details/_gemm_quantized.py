@@ -157,7 +157,9 @@ def quantized_gemm_kernel(
         if SWAP:
             # Not into acc: weights go through registers, which the next step fills while products
             # of this one still read them (Triton 3.6 waits for all but three; seen as wrong sums).
-            acc += tl.dot(w_tile, tl.trans(x_tile), input_precision=PRECISION)
+            # As a product with one, because Triton makes a sum of acc and a product the former.
+            part = tl.dot(w_tile, tl.trans(x_tile), input_precision=PRECISION)
+            acc = tl.fma(part, tl.full(acc.shape, 1.0, tl.float32), acc)
         else:
             acc = tl.dot(x_tile, tl.trans(w_tile), acc, input_precision=PRECISION)
         x_ptrs += BLOCK_K * stride_x_k

@@ -109,7 +109,7 @@ def _has_pairs(x: Tensor, scheme: Scheme) -> bool:
 def _has_wgmma(device: torch.device) -> bool:
     """Whether products of large tiles read both operands from shared memory: sm_90 and newer."""
     if device.type != "cuda" or torch.version.hip is not None:
-        return device.type == "cpu"  # the interpreter has no registers to run out of
+        return False
     return torch.cuda.get_device_capability(device)[0] >= 9
 
 
@@ -131,11 +131,12 @@ def tiles_kind(x: Tensor, w: QuantizedWeights) -> str | None:
 
 
 def fit_for(tile: Tile, w: QuantizedWeights, x: Tensor, gated: bool) -> Tile:
-    """`fit_tile` for these weights on their device; tiles of `quantized_tiles` fit but for groups.
+    """`fit_tile` for these weights on their device.
 
-    `x` is one of the layer's 16- or 32-bit tensors.
+    Tiles of `quantized_tiles` fit but for groups, and so do all in the interpreter. `x` is one of
+    the layer's 16- or 32-bit tensors.
     """
-    if tiles_kind(x, w) is not None:
+    if x.device.type == "cpu" or tiles_kind(x, w) is not None:
         short = w.scheme.activations == "group" and w.scheme.group_k < tile.block_k
         return replace(tile, block_k=max(32, w.scheme.group_k)) if short else tile
     return fit_tile(tile, w.scheme, gated=gated, wide=_has_wgmma(w.device))
