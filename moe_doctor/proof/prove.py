@@ -16,7 +16,7 @@ from moe_doctor.core.proof import Proof, ProofOutcome
 from moe_doctor.core.query import QuantQuery
 from moe_doctor.core.record import record, replace
 from moe_doctor.core.spec import MoESpec
-from moe_doctor.core.units import count, format_capability
+from moe_doctor.core.units import count
 from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.adapters import ADAPTERS, find_adapters
 from moe_doctor.proof.adapters.base import Adapter, Build, Question
@@ -174,7 +174,7 @@ class _Run:
     def unavailable(self) -> str | None:
         spec, adapter = self.spec, self.adapter
         if adapter is None:
-            return _no_adapter(self.backend_option, self.machine)
+            return _no_adapter(self.backend_option)
         if self.found.scheme is None:
             return self.found.reason
         if self.dtype not in DTYPES:
@@ -291,12 +291,7 @@ def _what_was_special(mode: str, geometry: Geometry) -> str:
     return "; ".join(parts)
 
 
-def _no_adapter(backend_option: str, machine: MachineSnapshot) -> str:
-    if backend_option == "flashinfer_trtllm":
-        seen = machine.capability
-        here = "there is no GPU here" if seen is None else f"this one is {format_capability(seen)}"
-        if seen is None or seen[0] != 10:
-            return f"needs a GPU of compute capability 10.x; {here}"
+def _no_adapter(backend_option: str) -> str:
     if any(backend_option in adapter.options for adapter in VLLM_ADAPTERS):
         return (
             f"a proof of {backend_option} runs vLLM's own kernels; "

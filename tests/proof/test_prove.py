@@ -85,7 +85,8 @@ def test_a_backend_without_adapter_is_skipped_with_the_names_that_have_one() -> 
     assert proof.outcome is ProofOutcome.SKIPPED
     assert proof.reason == (
         "moe-doctor has no proof for humming; "
-        "it has 4 proofs: triton, batched_triton, flashinfer_cutlass, reference"
+        "it has 5 proofs: triton, batched_triton, flashinfer_cutlass, "
+        "flashinfer_trtllm, reference"
     )
 
 
@@ -110,8 +111,8 @@ def test_flashinfer_trtllm_names_both_capabilities() -> None:
     ("spec", "reason"),
     [
         (
-            MoESpec(16, 2, 96, 48, quantization=QuantSpec("modelopt", "NVFP4")),
-            "the experts are stored as modelopt NVFP4; proofs have no weights of that format",
+            MoESpec(16, 2, 96, 48, quantization=QuantSpec("modelopt", "W4A8")),
+            "the experts are stored as modelopt W4A8; proofs have no weights of that format",
         ),
         (
             MoESpec(16, 2, 96, 48, activation="swiglustep"),
@@ -143,7 +144,13 @@ def test_the_parent_imports_no_torch() -> None:
 
 
 def test_every_provable_name_is_an_option() -> None:
-    assert PROVABLE == ("triton", "batched_triton", "flashinfer_cutlass", "reference")
+    assert PROVABLE == (
+        "triton",
+        "batched_triton",
+        "flashinfer_cutlass",
+        "flashinfer_trtllm",
+        "reference",
+    )
 
 
 def test_the_batched_format_is_proved_with_adapters(torch_is_there: None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from moe_doctor.proof.adapters.base import Adapter
 from moe_doctor.proof.adapters.batched_triton import BatchedTritonAdapter
 from moe_doctor.proof.adapters.flashinfer_cutlass import FlashInferCutlassAdapter
+from moe_doctor.proof.adapters.flashinfer_trtllm import FlashInferTrtllmAdapter
 from moe_doctor.proof.adapters.reference import ReferenceAdapter
 from moe_doctor.proof.adapters.triton import TritonAdapter
 from moe_doctor.proof.adapters.vllm import VLLM_ADAPTERS, vllm_is_installed
@@ -17,6 +18,7 @@ ADAPTERS: tuple[Adapter, ...] = (
     TritonAdapter(),
     BatchedTritonAdapter(),
     FlashInferCutlassAdapter(),
+    FlashInferTrtllmAdapter(),
     ReferenceAdapter(),
 )
 """Every adapter of ours, in the order in which `--backend all` proves them."""

@@ -34,6 +34,7 @@ SCHEMES = {
     "fp8_tensor_static": _FAMILIES,
     "fp8_block_128x128": (9,),
     "mxfp4": (9,),
+    "nvfp4": (10, 11, 12),
 }
 """Schemes that have a layout, with the major compute capabilities that each runs on."""
 
@@ -81,10 +82,11 @@ class FlashInferCutlassAdapter(PlainAdapter):
         return needed_build(machine)
 
     def meant(self, weights: Weights) -> Weights:
-        """As they were made, but for fp8 blocks with scales that the layout lifts."""
+        """As they were made, but for lifted scales of fp8 blocks and nvfp4's activations."""
+        from moe_doctor.proof.adapters.flashinfer_fp4 import with_activations
         from moe_doctor.proof.adapters.flashinfer_layouts import as_lifted
 
-        return as_lifted(weights)
+        return with_activations(as_lifted(weights))
 
     def prepare(self, weights: Weights) -> Layout:
         """[up, gate] rows for SwiGLU, where everyone else has [gate, up], and scales to match."""
@@ -125,8 +127,9 @@ def _unfit_layer(question: Question, capability: tuple[int, int]) -> str | None:
     if scheme not in SCHEMES:
         return f"takes {', '.join(SCHEMES)}; these weights are {scheme}"
     if capability[0] not in SCHEMES[scheme]:
+        where = ", ".join("9.0" if one == 9 else f"{one}.x" for one in SCHEMES[scheme])
         return (
-            f"takes {scheme} weights on compute capability 9.0 alone; this GPU's is "
+            f"takes {scheme} weights on compute capability {where} alone; this GPU's is "
             f"{format_capability(capability)}"
         )
     kind = (question.activation, question.gated)

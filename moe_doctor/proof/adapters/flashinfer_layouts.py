@@ -6,6 +6,8 @@
                                     scale [E], input scale; the input is quantized by the caller
     fp8_block_128x128   up, gate    w13 block scales [E, rows, columns], w2 block scales; sm_90
     mxfp4               up, gate    e8m0 scales, both interleaved for sm_90's mixed GEMM
+    nvfp4               up, gate    1 / input scale [E], w13 scales in tiles, w13 expert scale *
+                                    input scale [E], the same for w2; the kernel quantizes the input
 
 Non-gated rows stay as they are. Sources: FlashInfer 0.6.13 fused_moe/core.py; vLLM 0.20.0 to 0.33.0
 FlashInferExperts.apply and prepare_fp8_moe_layer_for_fi.
@@ -26,6 +28,14 @@ from moe_doctor.core.record import replace
 from moe_doctor.kernels.quantized import FP8_MAX, QuantizedWeights
 from moe_doctor.kernels.schemes import NONE
 from moe_doctor.proof.adapters.base import UnfitError
+from moe_doctor.proof.adapters.flashinfer_fp4 import (
+    GROUP,
+    grown,
+    grown_halves,
+    scales_of,
+    with_activations,
+)
+from moe_doctor.proof.adapters.flashinfer_shuffles import tiled_scales, up_first
 
 if TYPE_CHECKING:
     from moe_doctor.proof.case import Geometry
@@ -75,6 +85,8 @@ def make_layout(weights: Weights) -> Layout:
         return _per_block(weights, w13, w2)
     if scheme == "mxfp4":
         return _mxfp4(weights, w13, w2)
+    if scheme == "nvfp4":
+        return _nvfp4(with_activations(weights))
     raise UnfitError(f"there is no layout of {scheme} weights for cutlass_fused_moe")
 
 
@@ -203,7 +215,34 @@ def _grown(tensor: Tensor, rows: int, columns: int) -> Tensor:  # [E, n, k] to [
 
 def _swapped(rows: Tensor, weights: Weights) -> Tensor:
     """[E, up then gate, ...] of [E, gate then up, ...]."""
-    if not weights.geometry.gated:
-        return rows
-    gate, up = rows.view(torch.uint8).chunk(2, 1) if rows.element_size() == 1 else rows.chunk(2, 1)
-    return torch.cat((up, gate), dim=1).view(rows.dtype)
+    return up_first(rows) if weights.geometry.gated else rows
+
+
+def _nvfp4(weights: Weights) -> Layout:
+    geometry, w13, w2 = weights.geometry, weights.w13, weights.w2
+    if not isinstance(w13, QuantizedWeights) or not isinstance(w2, QuantizedWeights):
+        raise TypeError("the weights are not of scheme nvfp4")
+    hidden = _round_up(geometry.hidden_size)
+    inner = _round_up(geometry.intermediate_size_per_partition)
+
+    def first(rows: Tensor, columns: int) -> Tensor:
+        return _swapped(grown_halves(rows, w13.halves, inner, columns), weights)
+
+    def scales(bytes_: Tensor) -> Tensor:
+        return tiled_scales(bytes_).view(torch.int32)
+
+    (input1, experts1), (input2, experts2) = scales_of(w13), scales_of(w2)
+    return Layout(
+        geometry,
+        first(w13.values, hidden // 2).view(torch.long),
+        grown(w2.values, hidden, inner // 2).view(torch.long),
+        [
+            (1 / input1).expand(geometry.num_experts).contiguous(),
+            scales(first(w13.scales, hidden // GROUP)),
+            experts1 * input1,
+            (1 / input2).expand(geometry.num_experts).contiguous(),
+            scales(grown(w2.scales, hidden, inner // GROUP)),
+            experts2 * input2,
+        ],
+        hidden_size=hidden,
+    )

@@ -113,7 +113,11 @@ def module_name(capability: tuple[int, int]) -> str:
 
 def find_module(capability: tuple[int, int], version: str) -> Path | None:
     """The compiled module in flashinfer-jit-cache, the package itself, or the user's JIT cache."""
-    name = module_name(capability)
+    return find_built(module_name(capability), version)
+
+
+def find_built(name: str, version: str) -> Path | None:
+    """The compiled module of that name, likewise."""
     inside = f"{name}/{name}.so"
     places: list[tuple[Path, str]] = []
     for package, pattern in (("flashinfer_jit_cache", "*"), ("flashinfer", "data/aot")):
