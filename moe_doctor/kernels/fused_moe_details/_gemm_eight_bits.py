@@ -138,7 +138,7 @@ def eight_bit_gemm_kernel(
     # Whether one weight scale serves all columns of the tile.
     SCALAR: tl.constexpr = GROUP_N == 0 or GROUP_N % BLOCK_N == 0
     # Gate's and up's sums apart in the loop, or one above the other until it ends.
-    APART: tl.constexpr = JOIN and GROUP_K > 0 and SCALAR and not SWAP
+    APART: tl.constexpr = (JOIN and GROUP_K > 0) and (SCALAR and not SWAP)
     # Where gate's scales end and up's begin; one scale of a whole expert serves both.
     scale_rows = (N + GROUP_N - 1) // GROUP_N if GROUP_N else 0
     scale_row = expert.to(tl.int64) * (scale_rows * (2 if GATED else 1) if GROUP_N else 1)

@@ -109,7 +109,7 @@ def quantized_gemm_kernel(
     wide = tl.arange(0, WIDTH)
     wide_n = ((tile_n * BLOCK_N + wide % BLOCK_N) % N).to(tl.int64)
     half = wide // BLOCK_N
-    FOUR_BITS: tl.constexpr = WEIGHTS == "int4" or WEIGHTS == "mxfp4" or WEIGHTS == "nvfp4"
+    FOUR_BITS: tl.constexpr = (WEIGHTS == "int4" or WEIGHTS == "mxfp4") or WEIGHTS == "nvfp4"
     PACKED: tl.constexpr = 2 if FOUR_BITS else 1
     ROW_BYTES: tl.constexpr = K // PACKED
     column = tl.arange(0, BLOCK_K // PACKED)
