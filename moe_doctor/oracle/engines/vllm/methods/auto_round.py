@@ -16,6 +16,8 @@ from moe_doctor.models.quantized_layers import LayerQuantization
 from moe_doctor.oracle.engines.vllm.methods.humming import build_integers
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
     GROUPS,
+    NO_LINEAR_KERNEL,
+    lacks_linear_kernel,
     marlin_capable,
     marlin_fits,
 )
@@ -208,6 +210,9 @@ def _refuse_linear_gptq(question: Question, stored: Stored) -> None:
     if question.release < (0, 22, 0) or _by_humming(question, stored.bits):
         return
     if _takes_gptq(question, stored):
+        if question.release >= _SCHEMES and lacks_linear_kernel(question, stored.bits):
+            reason = f"no kernel for AMD's GPUs takes {stored.bits}-bit integers here"
+            raise by_linear(refused_by_method("ValueError", NO_LINEAR_KERNEL, reason))
         return
     refused = refused_by_method(
         "NotImplementedError",

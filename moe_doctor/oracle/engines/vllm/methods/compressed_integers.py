@@ -50,8 +50,7 @@ def _rocm(question: Question, weights: Arguments) -> OracleCall | NoOracle | Non
     """Kernels of one architecture, which get_moe_method looks for first; None without one."""
     release, backend = question.release, question.deployment.moe_backend
     if question.arch == "gfx1100" and weights.num_bits == 4 and release < (0, 30, 0):
-        why = "it runs the native RDNA3 kernel"
-        return NoOracle("CompressedTensorsWNA16RDNA3MoEMethod", why, "RDNA3")
+        return _rdna3(question, weights)
     small = weights.strategy == "group" and weights.group_size == 32 and weights.num_bits == 4
     flydsl = backend == "flydsl" and question.arch == "gfx950" and not question.lora
     if small and flydsl and weights.type == "int" and release >= (0, 24, 0):
@@ -61,6 +60,18 @@ def _rocm(question: Question, weights: Arguments) -> OracleCall | NoOracle | Non
     if backend == "emulation" and (0, 26, 0) <= release < _MERGED:
         return _ask(question, weights, "CompressedTensorsWNA16MarlinMoEMethod")
     return None
+
+
+def _rdna3(question: Question, weights: Arguments) -> OracleCall | NoOracle:
+    """A child of the Triton method, and from 0.27.0 to 0.29.0 one that cannot be built."""
+    method = "CompressedTensorsWNA16RDNA3MoEMethod"
+    if question.release >= _MERGED:
+        reason = "a defect of this release; 0.30.0 lists the kernel in the oracle instead"
+        unbuilt = refused_later("KeyError", "'intermediate_size_full'", reason)
+        late = (*_late_constructor(question, weights), unbuilt)
+        return _ask(question, weights, method)._replace(afterwards=late)
+    _triton(question, weights)
+    return NoOracle(method, "it runs the native RDNA3 kernel", "RDNA3")
 
 
 def _unsupported(release: Release, bits: tuple[int, ...], weights: Arguments) -> str:

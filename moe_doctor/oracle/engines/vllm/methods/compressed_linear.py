@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments
 from moe_doctor.oracle.engines.vllm.methods.compressed_groups import WITH_INPUTS, Group
+from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
+    NO_LINEAR_KERNEL,
+    lacks_linear_kernel,
+)
 from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, refused_by_method
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
@@ -36,7 +40,7 @@ def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
         if (0, 23, 0) <= release < (0, 25, 0) and narrow and weights.type == "int":
             return _refuse_narrow(weights)
         if packed and (release >= (0, 25, 0) or not narrow):
-            return None
+            return _refuse_on_rocm(question, weights)
     if inputs is not None and release >= (0, 26, 0) and packed and by_group:
         integers = weights.type == inputs.type == "int" and not weights.dynamic
         by_token = inputs.dynamic and inputs.strategy in ("token", "group")
@@ -45,6 +49,13 @@ def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
     if layout not in WITH_INPUTS:
         return _no_scheme(weights, inputs)
     return _refuse_with_inputs(question, weights, inputs)
+
+
+def _refuse_on_rocm(question: Question, weights: Arguments) -> MethodRefused | None:
+    if not lacks_linear_kernel(question, weights.num_bits):
+        return None
+    reason = f"no kernel for AMD's GPUs takes {weights.num_bits}-bit integers here"
+    return refused_by_method("ValueError", NO_LINEAR_KERNEL, reason)
 
 
 def _is_w4a8(question: Question, weights: Arguments, inputs: Arguments) -> bool:

@@ -89,6 +89,17 @@ def marlin_capable(question: Question) -> bool:
     return question.capability is not None and question.capability >= (7, 5)
 
 
+def lacks_linear_kernel(question: Question, bits: int) -> bool:
+    """Whether AMD's GPUs have no kernel for linear layers of such weights (mixed_precision/)."""
+    # Triton's takes 4 bits; Exllama's takes 8 as well, in float16 alone.
+    eight = bits == 8 and question.query.in_dtype == "float16"
+    return question.platform == "rocm" and bits != 4 and not eight
+
+
+NO_LINEAR_KERNEL = "Failed to find a kernel that can implement the WNA16 linear layer. Reasons: "
+"""How choose_mp_linear_kernel begins when it raises ValueError."""
+
+
 def _marlin_type(question: Question, bits: int, *, zeros: bool) -> bool:
     if question.platform == "cpu":
         return bits == 4

@@ -14,6 +14,8 @@ from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
     GROUPS,
+    NO_LINEAR_KERNEL,
+    lacks_linear_kernel,
     marlin_fits,
     orders_groups,
 )
@@ -23,6 +25,7 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     MethodRefused,
     NoOracle,
     OracleCall,
+    by_linear,
     refused_by_method,
     refused_by_vllm_config,
     refused_later,
@@ -57,6 +60,9 @@ def build_gptq(question: Question, declared: Declared, name: str) -> OracleCall 
         text = f"Marlin does not support group_size = {group}. Only group_sizes = {list(GROUPS)} "
         text += "are supported."
         raise refused_by_method("ValueError", text, f"group_size is {group}")
+    if release >= (0, 30, 0) and lacks_linear_kernel(question, bits):
+        reason = f"no kernel for AMD's GPUs takes {bits}-bit integers here"
+        raise by_linear(refused_by_method("ValueError", NO_LINEAR_KERNEL, reason))
     ordered = bool(ordered) and group != -1
     padding = release >= (0, 30, 0) or (release >= _PADDED and not ordered)
     if not marlin_fits(question, group, padding=padding):
