@@ -85,12 +85,12 @@ def test_a_backend_without_adapter_is_skipped_with_the_names_that_have_one() -> 
     assert proof.outcome is ProofOutcome.SKIPPED
     assert proof.reason == (
         "moe-doctor has no proof for humming; "
-        "it has 5 proofs: triton, batched_triton, flashinfer_cutlass, "
-        "flashinfer_trtllm, reference"
+        "it has 6 proofs: triton, batched_triton, flashinfer_cutlass, "
+        "flashinfer_trtllm, deep_gemm, reference"
     )
 
 
-@pytest.mark.parametrize("backend", ["marlin", "cutlass", "deep_gemm"])
+@pytest.mark.parametrize("backend", ["marlin", "cutlass", "aiter"])
 def test_a_backend_that_only_vllm_has_says_that_vllm_is_missing(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +149,7 @@ def test_every_provable_name_is_an_option() -> None:
         "batched_triton",
         "flashinfer_cutlass",
         "flashinfer_trtllm",
+        "deep_gemm",
         "reference",
     )
 

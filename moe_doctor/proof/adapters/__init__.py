@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from moe_doctor.proof.adapters.base import Adapter
 from moe_doctor.proof.adapters.batched_triton import BatchedTritonAdapter
+from moe_doctor.proof.adapters.deep_gemm import DeepGemmAdapter
 from moe_doctor.proof.adapters.flashinfer_cutlass import FlashInferCutlassAdapter
 from moe_doctor.proof.adapters.flashinfer_trtllm import FlashInferTrtllmAdapter
 from moe_doctor.proof.adapters.reference import ReferenceAdapter
@@ -19,6 +20,7 @@ ADAPTERS: tuple[Adapter, ...] = (
     BatchedTritonAdapter(),
     FlashInferCutlassAdapter(),
     FlashInferTrtllmAdapter(),
+    DeepGemmAdapter(),
     ReferenceAdapter(),
 )
 """Every adapter of ours, in the order in which `--backend all` proves them."""
