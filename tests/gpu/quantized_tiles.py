@@ -40,7 +40,11 @@ def grid(scheme: str, rows_per_expert: float, num_tokens: int) -> Candidates:
     second = _tiles(128, (128, 256), (128,), (8,), (3, 4), fast)
     sixty_four += _tiles(64, (64, 128), (128,), (4,), (4,), ("txf",)) if "txf" in fast else []
     if scheme.startswith("fp8_block"):
-        second = second[:2] + _tiles(128, (64,), (128,), (4, 8), (4,), ("tx",))
+        first = _tiles(128, (64,), (128,), (8,), (3, 4), ("tx",))
+        first += _tiles(128, (128,), (128,), (8,), (3, 4), ("tx",))
+        second = _tiles(128, (128,), (128,), (8,), (3, 4), ("tx",))
+        second += _tiles(128, (64,), (128,), (4, 8), (4,), ("tx",))
+        sixty_four += _tiles(64, (128,), (128,), (8,), (3,), ("tx",))
     return {64: (sixty_four, sixty_four), 128: (first, second)}
 
 

