@@ -125,8 +125,11 @@ def _spoil_scales(name: str, w13: QuantizedWeights) -> QuantizedWeights:
     scales = w13.scales.clone()
     if name == "one-experts-scales-doubled":
         # An exponent of e8m0 grows by one.
-        wide = scales[3].float() * 2
-        scales[3] = scales[3] + 1 if w13.scheme.weights == "mxfp4" else wide.to(scales.dtype)
+        if w13.expert_scales is not None:
+            spoiled = w13.expert_scales.clone()
+            spoiled[3] *= 2
+            return replace(w13, expert_scales=spoiled)
+        scales[3] = scales[3] + 1 if w13.scheme.weights == "mxfp4" else scales[3] * 2
         return replace(w13, scales=scales)
     if name == "neighbours-scale":
         # The next group of columns, or of rows, or the next expert where there is no other.

@@ -55,6 +55,7 @@ def about_adapters(batch: Batch, geometry: Geometry, version: str, *, reads_quan
     if -1 in ids and len(adapters) == batch.lora.max_loras:
         return (
             f"vLLM {version} aligns max_loras={batch.lora.max_loras} kinds of tokens, and those "
-            "without an adapter count as one: an adapter is left out"
+            "without an adapter count as one: an adapter is left out; with --max-loras one higher "
+            "than the adapters in use none is"
         )
     return ""
