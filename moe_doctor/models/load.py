@@ -20,10 +20,12 @@ from moe_doctor.core.errors import (
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.record import replace
 from moe_doctor.core.spec import ModelSpec, ParseNote
+from moe_doctor.models.beside import read_beside
 from moe_doctor.models.json_files import JsonObject
 from moe_doctor.models.local import read_local
 from moe_doctor.models.overrides import merge_overrides
 from moe_doctor.models.parse import parse_model
+from moe_doctor.models.sections import find_sections
 from moe_doctor.models.source import CONFIG_FILE, QUANT_FILE, ConfigFiles
 
 KNOWN_DEADLINE_S = 3.0
@@ -191,7 +193,10 @@ def _from_catalogue(
 
 def _parse(files: ConfigFiles, name: str, overrides: Mapping[str, Any]) -> ModelSpec:
     if overrides:
-        return _read(files, name, merge_overrides(files.config, overrides))
+        model = _read(files, name, merge_overrides(files.config, overrides))
+        # Engines lay them on after Transformers has counted the words of its lists in the file.
+        uneven = read_beside(find_sections(files.config)).uneven_list
+        return replace(model, beside=model.beside._replace(uneven_list=uneven))
     # The same bytes decode to the same objects, so a caller who asks again finds the model parsed.
     rest = (name, files.source, files.revision)
     known = _PARSED.find(files.config, rest)

@@ -88,6 +88,15 @@ def test_an_override_replaces_what_is_no_object_and_leaves_its_source_alone() ->
     assert config == {"a": {"b": 1, "c": 2}, "d": [1]}
 
 
+def test_words_per_layer_are_counted_in_the_file_alone(tmp_path: Path) -> None:
+    even = CONFIG | {"layer_types": ["full_attention"] * 2}
+    (tmp_path / "config.json").write_text(json.dumps(even))
+    fewer = load_model(str(tmp_path), hf_overrides={"num_hidden_layers": 1})
+    assert (fewer.num_layers, fewer.beside.uneven_list) == (1, None)
+    (tmp_path / "config.json").write_text(json.dumps(even | {"num_hidden_layers": 1}))
+    assert load_model(str(tmp_path)).beside.uneven_list == ("layer_types", ("full_attention",) * 2)
+
+
 def test_overrides_without_an_end_are_an_error() -> None:
     config: dict[str, Any] = {}
     config["a"] = config

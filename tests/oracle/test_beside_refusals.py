@@ -92,6 +92,20 @@ def test_the_dense_layers_come_first() -> None:
     assert said(routed_first, "0.20.0", tensor_parallel_size=4, expert_parallel=True) is None
 
 
+def test_columns_of_the_shared_experts_divide_among_the_ranks() -> None:
+    odd = GLM5 | {"moe_intermediate_size": 1000, "n_shared_experts": 1, "quantization_config": None}
+    split = {"tensor_parallel_size": 16, "expert_parallel": True}
+    assert said(odd, "0.33.0", **split) == "AssertionError: "
+    assert said(odd | {"n_shared_experts": 2}, "0.33.0", **split) is None
+
+
+def test_no_shared_experts_are_shared_experts_without_a_width() -> None:
+    odd = GLM5 | {"n_shared_experts": 0}
+    wanted = "ZeroDivisionError: integer division or modulo by zero"
+    assert said(odd, "0.26.0", tensor_parallel_size=4, expert_parallel=True) == wanted
+    assert said(odd, "0.26.0") is None
+
+
 def test_gemma_4_has_a_dense_mlp_beside_every_layer_s_experts() -> None:
     odd = GEMMA4 | {"quantization_config": FP8}
     assert said(odd, "0.22.1", tensor_parallel_size=4, expert_parallel=True) == block(528)

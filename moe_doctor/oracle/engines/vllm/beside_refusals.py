@@ -7,6 +7,8 @@ online/mxfp4.py, linear.py, releases 0.16.0 to 0.33.0.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.query import MoEQuery
@@ -27,6 +29,17 @@ _SHARED_FIRST = frozenset(
         "kimi_linear.py",
         "qwen2_moe.py",
         "qwen3_next.py",
+        "models/deepseek_v4/nvidia/model.py",
+    }
+)
+# Files that leave shared experts out where n_shared_experts is absent, not where it is 0.
+_BUILDS_NONE = frozenset(
+    {
+        "AXK1.py",
+        "deepseek_v2.py",
+        "deepseek_v4.py",
+        "dots1.py",
+        "glm4_moe.py",
         "models/deepseek_v4/nvidia/model.py",
     }
 )
@@ -63,19 +76,45 @@ def refuse_beside(
         refused = _refuse_tower(model, _MX[method], ranks)
         if refused is not None:
             return refused
-    if ranks == 1 or query.parallel.sp_size > 1 or model.declared is None:
+    if ranks == 1 or query.parallel.sp_size > 1:
         return None
-    block = _block(model.declared)
+    file = _file(source)
+    if not file:
+        return None
+    widths = _widths(model, index, file)
+    block = None if model.declared is None else _block(model.declared)
     if block is None:
-        return None
-    place = source.partition(" ")[0]
-    file = place if place in _SHARED_FIRST else place.rpartition("/")[2]
+        return _refuse_uneven(widths, ranks)
+    if model.beside.shared_width == 0 and file in _BUILDS_NONE:
+        error = EngineError("ZeroDivisionError", "integer division or modulo by zero")
+        reason = "n_shared_experts is 0, and this class builds shared experts without a width"
+        return EngineRefusal("model", error, f"{reason}; leave the key out")
     if file in _V4 and release >= _V4_PADS:
         return None
-    for width in _widths(model, index, file):
-        if width % ranks == 0 and width // ranks % block:
-            return _refuse_block(width // ranks, block)
+    for width in widths:
+        refused = _refuse_uneven([width], ranks)
+        if refused is None and width // ranks % block:
+            refused = _refuse_block(width // ranks, block)
+        if refused is not None:
+            return refused
     return None
+
+
+@lru_cache(maxsize=256)
+def _file(source: str) -> str:
+    """The file of a row as the sets above name it; empty where none of them does."""
+    place = source.partition(" ")[0]
+    file = place if place in _SHARED_FIRST else place.rpartition("/")[2]
+    return file if file in _SHARED_FIRST | _DENSE_FIRST | _DENSE_EVERYWHERE else ""
+
+
+def _refuse_uneven(widths: list[int], ranks: int) -> EngineRefusal | None:
+    """MergedColumnParallelLinear's assertion, which has no text."""
+    uneven = next((width for width in widths if width % ranks), None)
+    if uneven is None:
+        return None
+    reason = f"a shared expert's or dense layer's {uneven} columns do not divide by {ranks} ranks"
+    return EngineRefusal("model", EngineError("AssertionError", ""), reason)
 
 
 def _refuse_tower(model: ModelSpec, name: str, ranks: int) -> EngineRefusal | None:
