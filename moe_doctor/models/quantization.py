@@ -32,6 +32,8 @@ _OWN_KEYS = {
     "awq": ("modules_to_not_convert",),
     "modelopt": ("ignore", "exclude_modules"),
     "modelopt_fp4": ("ignore", "exclude_modules"),
+    "modelopt_mixed": ("ignore", "exclude_modules"),
+    "modelopt_mxfp8": ("ignore", "exclude_modules"),
     "compressed-tensors": ("ignore",),
     "quark": ("exclude",),
 }

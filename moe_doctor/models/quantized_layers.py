@@ -220,6 +220,8 @@ _GRAMMARS: dict[str, Callable[[LayerQuantization, tuple[str, ...]], Rules | None
     "fp8": LayerQuantization.fp8,
     "modelopt": LayerQuantization.modelopt,
     "modelopt_fp4": LayerQuantization.modelopt,
+    "modelopt_mixed": LayerQuantization.modelopt,
+    "modelopt_mxfp8": LayerQuantization.modelopt,
     "mxfp4": LayerQuantization.everything,
     "bitsandbytes": LayerQuantization.everything,
 }

@@ -156,3 +156,29 @@ def test_a_list_that_names_some_of_q_k_and_v_is_refused() -> None:
     assert new.error.message == "Found different quantization schemes for the shards of "
     every = ("re:.*q_proj$", "re:.*k_proj$", "re:.*v_proj$")
     assert isinstance(split((0, 33, 0), *every), OracleCall)
+
+
+def left_out(raw: dict[str, Any], release: Release) -> OracleCall | NoOracle | EngineRefusal:
+    return left_out_of(
+        QuantSpec("modelopt", "FP8", details=raw),
+        Deployment(),
+        release=release,
+        platform="cuda",
+        capability=(9, 0),
+        lora=False,
+        spec=SPEC,
+        query=MoEQuery(128, 8, 2048, 768, 128),
+        model_type="qwen3_moe",
+    )
+
+
+def test_config_json_says_exclude_modules_from_0_33_only() -> None:
+    raw = {"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["*experts*"]}
+    before, after = left_out(raw, (0, 32, 0)), left_out(raw, (0, 33, 0))
+    assert isinstance(before, OracleCall)
+    assert isinstance(after, OracleCall)
+    assert (before.oracle, after.oracle) == ("fp8", "unquantized")
+    named = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["*experts*"]}
+    read = left_out(named, (0, 32, 0))
+    assert isinstance(read, OracleCall)
+    assert read.oracle == "unquantized"

@@ -117,6 +117,10 @@ def build_awq(question: Question, declared: Declared, name: str) -> OracleCall |
     if bits != 4:
         raise refused_by_vllm_config(_awq_bits(bits, name, merged), f"the weights have {bits} bits")
     if not marlin_fits(question, group, padding=release >= _PADDED):
+        for key in ("bits", "group_size"):
+            if key not in declared.settings:  # moe_wna16 knows these spellings alone
+                text = f"Cannot find any of ['{key}'] in the model's quantization config."
+                raise refused_by_method("ValueError", text, f"quantization_config lacks {key}")
         return ask_for_wna16(question, "awq", bits, group, zeros=zeros)
     if not merged and not zeros:
         # AWQConfig hands experts to AWQMarlinConfig, whose 4-bit type comes with zero points.

@@ -109,6 +109,8 @@ def left_out_of(
     if isinstance(call, EngineRefusal) and (call.stage == "config" or call.by_linear):
         return call
     method = "" if declared is None else declared.method
+    if declared is not None and _is_unread(declared, known["release"]):
+        return call
     if not isinstance(call, EngineRefusal) and (method, call.method) == ("gptq", "MoeWNA16Method"):
         return call  # what falls back to it is quantized whatever `dynamic` says
     if method == "quark" and known["release"] < (0, 26, 0):
@@ -121,6 +123,14 @@ def left_out_of(
         if is_shorthand(deployment.quantization, known["release"]):
             return method_of(None, deployment, **known)  # quantized while it loads
     return OracleCall("unquantized", None, known["query"], "UnquantizedFusedMoEMethod")
+
+
+def _is_unread(declared: QuantSpec, release: Release) -> bool:
+    """Whether the list stands under ModelOpt's older key, which config.json has from 0.33.0 on."""
+    details = declared.details
+    flat = declared.source != "hf_quant_config.json" and "quantization" not in details
+    older = "exclude_modules" in details and "ignore" not in details
+    return release < (0, 33, 0) and declared.method.startswith("modelopt") and flat and older
 
 
 def _method_of(question: Question) -> OracleCall | NoOracle:
