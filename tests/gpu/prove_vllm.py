@@ -63,7 +63,7 @@ RUNS = {
     "Qwen3-30B fp8 tensor": (QWEN3, TENSOR, ("triton", "flashinfer_cutlass")),
     "Qwen3-30B fp8 channel": (QWEN3, CHANNEL, ("triton", "cutlass")),
     "Nemotron-3-Nano bf16": (NANO, None, ("triton", "triton+lora", "flashinfer_cutlass")),
-    "Qwen3-30B nvfp4": (QWEN3, NVFP4, ("triton", "triton+lora")),
+    "Qwen3-30B nvfp4": (QWEN3, NVFP4, ("triton", "triton+lora", "emulation")),
     "gpt-oss-20b mxfp4": (GPT_OSS, MXFP4, ("triton", "triton+lora", "flashinfer_cutlass")),
 }
 

@@ -17,11 +17,12 @@ from moe_doctor.kernels.reference import fused_moe_reference  # noqa: E402
 from moe_doctor.proof.adapters import vllm_hints, vllm_kernel, vllm_rounding  # noqa: E402
 from moe_doctor.proof.adapters import vllm_wna16 as wna16  # noqa: E402
 from moe_doctor.proof.adapters.base import UnfitError  # noqa: E402
+from moe_doctor.proof.adapters.vllm import VllmFlashInferCutlass, VllmMarlin  # noqa: E402
 from moe_doctor.proof.adapters.vllm_kernel import VllmKernel, logits_for  # noqa: E402
 from moe_doctor.proof.adapters.vllm_lora import give_adapters, knows_original_states  # noqa: E402
 from moe_doctor.proof.adapters.vllm_schemes import WNA16  # noqa: E402
 from moe_doctor.proof.adapters.vllm_session import LAYERS  # noqa: E402
-from moe_doctor.proof.adapters.vllm_stored import stored_in_turns  # noqa: E402
+from moe_doctor.proof.adapters.vllm_stored import nvfp4_scales, stored_in_turns  # noqa: E402
 from moe_doctor.proof.case import Geometry, LoRASetup, ProofCase  # noqa: E402
 from moe_doctor.proof.inputs import Batch, Weights, make_batch, make_weights  # noqa: E402
 
@@ -316,3 +317,19 @@ def test_int8_is_compared_as_this_release_multiplies_it(
     weights, _ = layer(replace(PLAIN, scheme="int8_channel"))
     meant = vllm_rounding.as_rounded(weights, "triton")
     assert meant.w13.scheme.quantizes_activations is not keeps
+
+
+# ---- nvfp4 ---------------------------------------------------------------------------------------
+
+
+def test_nvfp4_goes_with_a_scale_per_expert_and_one_for_each_input() -> None:
+    weights, _ = layer(replace(PLAIN, scheme="nvfp4"))
+    found = nvfp4_scales(weights)
+    assert torch.equal(found["w13_scale_2"], weights.w13.expert_scales)
+    assert found["a13_scale"].shape == (4, 2)
+    assert found["a2_scale"].shape == (4,)
+    meant = vllm_rounding.as_rounded(weights, "emulation")
+    assert meant.w2.scheme.activations == "nvfp4"
+    assert meant.w2.input_scale.tolist() == found["a2_scale"][:1].tolist()
+    assert VllmFlashInferCutlass().meant(weights).w13.scheme.activations == "nvfp4"
+    assert VllmMarlin().meant(weights).w13.scheme.activations == "plain"

@@ -125,10 +125,11 @@ class VllmFlashInferCutlass(VllmAdapter):
         return needed_build(machine)
 
     def meant(self, weights: Weights) -> Weights:
-        """fp8 blocks with lifted scales: vLLM lifts them as our own adapter does."""
+        """As for our own adapter: vLLM lifts scales of fp8 blocks as well."""
+        from moe_doctor.proof.adapters.flashinfer_fp4 import with_activations
         from moe_doctor.proof.adapters.flashinfer_layouts import as_lifted
 
-        return as_lifted(weights)
+        return with_activations(as_lifted(weights))
 
     def prepare(self, weights: Weights) -> VllmKernel:
         """After FlashInfer was told where its module is."""
@@ -179,6 +180,13 @@ class VllmTritonUnfused(VllmAdapter):
     implementation = "vllm (triton_unfused)"
 
 
+class VllmEmulation(VllmAdapter):
+    """`Nvfp4QuantizationEmulationTritonExperts`: 4-bit floats through 16-bit products."""
+
+    options = ("emulation",)
+    implementation = "vllm (emulation)"
+
+
 class VllmAiter(VllmAdapter):
     """`AiterExperts`."""
 
@@ -195,6 +203,7 @@ VLLM_ADAPTERS: tuple[VllmAdapter, ...] = (
     VllmCutlass(),
     VllmMarlin(),
     VllmTritonUnfused(),
+    VllmEmulation(),
     VllmAiter(),
 )
 """One per option; each goes before our own stand-in for the same option."""

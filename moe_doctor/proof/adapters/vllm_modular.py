@@ -21,7 +21,12 @@ from moe_doctor.proof.adapters.vllm_kernel import VllmKernel
 from moe_doctor.proof.adapters.vllm_lora import give_adapters, knows_original_states
 from moe_doctor.proof.adapters.vllm_schemes import QUANTIZATIONS, WNA16, Quantization
 from moe_doctor.proof.adapters.vllm_session import CAPTURE_SIZE, ask, find_module, open_session
-from moe_doctor.proof.adapters.vllm_stored import Stored, stored, stored_in_turns
+from moe_doctor.proof.adapters.vllm_stored import (
+    Stored,
+    nvfp4_scales,
+    stored,
+    stored_in_turns,
+)
 from moe_doctor.proof.adapters.vllm_wna16 import build_wna16
 
 if TYPE_CHECKING:
@@ -43,7 +48,7 @@ def build(weights: Weights, option: str) -> VllmKernel:
         return _Builder(weights, option, version).kernel()
     except UnfitError:
         raise
-    except (ImportError, AttributeError, TypeError, KeyError, AssertionError) as error:
+    except (ImportError, AttributeError, TypeError, LookupError, AssertionError) as error:
         # Our stand-in for its layer lacks something: no answer about the kernel.
         raise UnfitError(f"vLLM {version}: {type(error).__name__}: {error}") from error
 
@@ -78,9 +83,7 @@ class _Builder:
         convert = getattr(self.oracle, self.quantization.convert, None)
         if convert is not None:
             converted = ask(convert, pool)
-            names: tuple[str, ...] = ("w13", "w2", "w13_scale", "w2_scale")
-            names += ("w1_bias", "w2_bias") if self.quantization.in_turns else ()
-            pool.update(zip(names, converted, strict=False))
+            pool.update(zip(self.quantization.converted, converted, strict=False))
         pool.update(w1_scale=pool.get("w13_scale"))
         quant_config = self._quant_config(pool)
         pool.update(quant_config=quant_config, moe_quant_config=quant_config)
@@ -89,6 +92,8 @@ class _Builder:
             if self._is_batched
             else ask(getattr(self.oracle, self.quantization.make), pool)
         )
+        if self.geometry.scheme == "nvfp4":
+            _settle(made.fused_experts, pool)
         geometry, adapters = self.geometry, self.weights.adapters
         load_ids = None
         if adapters is not None:
@@ -270,6 +275,8 @@ class _Builder:
             "fp8_backend": backend,
             "mxfp4_backend": backend,
             "int8_backend": backend,
+            "nvfp4_backend": backend,
+            "is_act_and_mul": geometry.gated,
             "experts_cls": experts,
             "layer": self._layer(parts),
             "moe_config": self.config,
@@ -297,6 +304,8 @@ class _Builder:
             scale = part.input_scale if isinstance(part, QuantizedWeights) else None
             pool[f"{name}_input_scale"] = None if scale is None else scale.max()
         pool.update(a1_scale=pool["w13_input_scale"], a2_scale=pool["w2_input_scale"])
+        if geometry.scheme == "nvfp4":
+            pool.update(nvfp4_scales(self.weights))
         return pool
 
     def _quant_config(self, pool: Mapping[str, Any]) -> Any:
@@ -309,6 +318,21 @@ class _Builder:
         if has_bias and "w1_bias" not in inspect.signature(function).parameters:
             raise UnfitError(f"{make} of vLLM {self.version} takes no bias")
         return ask(function, pool)
+
+
+def _settle(experts: Any, pool: Mapping[str, Any]) -> None:
+    """Let nvfp4 experts see the converted layer: some multiply its scales in place."""
+    if not hasattr(experts, "process_weights_after_loading"):
+        return
+    layer = pool["layer"]
+    for name, scales in (("weight_scale_2", "scale_2"), ("input_scale", "a_scale")):
+        for part in ("w13", "w2"):
+            of_input = f"a{part.removeprefix('w')}_scale"
+            value = pool[of_input if scales == "a_scale" else f"{part}_{scales}"]
+            if value is not None:
+                parameter = torch.nn.Parameter(value, requires_grad=False)
+                setattr(layer, f"{part}_{name}", parameter)
+    experts.process_weights_after_loading(layer)
 
 
 def _softmax_router(experts: Any) -> bool:

@@ -1,7 +1,7 @@
 """Weights as vLLM reads them where that is not as they were made.
 
-int8 weights may meet activations that are not quantized. And fp8 blocks get scales that are powers
-of two where DeepGEMM is there:
+int8 weights may meet activations that are not quantized, nvfp4 ones meet some that are. And fp8
+blocks get scales that are powers of two where DeepGEMM is there:
 
 With `VLLM_USE_DEEP_GEMM_E8M0` (on by default) and an importable deep_gemm, vLLM rounds the scales
 of activations up to powers of two, for its Triton kernels as well, and DeepGEMM's weights are
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from moe_doctor.core.record import replace
 from moe_doctor.kernels.quantized import FP8_MAX, QuantizedWeights
+from moe_doctor.proof.adapters.flashinfer_fp4 import with_activations
 from moe_doctor.proof.adapters.vllm_session import LAYERS, ask
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def as_rounded(weights: Weights, option: str) -> Weights:
     w13, w2 = weights.w13, weights.w2
     if not isinstance(w13, QuantizedWeights) or not isinstance(w2, QuantizedWeights):
         return weights
+    if w13.scheme.weights == "nvfp4":
+        return with_activations(weights)
     if w13.scheme.name == "int8_channel" and keeps_activations():
         return weight_only(weights)
     if w13.scheme.activations != "group" or option not in _OPTIONS or not rounds_scales():

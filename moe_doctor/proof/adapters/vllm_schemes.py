@@ -50,6 +50,8 @@ class Quantization(NamedTuple):
     """Our scales in vLLM's shape."""
     in_turns: bool = False
     """Whether gate and up rows take turns, and sizes are rounded up (gpt-oss)."""
+    converted: tuple[str, ...] = ("w13", "w2", "w13_scale", "w2_scale")
+    """What the conversion gives back."""
 
 
 _PLAIN = Quantization(
@@ -101,6 +103,20 @@ QUANTIZATIONS: dict[str, Quantization] = {
         "make_mxfp4_moe_kernel",
         "make_mxfp4_moe_quant_config",
         in_turns=True,
+        converted=("w13", "w2", "w13_scale", "w2_scale", "w1_bias", "w2_bias"),
+    ),
+    "nvfp4": Quantization(
+        "nvfp4",
+        "select_nvfp4_moe_backend",
+        "convert_to_nvfp4_moe_kernel_format",
+        "make_nvfp4_moe_kernel",
+        "make_nvfp4_moe_quant_config",
+        "kNvfp4Static",
+        "kNvfp4Dynamic",
+        converted=(
+            *("w13", "w13_scale", "w13_scale_2", "a13_scale"),
+            *("w2", "w2_scale", "w2_scale_2", "a2_scale"),
+        ),
     ),
 }
 """Schemes whose layers go through an oracle of vLLM's."""

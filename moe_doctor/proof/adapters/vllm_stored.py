@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from moe_doctor.kernels.quantized import QuantizedWeights
+from moe_doctor.proof.adapters.flashinfer_fp4 import scales_of, with_activations
 
 if TYPE_CHECKING:
     from moe_doctor.proof.adapters.vllm_schemes import Quantization
@@ -63,6 +64,20 @@ def stored_in_turns(weights: Weights, hidden: int, inner: int) -> Stored:
         None if bias13 is None else _in_turns(bias13[..., None], inner, 1)[..., 0],
         None if bias2 is None else _grown(bias2[..., None], hidden, 1)[..., 0],
     )
+
+
+def nvfp4_scales(weights: Weights) -> dict[str, Tensor]:
+    """Scales of experts [E] and inputs, by the names of the oracle's parameters."""
+    meant = with_activations(weights)
+    found: dict[str, Tensor] = {}
+    for name, part in (("13", meant.w13), ("2", meant.w2)):
+        if isinstance(part, QuantizedWeights):
+            of_input, of_experts = scales_of(part)
+            found[f"w{name}_scale_2"] = of_experts.clone()
+            # Gate's and up's input have a scale each.
+            shape = (len(of_experts), part.halves) if part.halves > 1 else (len(of_experts),)
+            found[f"a{name}_scale"] = of_input.expand(shape).clone()
+    return found
 
 
 def _in_turns(rows: Tensor, inner: int, columns: int) -> Tensor:  # [E, 2I, k] to [E, 2 inner, ...]
