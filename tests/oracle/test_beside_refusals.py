@@ -202,3 +202,19 @@ def test_qwen_3_5_has_experts_in_every_layer() -> None:
     (kind,) = parse_model(config, id="m", source="directory").moe_layers
     assert kind.layers == (0, 1, 2, 3)
     assert (kind.spec.num_experts, kind.spec.top_k, kind.spec.intermediate_size) == (256, 8, 512)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture", "layers", "hidden"),
+    [
+        ("qwen3_moe", "Qwen3MoeForCausalLM", 24, 2048),
+        ("qwen3_vl_moe_text", "Qwen3VLMoeForConditionalGeneration", 24, 2048),
+        ("glm_moe_dsa", "GlmMoeDsaForCausalLM", 75, 6144),
+    ],
+)
+def test_sizes_that_the_file_leaves_out_are_transformers_own(
+    model_type: str, architecture: str, layers: int, hidden: int
+) -> None:
+    config = {"architectures": [architecture], "model_type": model_type}
+    (kind,) = parse_model(config, id="m", source="directory").moe_layers
+    assert (kind.count, kind.spec.hidden_size) == (layers, hidden)

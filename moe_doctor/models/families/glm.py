@@ -73,6 +73,8 @@ FAMILIES = (
         layers=numbered_layers,
         routing=DEEPSEEK_LAYER,
         defaults={
+            "num_hidden_layers": 78,
+            "hidden_size": 6144,
             "n_routed_experts": 256,
             "num_experts_per_tok": 8,
             "n_shared_experts": 1,

@@ -30,5 +30,6 @@ FAMILIES = (
         shared=fixed_shared(0),
         activation="gelu_tanh",
         block="experts",
+        defaults={"num_hidden_layers": 30, "hidden_size": 2304},
     ),
 )

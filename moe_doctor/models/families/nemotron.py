@@ -86,6 +86,7 @@ FAMILIES = (
         gated=False,
         block="mixer.experts",
         defaults={
+            "hidden_size": 4096,
             "n_routed_experts": 8,
             "num_experts_per_tok": 2,
             "moe_intermediate_size": 7688,
