@@ -23,9 +23,10 @@ else:
         return lambda decorator: decorator
 
 
-__all__ = ["field", "record", "replace"]
+__all__ = ["complete", "field", "record", "replace"]
 
 T = TypeVar("T")
+_set = object.__setattr__
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -43,16 +44,14 @@ def record(cls: type[T]) -> type[T]:
     title = cls.__qualname__
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        values = self.__dict__
-        values.update(plain)
         if args:
             if len(args) > len(names):
                 raise TypeError(f"{title}() takes {len(names)} values, {len(args)} were given")
             for name in names[: len(args)]:
                 if name in kwargs:
                     raise TypeError(f"{title}() got {name!r} twice")
-            values.update(zip(names, args))  # noqa: B905 - fewer values than names is the rule
-        values.update(kwargs)
+            kwargs.update(zip(names, args))  # noqa: B905 - fewer values than names is the rule
+        values = {**plain, **kwargs}
         for name, factory in made.items():
             if name not in values:
                 values[name] = factory()
@@ -64,6 +63,7 @@ def record(cls: type[T]) -> type[T]:
             for name in names:
                 if name not in values:
                     raise TypeError(f"{title}() needs {name!r}")
+        _set(self, "__dict__", values)
         if after is not None:
             after(self)
 
@@ -85,6 +85,19 @@ def record(cls: type[T]) -> type[T]:
     return cls
 
 
+def complete(cls: type[T], values: dict[str, Any]) -> T:
+    """A record from all of its values by name, which it keeps: quicker than keywords.
+
+    Raises TypeError when a name is missing or none of its own. `__post_init__` is not called.
+    """
+    if values.keys() != cls.__dataclass_fields__.keys():  # type: ignore[attr-defined]
+        odd = sorted(values.keys() ^ cls.__dataclass_fields__.keys())  # type: ignore[attr-defined]
+        raise TypeError(f"{cls.__qualname__}() needs all of its fields and no others; not {odd}")
+    made = object.__new__(cls)
+    _set(made, "__dict__", values)
+    return made
+
+
 def replace(value: T, /, **changes: Any) -> T:
     """A copy of a record (or dataclass) with some fields changed.
 
@@ -97,8 +110,7 @@ def replace(value: T, /, **changes: Any) -> T:
         unknown = next(name for name in changes if name not in values)
         raise TypeError(f"{type(value).__qualname__}() has no field {unknown!r}")
     copy = object.__new__(type(value))
-    copy.__dict__.update(values)
-    copy.__dict__.update(changes)
+    _set(copy, "__dict__", {**values, **changes})
     after = getattr(copy, "__post_init__", None)
     if after is not None:
         after()

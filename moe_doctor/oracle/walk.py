@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from moe_doctor.backends.kernel import SettledKernel, rejected
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.core.later import later
+from moe_doctor.core.record import complete
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
 
@@ -205,19 +206,25 @@ def selected(walk: Walk, choice: Choice, oracle: str, *, moe_layers: int, lora: 
     """The `Selection` of a choice."""
     backend = walk.backends[choice.member]
     kernel = None if choice.kernel is None else walk.kernels[choice.kernel].name
-    return Selection(
-        moe_layers=moe_layers,
-        lora=lora,
-        oracle=oracle,
-        outcome=Outcome.SELECTED,
-        backend=backend.value,
-        backend_option=backend.option,
-        kernel=kernel,
-        runs=choice.runs or kernel,
-        engine_log=choice.log or None,
-        note="; ".join(walk.notes),
-        trace=walk.end(choice.member, choice.kernel or choice.runs),
-        activation_format=walk.situation.activation_format,
+    return complete(
+        Selection,
+        {
+            "moe_layers": moe_layers,
+            "lora": lora,
+            "oracle": oracle,
+            "outcome": Outcome.SELECTED,
+            "backend": backend.value,
+            "backend_option": backend.option,
+            "kernel": kernel,
+            "runs": choice.runs or kernel,
+            "error": None,
+            "crash": None,
+            "hazard": "",
+            "engine_log": choice.log or None,
+            "note": "; ".join(walk.notes),
+            "trace": walk.end(choice.member, choice.kernel or choice.runs),
+            "activation_format": walk.situation.activation_format,
+        },
     )
 
 

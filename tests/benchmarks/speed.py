@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.benchmarks.cold_select import print_cold
 from tests.benchmarks.real_engine import print_real
-from tests.benchmarks.throughput import measure_selections, print_throughput
+from tests.benchmarks.throughput import print_orders
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def main() -> int:
         folder = Path(name)
         code = print_cold(options.runs, folder)
         sys.stdout.flush()
-        print_throughput(measure_selections(options.selections, folder))
+        print_orders(options.selections, folder)
         sys.stdout.flush()
         print_real(options.questions)
     return code

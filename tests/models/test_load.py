@@ -67,7 +67,8 @@ def test_a_model_is_parsed_once_for_the_same_bytes_and_anew_for_others(tmp_path:
     assert load_model(str(tmp_path)).dtype == "bfloat16"
     quant.write_text(json.dumps({"quantization": {"quant_algo": "FP8"}}))
     found = load_model(str(tmp_path)).moe_layers[0].spec.quantization
-    assert found is not None and found.algorithm == "FP8"
+    assert found is not None
+    assert found.algorithm == "FP8"
     quant.unlink()
     assert load_model(str(tmp_path)).moe_layers[0].spec.quantization is None
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "dtype": "float16"}))

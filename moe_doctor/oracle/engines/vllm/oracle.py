@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.kept import Kept
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.oracle.walk import Backend, Choice, Refused, Walk
 
+# A release's backends of one oracle are one object.
+_LINES: Kept[str] = Kept(4096)
 Step = Callable[[Walk], Choice | None]
 
 
@@ -152,17 +154,14 @@ def unsupported(walk: Walk, wording: Wording, member: str, rejection: Rejection 
 
 def log_line(walk: Walk, wording: Wording, member: str) -> str:
     """The engine's INFO line about a choice."""
-    backends = walk.backends
-    values = tuple([backends[one].value for one in walk.order])
-    return _log_line(wording, backends[member].value, values)
-
-
-@lru_cache(maxsize=2048)
-def _log_line(wording: Wording, value: str, values: tuple[str, ...]) -> str:
-    shown = f"'{value}'" if wording.log_quotes else value
-    return (
-        f"Using {shown} {wording.log_title} MoE backend out of potential backends: {list(values)}."
-    )
+    backends, asked = walk.backends, (member, *walk.order)
+    line = _LINES.find(backends, asked)
+    if line is None:
+        value, values = backends[member].value, [backends[one].value for one in walk.order]
+        shown = f"'{value}'" if wording.log_quotes else value
+        line = f"Using {shown} {wording.log_title} MoE backend out of potential backends: {values}."
+        _LINES.keep(backends, asked, line)
+    return line
 
 
 def parse_flag(text: str) -> bool:

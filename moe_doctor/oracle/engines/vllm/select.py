@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from moe_doctor.backends.registry import settled_kernels
 from moe_doctor.backends.situation import Facts, Situation
-from moe_doctor.core.query import MoEQuery
+from moe_doctor.core.query import MoEQuery, Parallel
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Selection
 from moe_doctor.oracle.engines.vllm.aftermath import foresee
@@ -80,13 +80,32 @@ class _Stated(NamedTuple):
     oracle: MoEOracle
     backends: dict[str, Backend]
     steps: tuple[Step, ...]
-    routing: dict[str, str]
 
 
 @lru_cache(maxsize=512)
 def _stated(name: str, release: Release) -> _Stated:
     oracle = load_oracle(name)
-    return _Stated(oracle, *oracle.at(release), routing_numbers(release))
+    return _Stated(oracle, *oracle.at(release))
+
+
+@lru_cache(maxsize=16384)
+def _rest(
+    parallel: Parallel,
+    weights: str | None,
+    inputs: str | None,
+    routing_method: str,
+    arch: str,
+    release: Release,
+) -> tuple[Any, ...]:
+    """The rest of the `Situation`: what a release makes of a question, and how it prints it."""
+    all2all, format_, sizes = dispatch(parallel, release)
+    scheme, unprintable = scheme_texts(weights, inputs, arch, release)
+    routing = routing_numbers(release).get(routing_method, routing_method)
+    return all2all, format_, sizes, scheme, routing, unprintable, release < (0, 17, 0)
+
+
+# Half the time of the NamedTuple's own constructor (CPython 3.11, 2026-11-23).
+_situation = partial(tuple.__new__, Situation)
 
 
 def _start(
@@ -96,22 +115,10 @@ def _start(
     release: Release,
     environment: Mapping[str, str],
 ) -> Walk:
-    all2all, format_, sizes = dispatch(query.parallel, release)
     quant = query.quant
-    weights = None if quant is None else quant.weight_key
-    inputs = None if quant is None else quant.activation_key
-    scheme, unprintable = scheme_texts(weights, inputs, facts.arch, release)
-    situation = Situation(
-        query,
-        facts,
-        all2all,
-        format_,
-        sizes,
-        scheme,
-        stated.routing.get(query.routing_method, query.routing_method),
-        unprintable,
-        release < (0, 17, 0),
-    )
+    weights, inputs = (None, None) if quant is None else quant[:2]
+    rest = _rest(query.parallel, weights, inputs, query.routing_method, facts.arch, release)
+    situation = _situation((query, facts, *rest))
     wants_batched = query.moe_backend == "batched_triton"
     if wants_batched and release >= (0, 27, 0) and stated.oracle.name == "unquantized":
         # 0.27.0: the explicit name alone switches the format, in this oracle alone
