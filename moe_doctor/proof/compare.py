@@ -16,8 +16,9 @@ mean square, so 2^-3 again. Between engines that round at different places d is 
 grows by sqrt(u / 8), 2.2e-2 in bf16. fp8 units of sm_90 add with 14 bits, which adds 2^-13 per
 step of 32 products, with random signs. Weights alone quantized are rounded once more when they are
 unpacked, by 0.42 u in either projection: within 3 u. Seen on an H100 in bf16: weights alone 2.9e-3
-to 4.3e-3 (limit 1.2e-2); int8 2.8e-3 to 6.0e-3, fp8 with one scale per expert 4.2e-3 to 7.1e-3, and
-1.7e-2 of FlashInfer's CUTLASS kernels, which round elsewhere (limit 3.4e-2 to 3.6e-2).
+to 4.3e-3 (limit 1.2e-2); int8 2.8e-3 to 6.2e-3, fp8 4.1e-3 to 8.8e-3, up to 1.2e-2 where one scale
+per expert lets sums stay in the tensor cores, and 2.7e-2 of FlashInfer's CUTLASS kernels, which
+round elsewhere (limit 3.4e-2 to 3.6e-2).
 
 nvfp4 activations have steps of 2^-1 at most: sqrt(u / 2). And the e4m3 scale of a group falls into
 its next step in d / 2^-3 of the groups, all of whose values are rounded anew then: the format's own
