@@ -81,7 +81,7 @@ def make_request(command: str, model: str | None, options: Mapping[str, Any]) ->
     UnknownNameError for a value that no release of the engine has.
     """
     from moe_doctor.core.arguments import check_argument, redundant_experts
-    from moe_doctor.oracle.option_values import refuse_unknown_values
+    from moe_doctor.oracle.option_values import refuse_unknown_method, refuse_unknown_values
 
     parts: dict[str, dict[str, Any]] = {"deployment": {}, "machine": {}, "request": {}}
     homes = {
@@ -109,6 +109,7 @@ def make_request(command: str, model: str | None, options: Mapping[str, Any]) ->
         parts[part][key] = check_argument(name, value, key, annotation)
     deployment = Deployment(**parts["deployment"])
     refuse_unknown_values(deployment)
+    refuse_unknown_method(parts["request"].get("speculative_config", {}))
     return Request(
         command=command,
         model=check_argument("model", model, "model", "str | None"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,31 @@ def test_a_backend_that_was_asked_for_and_cannot_run_is_inconclusive() -> None:
     assert report.exit_code == 3
     assert "deep_gemm was asked for and not run" in report.inconclusive
     assert report.selections == ()
+
+
+def test_proofs_none_of_which_can_run_are_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+    skipped = Proof("triton", "", False, "cpu", "gpu", ProofOutcome.SKIPPED, "torch is absent")
+    monkeypatch.setattr("moe_doctor.proof.schedule.run_jobs", lambda *_, **__: (skipped,))
+    report = moe_doctor.prove(NEMOTRON, offline=True)
+    assert report.exit_code == 3
+    assert report.inconclusive == "nothing could be proved: torch is absent"
+
+
+def test_a_slip_in_a_nested_option_is_a_usage_error() -> None:
+    with pytest.raises(UnknownNameError, match="--speculative-config method 'eagel'") as caught:
+        select(speculative_config={"method": "eagel"})
+    assert caught.value.nearest[0] == "eagle"
+    with pytest.raises(UsageError, match="eplb_config has no key 'redundant'"):
+        select(eplb_config={"redundant": 2})
+
+
+def test_overrides_that_take_the_experts_away_are_named(tmp_path: Path) -> None:
+    config = {"model_type": "qwen3_moe", "num_hidden_layers": 2, "hidden_size": 2048}
+    config |= {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 768}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert select(str(tmp_path), gpu="h100").selections
+    with pytest.raises(NotMoEError, match="with --hf-overrides laid over its config is a dense"):
+        select(str(tmp_path), gpu="h100", hf_overrides={"num_experts": 0})
 
 
 def test_a_folder_named_config_json_is_no_model(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from moe_doctor.checks.case import Case
@@ -62,10 +63,17 @@ def check_nothing_proved(case: Case) -> Iterator[Finding]:
     yield rules.NOTHING_PROVED.finding(
         f"nothing was proved on {name}: {_where(passed, case) if passed else _ends(case.proofs)}",
         commands=(
-            (f"moe-doctor check {case.model_argument}",) if case.request.model and not same else ()
+            (f"moe-doctor check {case.model_argument}{_engine(case)}",)
+            if case.request.model and not same
+            else ()
         ),
         remedy=remedy,
     )
+
+
+def _engine(case: Case) -> str:
+    """The engine's option, where the question named one."""
+    return f" --engine {shlex.quote(case.request.engine)}" if case.request.engine else ""
 
 
 def _where(passed: list[Proof], case: Case) -> str:

@@ -61,9 +61,7 @@ def build_request(
         hf_overrides=_json_object(
             "--hf-overrides", source.hf_overrides, '{"num_experts_per_tok": 4}'
         ),
-        speculative_config=_json_object(
-            "--speculative-config", source.speculative_config, '{"method": "mtp"}'
-        ),
+        speculative_config=_speculative_config(source.speculative_config),
         backends=backends,
         level=level,
         offline=source.offline,
@@ -72,6 +70,15 @@ def build_request(
         require_proof=limits.require_proof,
         fail_on=report.fail_on if isinstance(report, ReportOptions) else "never",
     )
+
+
+def _speculative_config(text: str | None) -> dict[str, Any]:
+    config = _json_object("--speculative-config", text, '{"method": "mtp"}')
+    if config:
+        from moe_doctor.oracle.option_values import refuse_unknown_method
+
+        refuse_unknown_method(config)
+    return config
 
 
 def _deployment(server: ServerOptions) -> Deployment:

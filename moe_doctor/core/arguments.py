@@ -58,12 +58,30 @@ def check_argument(name: str, value: Any, field: str, annotation: str) -> Any:
     return tuple(value) if annotation == "tuple[str, ...]" else value
 
 
+# vLLM config/parallel.py, EPLBConfig, 0.16.0 to 0.33.0; it takes no others.
+_EPLB_KEYS = (
+    "num_redundant_experts",
+    "window_size",
+    "step_interval",
+    "log_balancedness",
+    "log_balancedness_interval",
+    "use_async",
+    "policy",
+    "communicator",
+    "enable_migration_batching",
+)
+
+
 def redundant_experts(config: Mapping[str, Any]) -> int:
     """`num_redundant_experts` of an `eplb_config`, whose other keys decide nothing here.
 
-    Raises UsageError when it is no whole number.
+    Raises UsageError when it is no whole number, and for a key that no release's config has.
     """
     name = "num_redundant_experts"
+    odd = next((str(key) for key in config if key not in _EPLB_KEYS), None)
+    if odd is not None:
+        known = ", ".join(_EPLB_KEYS)
+        raise UsageError(f"eplb_config has no key {odd[:80]!r}", f"its keys: {known}")
     count = config.get(name, 0)
     if isinstance(count, bool) or not isinstance(count, int):
         raise _error(name, count, "a whole number")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_doctor.core.record import replace
-from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
+from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec, ParseNote
 from moe_doctor.models.expert_modules import ExpertModules
 from moe_doctor.models.family import Family
 from moe_doctor.models.quantization import Declaration
@@ -58,6 +58,10 @@ def with_draft(model: ModelSpec, speculative_config: Mapping[str, Any]) -> Model
     """
     method = speculative_config.get("method")
     drafts = isinstance(method, str) and (method == "mtp" or method.endswith("_mtp"))
-    if not (drafts and model.draft_layers) or speculative_config.get("model") is not None:
+    if not drafts or speculative_config.get("model") is not None:
         return model
+    if not model.draft_layers:
+        why = "its MTP layers have no experts" if model.num_mtp_layers else "it has no MTP layers"
+        note = ParseNote("no-draft-experts", f"--speculative-config adds no MoE layers: {why}")
+        return replace(model, notes=(*model.notes, note))
     return replace(model, moe_layers=model.moe_layers + model.draft_layers)

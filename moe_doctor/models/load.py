@@ -78,13 +78,14 @@ def config_files(
     return dataclasses.replace(files, config=merge_overrides(files.config, hf_overrides))
 
 
-def require_moe(model: ModelSpec) -> ModelSpec:
-    """The model itself; raises `NotMoEError` when it is dense."""
+def require_moe(model: ModelSpec, *, overridden: bool = False) -> ModelSpec:
+    """The model itself; raises `NotMoEError` when it is dense, perhaps because of overrides."""
     if model.is_moe:
         return model
     kind = model.architecture or model.model_type or "a model without experts"
+    laid_over = " with --hf-overrides laid over its config" if overridden else ""
     raise NotMoEError(
-        f"{model.id} is a dense model ({kind}): it has no mixture-of-experts layers, "
+        f"{model.id}{laid_over} is a dense model ({kind}): it has no mixture-of-experts layers, "
         "so there is no MoE backend to choose"
     )
 

@@ -26,7 +26,7 @@ def fetch_model(request: Request, say: Callable[[str], None]) -> ModelSpec | Non
         offline=request.offline,
         hf_overrides=request.hf_overrides,
     )
-    model = require_moe(model)
+    model = require_moe(model, overridden=bool(request.hf_overrides))
     if not request.speculative_config:
         return model
     from moe_doctor.models.draft import with_draft

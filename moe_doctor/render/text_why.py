@@ -49,6 +49,7 @@ def _trace_rows(selection: Selection, layout: Layout) -> list[tuple[Cell, ...]]:
     waiting: list[Candidate] = []
     noted = not selection.note
     before: tuple[str, bool, str] | None = None
+    alike = _alike(selection)
     for candidate in selection.trace:
         if not candidate.asked and not layout.verbose:
             waiting.append(candidate)
@@ -72,12 +73,21 @@ def _trace_rows(selection: Selection, layout: Layout) -> list[tuple[Cell, ...]]:
             noted = True
         mark = Cell("yes", "good") if candidate.accepted else Cell("no", "bad")
         rows.append(
-            (Cell(_name(candidate, layout), "strong" if chosen else ""), mark, Cell(reason))
+            (Cell(_name(candidate, layout, alike), "strong" if chosen else ""), mark, Cell(reason))
         )
     rows.extend(_not_asked(waiting))
     if not noted:
         rows.append((Cell(), Cell(), Cell(one_line(selection.note))))
     return rows
+
+
+def _alike(selection: Selection) -> frozenset[str]:
+    """Backends of whose kernels different things are said: their rows name the kernel."""
+    said: dict[str, set[tuple[bool, bool, str]]] = {}
+    for one in selection.trace:
+        words = (True, one.accepted, one.reason) if one.asked else (False, False, "")
+        said.setdefault(one.backend, set()).add(words)
+    return frozenset(backend for backend, words in said.items() if len(words) > 1)
 
 
 def _not_asked(waiting: list[Candidate]) -> list[tuple[Cell, ...]]:
@@ -91,8 +101,8 @@ def _not_asked(waiting: list[Candidate]) -> list[tuple[Cell, ...]]:
     return [(first, mark, Cell(f"not asked: {', '.join(names)}", "dim"))]
 
 
-def _name(candidate: Candidate, layout: Layout) -> str:
-    """The backend; with --verbose its kernel's class as well."""
-    if layout.verbose and candidate.kernel:
+def _name(candidate: Candidate, layout: Layout, alike: frozenset[str] = frozenset()) -> str:
+    """The backend; its kernel's class too with --verbose, and where the backend is not enough."""
+    if candidate.kernel and (layout.verbose or candidate.backend in alike):
         return f"{one_line(candidate.backend)} ({one_line(candidate.kernel)})"
     return one_line(candidate.backend)

@@ -100,4 +100,8 @@ def test_a_dense_draft_adds_nothing() -> None:
     }
     model = parse_model(config, id="org/name", source="directory")
     assert model.draft_layers == ()
-    assert with_draft(model, {"method": "mtp"}) is model
+    drafting = with_draft(model, {"method": "mtp"})
+    assert drafting.moe_layers == model.moe_layers
+    assert [note.message for note in drafting.notes if note.kind == "no-draft-experts"] == [
+        "--speculative-config adds no MoE layers: its MTP layers have no experts"
+    ]

@@ -107,3 +107,12 @@ def test_kernels_turned_down_with_the_same_words_are_told_once() -> None:
     verbose = render(report, "text", Layout(100, verbose=True))
     assert "AITER (One)" in verbose
     assert "AITER (Two)" in verbose
+
+
+def test_kernels_of_one_backend_that_differ_are_named() -> None:
+    chosen = CHECK.selections[0]
+    twins = tuple(Candidate("AITER", kernel, False, f"no {kernel}") for kernel in ("One", "Two"))
+    report = replace(CHECK, selections=(replace(chosen, trace=(*twins, *chosen.trace)),))
+    text = render(report, "text", Layout(100))
+    assert "AITER (One)" in text
+    assert "AITER (Two)" in text
