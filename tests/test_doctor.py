@@ -19,6 +19,7 @@ from moe_doctor.core.errors import (
 )
 from moe_doctor.core.proof import Proof, ProofOutcome
 from moe_doctor.core.report import Report
+from moe_doctor.render import render
 
 NEMOTRON = "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"
 
@@ -93,6 +94,8 @@ def test_a_draft_left_unquantized_takes_a_backend_of_its_own() -> None:
         ("nvfp4", "FLASHINFER_TRTLLM"),
         ("unquantized", "FlashInfer TRTLLM"),
     ]
+    assert "layer 61 (draft): 1 MoE layer" in render(drafting, "text")
+    assert "(draft)" not in render(plain, "text")
 
 
 def test_an_unknown_option_is_a_usage_error_with_the_known_ones() -> None:

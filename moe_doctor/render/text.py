@@ -63,7 +63,8 @@ def _header(report: Report, layout: Layout) -> list[Line]:
         title = model_title(model)
         several = len(model.moe_layers) > 1
         for layers in model.moe_layers:
-            label = f"{layers_label(layers)}: " if several else ""
+            drafts = layers in model.draft_layers and layers.first_layer >= model.num_layers
+            label = f"{layers_label(layers)}{' (draft)' if drafts else ''}: " if several else ""
             rows.append((Cell(title, "strong"), Cell(label + layers_phrase(layers, model.dtype))))
             title = ""
         rows.append((Cell(title, "strong"), Cell(source_phrase(model), "dim")))
