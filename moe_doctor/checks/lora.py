@@ -10,6 +10,9 @@ from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.selection import Selection
 from moe_doctor.rules import lora as rules
 
+# Tokens are not sorted where their pairs are fewer than this share of experts x adapters.
+_SPARSITY = 8
+
 
 def check_lora_crash(case: Case) -> Iterator[Finding]:
     """MOE501 and MOE503."""
@@ -62,6 +65,27 @@ def check_lora_hazard(case: Case) -> Iterator[Finding]:
             yield rules.WRONG_DEVICE.finding(selection.hazard)
 
 
+def check_stale_adapters(case: Case) -> Iterator[Finding]:
+    """MOE506: seen in a proof of 0.20.0's own kernels on an H100; the code is that of 0.20 to 0.23.
+
+    Source: lora/punica_wrapper/punica_gpu.py, add_lora_w13 and add_lora_w2.
+    """
+    release = case.release or (0, 0, 0)
+    if not (0, 20, 0) <= release < (0, 24, 0):
+        return
+    for selection, query in case.chosen(lora=True):
+        if selection.runs != "TritonExperts" or selection.crash is not None or selection.hazard:
+            continue
+        few = query.num_experts // (_SPARSITY * query.top_k)
+        if few and not query.parallel.use_ep:  # an expert map sorts the tokens
+            yield rules.STALE_ADAPTERS.finding(
+                f"with adapters loaded, {case.engine_name} keeps the adapter of the batch before "
+                f"in batches without one, up to {few} token{'s' if few > 1 else ''} times "
+                "max_loras"
+            )
+            return
+
+
 def _way_out(case: Case, query: MoEQuery) -> tuple[str, str | None]:
     """The advice, and the options of its command; None where no command can help."""
     release = case.release or (0, 0, 0)
@@ -108,4 +132,4 @@ def _serve(case: Case, options: str, unset: tuple[str, ...] = ()) -> tuple[str, 
     return (" ".join(words),)
 
 
-CHECKS = (check_lora_crash, check_lora_hazard)
+CHECKS = (check_lora_crash, check_lora_hazard, check_stale_adapters)

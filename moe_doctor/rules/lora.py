@@ -58,5 +58,27 @@ WRONG_DEVICE = Rule(
     "The early return for LoRA does not look at the platform.",
     "Serve adapters on a GPU, or merge the adapter into the weights.",
 )
+STALE_ADAPTERS = Rule(
+    "MOE506",
+    "lora-on-base-requests",
+    Severity.WARNING,
+    "A small batch of requests without an adapter may run with one.",
+    "For a few tokens vLLM's MoE LoRA reads each token's adapter from a buffer instead of sorting "
+    "the tokens. A batch in which no request has an adapter leaves that buffer as the batch before "
+    "left it, so base requests come out wrong without an error. vLLM 0.24.0 looks first whether "
+    "any request has an adapter.",
+    "Use vLLM 0.24.0 or newer, or serve the base model from a server without adapters.",
+    links=(
+        "https://github.com/vllm-project/vllm/issues/42008",
+        "https://github.com/vllm-project/vllm/pull/42120",
+    ),
+)
 
-RULES = (CRASH, WRONG_NUMBERS, BATCHED_DISPATCH, MODEL_LACKS_LORA, WRONG_DEVICE)
+RULES = (
+    CRASH,
+    WRONG_NUMBERS,
+    BATCHED_DISPATCH,
+    MODEL_LACKS_LORA,
+    WRONG_DEVICE,
+    STALE_ADAPTERS,
+)

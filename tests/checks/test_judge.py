@@ -24,8 +24,8 @@ from tests.checks.cases import NEMOTRON, QWEN, codes, find, make_case, make_mach
 EP8 = Deployment(tensor_parallel_size=8, expert_parallel=True)
 
 
-def test_the_founding_story_of_0_20_0_is_one_warning() -> None:
-    assert codes(make_case()) == ["MOE412"]
+def test_the_founding_story_of_0_20_0_is_one_warning_and_a_defect_of_that_release() -> None:
+    assert codes(make_case()) == ["MOE412", "MOE506"]
     assert find(make_case(), "MOE412").message == (
         "LoRA moves 23 layers from FlashInfer CUTLASS (FlashInferExperts) to TRITON (TritonExperts)"
     )
@@ -39,6 +39,23 @@ def test_the_founding_crash_of_0_19_1_is_an_error_with_a_command() -> None:
         "vllm serve nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16 --enable-lora "
         "--tensor-parallel-size 8",
     )
+
+
+@pytest.mark.parametrize(
+    ("release", "found"),
+    [("0.19.1", False), ("0.20.0", True), ("0.23.0", True), ("0.24.0", False)],
+)
+def test_base_requests_keep_an_adapter_until_0_24_0(release: str, found: bool) -> None:
+    assert ("MOE506" in codes(make_case(release=release))) is found
+    if found:
+        assert find(make_case(release=release), "MOE506").message == (
+            f"with adapters loaded, vLLM {release} keeps the adapter of the batch before in "
+            "batches without one, up to 2 tokens times max_loras"
+        )
+
+
+def test_experts_spread_over_ranks_keep_no_adapter() -> None:
+    assert "MOE506" not in codes(make_case(release="0.22.1", deployment=EP8))
 
 
 def test_aiter_with_lora_before_0_20_0_is_wrong_numbers() -> None:
