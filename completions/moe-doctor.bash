@@ -357,7 +357,7 @@ _moe_doctor() {
     esac
     if [[ $current != -* ]]; then
         if [[ $command == explain ]]; then
-            COMPREPLY=($(compgen -W 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE305 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE421 MOE422 MOE423 MOE424 MOE425 MOE426 MOE427 MOE431 MOE432 MOE433 MOE434 MOE435 MOE436 MOE501 MOE502 MOE503 MOE504 MOE505 MOE506 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE608 MOE701 MOE702 MOE703 MOE704 MOE705 MOE803 triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter deep_gemm_mega_moe emulation humming triton_unfused flashinfer_b12x flydsl hpc batched_triton b12x flashinfer_moe_ep_mega_deep_gemm flashinfer_moe_ep_mega_cutedsl aiter_triton_mxfp4_bf16 rdna3 flashinfer_moe_ep_cutedsl aiter_mega_moe aiter_triton_mxfp4_mxfp4' -- "$current"))
+            COMPREPLY=($(compgen -W 'MOE101 MOE102 MOE103 MOE201 MOE202 MOE203 MOE204 MOE205 MOE206 MOE207 MOE301 MOE302 MOE303 MOE304 MOE305 MOE401 MOE402 MOE403 MOE404 MOE405 MOE406 MOE412 MOE421 MOE422 MOE423 MOE424 MOE425 MOE426 MOE427 MOE431 MOE432 MOE433 MOE434 MOE435 MOE436 MOE501 MOE502 MOE503 MOE504 MOE505 MOE506 MOE507 MOE601 MOE602 MOE603 MOE604 MOE605 MOE606 MOE607 MOE608 MOE701 MOE702 MOE703 MOE704 MOE705 MOE803 triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter deep_gemm_mega_moe emulation humming triton_unfused flashinfer_b12x flydsl hpc batched_triton b12x flashinfer_moe_ep_mega_deep_gemm flashinfer_moe_ep_mega_cutedsl aiter_triton_mxfp4_bf16 rdna3 flashinfer_moe_ep_cutedsl aiter_mega_moe aiter_triton_mxfp4_mxfp4' -- "$current"))
         else
             COMPREPLY=($(compgen -f -- "$current"))
         fi

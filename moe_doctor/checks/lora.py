@@ -12,6 +12,7 @@ from moe_doctor.rules import lora as rules
 
 # Tokens are not sorted where their pairs are fewer than this share of experts x adapters.
 _SPARSITY = 8
+_PUNICA_GPU = ("cuda", "rocm")
 
 
 def check_lora_crash(case: Case) -> Iterator[Finding]:
@@ -66,15 +67,17 @@ def check_lora_hazard(case: Case) -> Iterator[Finding]:
 
 
 def check_stale_adapters(case: Case) -> Iterator[Finding]:
-    """MOE506: seen in a proof of 0.20.0's own kernels on an H100; the code is that of 0.20 to 0.23.
+    """MOE506: seen in a proof of 0.20.0's own kernels on an H100; the code is that of 0.17 to 0.23.
 
-    Source: lora/punica_wrapper/punica_gpu.py, add_lora_w13 and add_lora_w2.
+    Every kernel that runs with LoRA goes through it. Source: lora/layers/fused_moe.py until
+    0.19.1 (0.16.0 hands its flag to another parameter, and always sorts), then
+    lora/punica_wrapper/punica_gpu.py, add_lora_w13.
     """
     release = case.release or (0, 0, 0)
-    if not (0, 20, 0) <= release < (0, 24, 0):
+    if not (0, 17, 0) <= release < (0, 24, 0) or case.machine.platform not in _PUNICA_GPU:
         return
     for selection, query in case.chosen(lora=True):
-        if selection.runs != "TritonExperts" or selection.crash is not None or selection.hazard:
+        if selection.crash is not None or selection.hazard:
             continue
         few = query.num_experts // (_SPARSITY * query.top_k)
         if few and not query.parallel.use_ep:  # an expert map sorts the tokens
@@ -82,6 +85,26 @@ def check_stale_adapters(case: Case) -> Iterator[Finding]:
                 f"with adapters loaded, {case.engine_name} keeps the adapter of the batch before "
                 f"in batches without one, up to {few} token{'s' if few > 1 else ''} times "
                 "max_loras"
+            )
+            return
+
+
+def check_quantized_adapters(case: Case) -> Iterator[Finding]:
+    """MOE507: seen in a proof of 0.20.0's own kernels on an H100; the code is that of 0.20 to 0.23.
+
+    Source: TritonExperts.apply hands its hidden_states to apply_w13_lora; until 0.19.1 the wrapper
+    kept those from before the quantization (lora/layers/fused_moe.py).
+    """
+    release = case.release or (0, 0, 0)
+    if not (0, 20, 0) <= release < (0, 24, 0):
+        return
+    for selection, query in case.chosen(lora=True):
+        if selection.runs != "TritonExperts" or selection.crash is not None or selection.hazard:
+            continue
+        if query.quant is not None and query.quant.activation_key is not None:
+            yield rules.QUANTIZED_ADAPTERS.finding(
+                f"{case.engine_name} hands adapters on w13 the hidden states after their "
+                "quantization, without the scale: their part of the sum is wrong"
             )
             return
 
@@ -132,4 +155,9 @@ def _serve(case: Case, options: str, unset: tuple[str, ...] = ()) -> tuple[str, 
     return (" ".join(words),)
 
 
-CHECKS = (check_lora_crash, check_lora_hazard, check_stale_adapters)
+CHECKS = (
+    check_lora_crash,
+    check_lora_hazard,
+    check_stale_adapters,
+    check_quantized_adapters,
+)

@@ -73,6 +73,22 @@ STALE_ADAPTERS = Rule(
         "https://github.com/vllm-project/vllm/pull/42120",
     ),
 )
+QUANTIZED_ADAPTERS = Rule(
+    "MOE507",
+    "lora-on-quantized-inputs",
+    Severity.WARNING,
+    "Adapters on the experts read hidden states that are already quantized.",
+    "Where a checkpoint quantizes the experts' inputs (FP8, INT8), TritonExperts gets them "
+    "quantized, and from 0.20.0 to 0.23.0 passes them on to the adapter's kernels, which know no "
+    "scale. What the adapter adds to gate and up then lacks that scale, without an error. Adapters "
+    "on attention alone are not touched. vLLM 0.24.0 keeps the inputs from before their "
+    "quantization.",
+    "Use vLLM 0.24.0 or newer, or merge the adapter into the weights.",
+    links=(
+        "https://github.com/vllm-project/vllm/issues/42007",
+        "https://github.com/vllm-project/vllm/pull/42120",
+    ),
+)
 
 RULES = (
     CRASH,
@@ -81,4 +97,5 @@ RULES = (
     MODEL_LACKS_LORA,
     WRONG_DEVICE,
     STALE_ADAPTERS,
+    QUANTIZED_ADAPTERS,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from moe_doctor.core.machine import (
     Toolkit,
 )
 from moe_doctor.core.request import MachineRequest, Request
-from moe_doctor.core.spec import ParseNote, QuantSpec
+from moe_doctor.core.spec import ModelSpec, ParseNote, QuantSpec
 from tests.checks.cases import NEMOTRON, QWEN, codes, find, make_case, make_machine
 
 EP8 = Deployment(tensor_parallel_size=8, expert_parallel=True)
@@ -43,7 +44,7 @@ def test_the_founding_crash_of_0_19_1_is_an_error_with_a_command() -> None:
 
 @pytest.mark.parametrize(
     ("release", "found"),
-    [("0.19.1", False), ("0.20.0", True), ("0.23.0", True), ("0.24.0", False)],
+    [("0.16.0", False), ("0.17.0", True), ("0.19.1", True), ("0.23.0", True), ("0.24.0", False)],
 )
 def test_base_requests_keep_an_adapter_until_0_24_0(release: str, found: bool) -> None:
     assert ("MOE506" in codes(make_case(release=release))) is found
@@ -52,6 +53,35 @@ def test_base_requests_keep_an_adapter_until_0_24_0(release: str, found: bool) -
             f"with adapters loaded, vLLM {release} keeps the adapter of the batch before in "
             "batches without one, up to 2 tokens times max_loras"
         )
+
+
+def quantized(method: str, details: dict[str, Any]) -> ModelSpec:
+    """Qwen's layers, stored as `details` says."""
+    layers = QWEN.moe_layers[0]
+    spec = replace(layers.spec, quantization=QuantSpec(method, details=details))
+    return replace(QWEN, moe_layers=(replace(layers, spec=spec),))
+
+
+FP8_QWEN = quantized(
+    "fp8",
+    {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]},
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "release", "found"),
+    [
+        (FP8_QWEN, "0.19.1", False),
+        (FP8_QWEN, "0.20.0", True),
+        (FP8_QWEN, "0.23.0", True),
+        (FP8_QWEN, "0.24.0", False),
+        (QWEN, "0.20.0", False),
+    ],
+)
+def test_adapters_read_quantized_inputs_from_0_20_0_to_0_23_0(
+    model: ModelSpec, release: str, found: bool
+) -> None:
+    assert ("MOE507" in codes(make_case(model, release=release))) is found
 
 
 def test_experts_spread_over_ranks_keep_no_adapter() -> None:
@@ -114,19 +144,7 @@ THREE_BITS = {
 
 
 def test_a_scheme_that_the_tables_do_not_know_gets_no_guess() -> None:
-    quantized = replace(
-        QWEN,
-        moe_layers=(
-            replace(
-                QWEN.moe_layers[0],
-                spec=replace(
-                    QWEN.moe_layers[0].spec,
-                    quantization=QuantSpec("compressed-tensors", details=THREE_BITS),
-                ),
-            ),
-        ),
-    )
-    case = make_case(quantized)
+    case = make_case(quantized("compressed-tensors", THREE_BITS))
     assert codes(case) == ["MOE402"]
     assert all(one.backend is None for one in case.selections)
 
