@@ -118,17 +118,16 @@ def check_skipped(case: Case) -> Iterator[Finding]:
 
 def check_shrunk(case: Case) -> Iterator[Finding]:
     """MOE606."""
-    seen: set[tuple[int, str]] = set()
-    for proof in case.proofs:
-        sizes = _cut_sizes(proof)
-        # Without a finished case nothing ran, whatever had been planned.
-        if not sizes or not proof.cases or (proof.moe_layers, sizes) in seen:
-            continue
-        seen.add((proof.moe_layers, sizes))
-        yield rules.SHRUNK.finding(
-            f"the proof of {case.layers_text(proof.moe_layers)} ran with {sizes}",
-            evidence=dict(proof.geometry),
-        )
+    # Without a finished case nothing ran, whatever had been planned.
+    ran = [(proof, _cut_sizes(proof)) for proof in case.proofs if proof.cases]
+    said: set[str] = set()
+    for proof, sizes in ran:
+        alike = {one for other, one in ran if other.moe_layers == proof.moe_layers} == {sizes}
+        which = "" if alike else f" {_lora(proof)}"
+        message = f"the proof of {case.layers_text(proof.moe_layers)}{which} ran with {sizes}"
+        if sizes and message not in said:
+            said.add(message)
+            yield rules.SHRUNK.finding(message, evidence=dict(proof.geometry))
 
 
 def _cut_sizes(proof: Proof) -> str:

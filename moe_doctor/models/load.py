@@ -208,13 +208,17 @@ def _parse(files: ConfigFiles, name: str, overrides: Mapping[str, Any]) -> Model
 
 
 def _read(files: ConfigFiles, name: str, config: Mapping[str, Any]) -> ModelSpec:
-    model = parse_model(
-        config,
-        id=name,
-        source=files.source,
-        revision=files.revision,
-        hf_quant_config=files.hf_quant_config,
-    )
+    try:
+        model = parse_model(
+            config,
+            id=name,
+            source=files.source,
+            revision=files.revision,
+            hf_quant_config=files.hf_quant_config,
+        )
+    except ModelError as error:
+        # The parser knows keys, not whose they are: of many models in one log, say which.
+        raise ModelError(f"{name}: {error.message}", error.hint) from error
     repeated = tuple(
         ParseNote(
             "repeated-key",

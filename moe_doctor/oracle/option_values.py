@@ -90,7 +90,7 @@ def refuse_unknown_values(deployment: Deployment) -> None:
             continue
         nearest = tuple(get_close_matches(value[:64], known[flag], 3, 0.5))
         hint = f"nearest: {', '.join(nearest)}; " if nearest else ""
-        values = ", ".join(known[flag])
+        values = ", ".join(sorted(known[flag]))
         raise UnknownNameError(f"{flag} value", value[:80], nearest, f"{hint}known: {values}")
 
 

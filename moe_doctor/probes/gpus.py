@@ -35,7 +35,10 @@ def find_gpu(name: str) -> KnownGpu:
     folded = _fold(name)
     if folded in index:
         return index[folded]
-    raise UnknownNameError("GPU", name, _nearest(folded, index))
+    nearest = _nearest(folded, index)
+    known = ", ".join(sorted(gpu.key for gpu in KNOWN_GPUS))
+    hint = f"nearest: {', '.join(nearest)}; known: {known}"
+    raise UnknownNameError("GPU", name, nearest, hint)
 
 
 def gpu_of_device(device_name: str) -> KnownGpu | None:

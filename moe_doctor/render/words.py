@@ -95,6 +95,8 @@ def machine_facts(machine: MachineSnapshot) -> str:
         version = machine.version(package)
         if version is not None:
             facts.append(f"{name} {version}".strip())
+    if machine.simulated and len(facts) > 1:
+        facts[:2] = [f"simulated with {facts[1]}"]
     return one_line(", ".join(facts)) or "no engine packages found"
 
 

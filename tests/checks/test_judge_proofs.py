@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from moe_doctor.checks.judge import judge
 from moe_doctor.core.findings import Severity
 from moe_doctor.core.machine import (
     Gpu,
@@ -118,6 +119,23 @@ RAN = (CaseResult("random", 16, 1e-3, 1e-2, 1.0, True),)
 def test_smaller_experts_are_said(geometry: dict[str, int], said: str) -> None:
     case = make_case(proofs=(proof(ProofOutcome.PASSED, geometry=geometry, cases=RAN),))
     assert find(case, "MOE606").message == said
+
+
+def test_adapters_proved_with_fewer_experts_than_the_rest_are_told_apart() -> None:
+    both = tuple(
+        proof(
+            ProofOutcome.PASSED,
+            lora=lora,
+            geometry={"num_experts": ran, "num_experts_model": 128},
+            cases=RAN,
+        )
+        for lora, ran in ((False, 4), (True, 3))
+    )
+    said = [one.message for one in judge(make_case(proofs=both)) if one.code == "MOE606"]
+    assert said == [
+        "the proof of 23 layers without LoRA ran with 4 of 128 experts; widths are the model's own",
+        "the proof of 23 layers with LoRA ran with 3 of 128 experts; widths are the model's own",
+    ]
 
 
 @pytest.mark.parametrize("outcome", [ProofOutcome.TIMED_OUT, ProofOutcome.CRASHED])

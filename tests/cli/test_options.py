@@ -220,7 +220,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             "unknown --moe-backend value 'tritn'",
             "nearest: triton, ",
         ),
-        (["--dtype", "bf17"], "unknown --dtype value 'bf17'", "known: auto, half, float16"),
+        (["--dtype", "bf17"], "unknown --dtype value 'bf17'", "known: auto, bfloat16, float, "),
         (["-q", "fp9"], "unknown --quantization value 'fp9'", "nearest: fp8"),
         (["--platform", "cudda"], "--platform is 'cudda'; expected cuda, ", "nearest: cuda\n"),
         (["--fail-on", "errors"], "--fail-on is 'errors'; expected ", "nearest: error\n"),

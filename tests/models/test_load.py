@@ -105,6 +105,13 @@ def test_overrides_without_an_end_are_an_error() -> None:
         merge_overrides(config, config)
 
 
+def test_a_value_of_the_wrong_type_is_told_with_the_models_name(home: Path) -> None:
+    cache_model(home, "org/m", json.dumps(CONFIG | {"num_local_experts": "8"}).encode())
+    with pytest.raises(ModelError) as caught:
+        load_model("org/m")
+    assert caught.value.message == "org/m: num_local_experts is '8'; expected an integer"
+
+
 def test_the_cache_answers_before_the_catalogue(home: Path) -> None:
     cache_model(home, "mistralai/Mixtral-8x7B-v0.1", json.dumps(CONFIG).encode())
     model = load_model("mistralai/Mixtral-8x7B-v0.1")

@@ -57,6 +57,7 @@ def test_an_unknown_gpu_names_the_nearest() -> None:
         find_gpu("h1000")
     assert caught.value.message == "unknown GPU 'h1000'"
     assert "h100" in caught.value.nearest
+    assert "; known: a10, a100, a100-40gb, a100-pcie, " in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["", "   ", "-", "nvidia", "rtx", "rtx a100", "🦙", "x" * 100_000])
