@@ -28,7 +28,7 @@ import torch
 
 from moe_doctor.kernels.reference import fused_moe_reference
 from tests.gpu import peers
-from tests.gpu.graph_time import graph_us, interleaved_us
+from tests.gpu.graph_time import graph_us, interleaved_us, print_ratios
 from tests.gpu.layers import ROUTINGS, SHAPES, TOKENS, Batch, Layer, make_batches, make_layer
 
 LIMIT = 1.2e-2
@@ -210,11 +210,7 @@ def print_table(results: dict[str, dict[int, Any]]) -> int:
                 line += f"{us:11.1f} ({us / mine:4.2f}x)"
                 ratios.setdefault(peer, []).append(us / mine)
             print(line)
-    for peer, values in ratios.items():
-        mean = math.exp(sum(map(math.log, values)) / len(values))
-        print(
-            f"{peer:12} geometric mean {mean:.3f}x, least {min(values):.3f}x, {len(values)} cells"
-        )
+    print_ratios(ratios)
     return 0
 
 

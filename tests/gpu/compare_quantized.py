@@ -34,7 +34,7 @@ from moe_doctor.kernels.fused_moe_details.tiles import Tile
 from moe_doctor.kernels.reference import fused_moe_reference
 from tests.gpu import peers
 from tests.gpu import quantized_peers as quantized
-from tests.gpu.graph_time import graph_us, interleaved_us
+from tests.gpu.graph_time import graph_us, interleaved_us, print_ratios
 from tests.gpu.layers import ROUTINGS, SHAPES, TOKENS, Batch, Shape, make_batches
 from tests.gpu.quantized_tiles import Candidates, grid
 
@@ -305,11 +305,7 @@ def print_table(results: dict[str, dict[int, Any]]) -> int:
             for peer in ("ours", *PEERS):
                 if "failed" in cell.get(peer, {}):
                     print(f"    {peer}: {cell[peer]['failed']}")
-    for peer, values in ratios.items():
-        mean = math.exp(sum(map(math.log, values)) / len(values))
-        print(
-            f"{peer:12} geometric mean {mean:.3f}x, least {min(values):.3f}x, {len(values)} cells"
-        )
+    print_ratios(ratios)
     return 0
 
 

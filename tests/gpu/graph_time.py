@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -54,6 +55,14 @@ def interleaved_us(named: Mapping[str, Calls], budget_ms: float = 60.0) -> dict[
         for name, one in captured.items():
             times[name].append(one.replay_us())
     return {name: _median(found) for name, found in times.items()}
+
+
+def print_ratios(ratios: Mapping[str, Sequence[float]]) -> None:
+    """How many times longer each peer took: geometric mean and least over the cells."""
+    for peer, values in ratios.items():
+        mean = math.exp(sum(map(math.log, values)) / len(values))
+        least = min(values)
+        print(f"{peer:12} geometric mean {mean:.3f}x, least {least:.3f}x, {len(values)} cells")
 
 
 def _rounds(captured: Captured, count: int, budget_ms: float) -> int:

@@ -131,11 +131,10 @@ def test_kernels_of_one_architecture_come_first(
     assert answer.method == method
 
 
-def split(release: Release, *ignore: str) -> OracleCall | NoOracle | EngineRefusal:
-    raw = compressed(SMALL)
-    raw["ignore"] = list(ignore)
+def left_out(declared: QuantSpec, release: Release) -> OracleCall | NoOracle | EngineRefusal:
+    """What a release makes of experts that a declaration leaves out."""
     return left_out_of(
-        QuantSpec("compressed-tensors", None, ignore=ignore, details=raw),
+        declared,
         Deployment(),
         release=release,
         platform="cuda",
@@ -145,6 +144,11 @@ def split(release: Release, *ignore: str) -> OracleCall | NoOracle | EngineRefus
         query=MoEQuery(128, 8, 2048, 768, 128),
         model_type="qwen3_moe",
     )
+
+
+def split(release: Release, *ignore: str) -> OracleCall | NoOracle | EngineRefusal:
+    raw = {**compressed(SMALL), "ignore": list(ignore)}
+    return left_out(QuantSpec("compressed-tensors", None, ignore=ignore, details=raw), release)
 
 
 def test_a_list_that_names_some_of_q_k_and_v_is_refused() -> None:
@@ -158,27 +162,17 @@ def test_a_list_that_names_some_of_q_k_and_v_is_refused() -> None:
     assert isinstance(split((0, 33, 0), *every), OracleCall)
 
 
-def left_out(raw: dict[str, Any], release: Release) -> OracleCall | NoOracle | EngineRefusal:
-    return left_out_of(
-        QuantSpec("modelopt", "FP8", details=raw),
-        Deployment(),
-        release=release,
-        platform="cuda",
-        capability=(9, 0),
-        lora=False,
-        spec=SPEC,
-        query=MoEQuery(128, 8, 2048, 768, 128),
-        model_type="qwen3_moe",
-    )
+def modelopt(raw: dict[str, Any], release: Release) -> OracleCall | NoOracle | EngineRefusal:
+    return left_out(QuantSpec("modelopt", "FP8", details=raw), release)
 
 
 def test_config_json_says_exclude_modules_from_0_33_only() -> None:
     raw = {"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["*experts*"]}
-    before, after = left_out(raw, (0, 32, 0)), left_out(raw, (0, 33, 0))
+    before, after = modelopt(raw, (0, 32, 0)), modelopt(raw, (0, 33, 0))
     assert isinstance(before, OracleCall)
     assert isinstance(after, OracleCall)
     assert (before.oracle, after.oracle) == ("fp8", "unquantized")
     named = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["*experts*"]}
-    read = left_out(named, (0, 32, 0))
+    read = modelopt(named, (0, 32, 0))
     assert isinstance(read, OracleCall)
     assert read.oracle == "unquantized"

@@ -35,8 +35,10 @@ class VllmAdapter(PlainAdapter):
     """What the server would launch for one `--moe-backend` value."""
 
     options: tuple[str, ...] = ()
-    implementation = "vllm"
     takes_strided = False
+
+    def __init_subclass__(cls) -> None:
+        cls.implementation = f"vllm ({cls.options[0]})"
 
     def mode(self, machine: MachineSnapshot) -> str:
         """A GPU, always."""
@@ -85,14 +87,12 @@ class VllmTriton(VllmAdapter):
     """`TritonExperts`."""
 
     options = ("triton",)
-    implementation = "vllm (triton)"
 
 
 class VllmBatchedTriton(VllmAdapter):
     """`BatchedTritonExperts`, behind vLLM's own dispatch into the batched format."""
 
     options = ("batched_triton",)
-    implementation = "vllm (batched_triton)"
     # vLLM 0.20 to 0.33 prepare_finalize/batched.py: a Python loop over experts that reads counts.
     no_graph = (
         "between these experts goes vLLM's BatchedPrepareAndFinalize, which waits for the GPU at "
@@ -110,7 +110,6 @@ class VllmFlashInferCutlass(VllmAdapter):
     """`FlashInferExperts`, where FlashInfer's module is compiled."""
 
     options = ("flashinfer_cutlass",)
-    implementation = "vllm (flashinfer_cutlass)"
 
     def unavailable(self, question: Question) -> str | None:
         """Needs what FlashInfer itself needs, beside vLLM."""
@@ -143,28 +142,24 @@ class VllmFlashInferTrtllm(VllmAdapter):
     """`TrtLlm*Experts`, where one of them takes routes."""
 
     options = ("flashinfer_trtllm",)
-    implementation = "vllm (flashinfer_trtllm)"
 
 
 class VllmDeepGemm(VllmAdapter):
     """`TritonOrDeepGemmExperts` or `DeepGemmExperts`."""
 
     options = ("deep_gemm",)
-    implementation = "vllm (deep_gemm)"
 
 
 class VllmCutlass(VllmAdapter):
     """`CutlassExpertsFp8` and its like."""
 
     options = ("cutlass",)
-    implementation = "vllm (cutlass)"
 
 
 class VllmMarlin(VllmAdapter):
     """`MarlinExperts`: weights are quantized, activations are not."""
 
     options = ("marlin",)
-    implementation = "vllm (marlin)"
 
     def meant(self, weights: Weights) -> Weights:
         """The same weights with plain activations."""
@@ -177,21 +172,18 @@ class VllmTritonUnfused(VllmAdapter):
     """`UnfusedOAITritonExperts`: mxfp4 with adapters."""
 
     options = ("triton_unfused",)
-    implementation = "vllm (triton_unfused)"
 
 
 class VllmEmulation(VllmAdapter):
     """`Nvfp4QuantizationEmulationTritonExperts`: 4-bit floats through 16-bit products."""
 
     options = ("emulation",)
-    implementation = "vllm (emulation)"
 
 
 class VllmAiter(VllmAdapter):
     """`AiterExperts`."""
 
     options = ("aiter",)
-    implementation = "vllm (aiter)"
 
 
 VLLM_ADAPTERS: tuple[VllmAdapter, ...] = (
