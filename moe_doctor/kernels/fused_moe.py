@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import triton
@@ -28,7 +27,15 @@ from moe_doctor.kernels.fused_moe_details._shrink import lora_shrink_kernel
 from moe_doctor.kernels.fused_moe_details.checks import check_layer
 from moe_doctor.kernels.fused_moe_details.eight_bit_gemm import quantized_inner
 from moe_doctor.kernels.fused_moe_details.hopper import describe, fits_tma, has_tma
-from moe_doctor.kernels.fused_moe_details.launch import MeasuredRows, QuantizedRows, Rows, Step
+from moe_doctor.kernels.fused_moe_details.launch import (
+    MeasuredRows,
+    QuantizedRows,
+    Rows,
+    Step,
+    launch_options,
+    lora_block,
+    precision,
+)
 from moe_doctor.kernels.fused_moe_details.quantized_gemm import (
     fit_for,
     quantized_gemm,
@@ -41,8 +48,6 @@ from moe_doctor.kernels.quantized import QuantizedWeights, unquantized
 
 DIRECT_TOKENS = 16
 """Most tokens of a batch whose GEMMs read the routing themselves, without an alignment."""
-
-_LORA_BLOCK_R = 64
 
 
 def fused_moe(
@@ -191,43 +196,33 @@ class _Batch:
         adapters: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> None:
         """One grouped GEMM, with its adapters' shrink before it."""
-        precision = "ieee" if self.like.dtype == torch.float32 else "tf32"
         rank, lora_b, shrunk = 0, self.like, self.like
         strides: tuple[int, ...] = (0, 0, 0, 0)
         plain = x.values if isinstance(x, MeasuredRows) else x
         if adapters is not None and isinstance(plain, Tensor):
             rank, lora_b, strides = adapters[0].shape[2], adapters[1], adapters[1].stride()
-            shrunk = self._shrink(plain, adapters[0], adapters[2], tile, is_first, precision)
+            shrunk = self._shrink(plain, adapters[0], adapters[2], tile, is_first)
         where, max_tiles = self._where()
+        rows = Rows(
+            self.topk_ids,
+            self.topk_weights,
+            where,
+            max_tiles,
+            self.num_experts,
+            direct=self.alignment is None,
+            pdl=self.pdl,
+        )
+        step = Step(is_first, act, bias)
         if bias is not None or act != Activation(act.name, act.gated):
             w = unquantized(w) if isinstance(w, Tensor) else w
         if isinstance(w, QuantizedWeights):
-            quantized_gemm(
-                Rows(
-                    self.topk_ids,
-                    self.topk_weights,
-                    where,
-                    max_tiles,
-                    self.num_experts,
-                    direct=self.alignment is None,
-                    pdl=self.pdl,
-                ),
-                x,
-                w,
-                out,
-                fit_for(tile, w, self.like, act.gated),
-                Step(is_first, act, bias),
-                None if adapters is None else (shrunk, lora_b),
-                like=self.like,
-                block_r=_block_r(rank),
-            )
+            fitted = fit_for(tile, w, self.like, act.gated)
+            adapter = None if adapters is None else (shrunk, lora_b)
+            quantized_gemm(rows, x, w, out, fitted, step, adapter, like=self.like)
             return
         if not isinstance(x, Tensor) or not isinstance(out, Tensor):
             raise TypeError("plain weights have 16- or 32-bit rows; quantized ones were given")
         width, depth = out.shape[1], x.shape[1]
-        launch: dict[str, Any] = {"num_warps": tile.num_warps, "num_stages": tile.num_stages}
-        if self.pdl:
-            launch["launch_pdl"] = True
         x_tma = tile.x_tma and not is_first and self.alignment is not None and fits_tma(x)
         w_tma = tile.w_tma and fits_tma(w)
         grouped_gemm_kernel[(max_tiles * triton.cdiv(width, tile.block_n),)](
@@ -246,27 +241,10 @@ class _Batch:
             *x.stride(),
             *w.stride(),
             *strides,
-            K=depth,
-            R=rank,
-            TOP_K=self.topk_ids.shape[1],
-            FIRST=is_first,
-            GATED=act.gated,
-            ACTIVATION=act.name,
-            HAS_LORA=adapters is not None,
-            DIRECT=self.alignment is None,
             X_TMA=x_tma,
             W_TMA=w_tma,
-            PDL=self.pdl,
             EVEN_K=depth % tile.block_k == 0,
-            PRECISION=precision,
-            BLOCK_M=tile.block_m,
-            BLOCK_N=tile.block_n,
-            BLOCK_K=tile.block_k,
-            BLOCK_R=_block_r(rank),
-            BLOCK_S=triton.next_power_of_2(self.topk_ids.shape[1]),
-            GROUP_M=tile.group_m,
-            SWAP=tile.swap,
-            **launch,
+            **launch_options(rows, step, tile, depth=depth, rank=rank, dtype=self.like.dtype),
         )
 
     def _where(self) -> tuple[tuple[Tensor, Tensor, Tensor], int]:
@@ -276,14 +254,12 @@ class _Batch:
         found = self.alignment
         return (found.sorted_pairs, found.tiles, found.num_tiles), found.max_tiles
 
-    def _shrink(
-        self, x: Tensor, a: Tensor, scaling: Tensor, tile: Tile, is_first: bool, precision: str
-    ) -> Tensor:
+    def _shrink(self, x: Tensor, a: Tensor, scaling: Tensor, tile: Tile, is_first: bool) -> Tensor:
         where, max_tiles = self._where()
         rank, depth = a.shape[2], a.shape[3]
         # Rows without an adapter stay unwritten: the expand step never reads them.
         shrunk = self.empty(rank)
-        block_r = _block_r(rank)
+        block_r = lora_block(rank)
         lora_shrink_kernel[(max_tiles, triton.cdiv(rank, block_r))](
             x,
             a,
@@ -298,7 +274,7 @@ class _Batch:
             K=depth,
             TOP_K=self.topk_ids.shape[1],
             FIRST=is_first,
-            PRECISION=precision,
+            PRECISION=precision(self.like.dtype),
             BLOCK_M=tile.block_m,
             BLOCK_R=block_r,
             BLOCK_K=tile.block_k,
@@ -311,11 +287,6 @@ class _Batch:
 def _has_one_scale(w: Tensor | QuantizedWeights) -> bool:
     """Whether all rows of activations share a scale that they make themselves."""
     return isinstance(w, QuantizedWeights) and w.scheme.activations == "tensor"
-
-
-def _block_r(rank: int) -> int:
-    """Block over the adapter's rank: tl.dot needs at least 16."""
-    return max(16, min(_LORA_BLOCK_R, 1 << (max(rank, 1) - 1).bit_length()))
 
 
 def _tiles(

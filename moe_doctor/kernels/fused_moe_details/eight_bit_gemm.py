@@ -13,7 +13,13 @@ from torch import Tensor
 from moe_doctor.kernels.fused_moe_details._gemm_eight_bits import eight_bit_gemm_kernel
 from moe_doctor.kernels.fused_moe_details._quantize_rows import quantize_rows
 from moe_doctor.kernels.fused_moe_details.hopper import describe, fits_tma
-from moe_doctor.kernels.fused_moe_details.launch import MeasuredRows, QuantizedRows, Rows, Step
+from moe_doctor.kernels.fused_moe_details.launch import (
+    MeasuredRows,
+    QuantizedRows,
+    Rows,
+    Step,
+    launch_options,
+)
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
 from moe_doctor.kernels.quantized import QuantizedWeights
 
@@ -67,7 +73,6 @@ def eight_bit_gemm(
     adapter: tuple[Tensor, Tensor] | None,  # shrunk [T*k, R], B [L, E, N or 2N, R]
     *,
     like: Tensor,  # [T, H]
-    block_r: int,
 ) -> None:
     """One grouped GEMM of quantized activations and quantized weights."""
     scheme, native = w.scheme, has_native_fp8(like.device)
@@ -91,10 +96,8 @@ def eight_bit_gemm(
     if w_tma:
         halves = 2 if gated else 1
         weights = describe(w.values.view(-1, width, depth), [halves, tile.block_n, tile.block_k])
-    launch: dict[str, Any] = {"num_warps": tile.num_warps, "num_stages": tile.num_stages}
-    if rows.pdl:
-        launch["launch_pdl"] = True
     shrunk, lora_b = adapter or (like, like)
+    rank = 0 if adapter is None else shrunk.shape[1]
     eight_bit_gemm_kernel[(rows.max_tiles * triton.cdiv(width, tile.block_n),)](
         describe(values, [tile.block_m, tile.block_k]) if x_tma else values,
         scales,
@@ -115,12 +118,6 @@ def eight_bit_gemm(
         *values.stride(),
         scales.stride(0) if scales.shape[0] > 1 else 0,
         *(lora_b.stride() if adapter is not None else (0, 0, 0, 0)),
-        K=depth,
-        R=0 if adapter is None else shrunk.shape[1],
-        TOP_K=rows.topk_ids.shape[1],
-        FIRST=step.is_first,
-        GATED=gated,
-        ACTIVATION=step.act.name,
         LIMIT=step.act.limit,
         ALPHA=step.act.alpha,
         BETA=step.act.beta,
@@ -138,20 +135,9 @@ def eight_bit_gemm(
         ROUND=_ROUND[like.dtype],
         PROMOTE=0 if tile.fast else tile.block_k,
         HAS_BIAS=step.bias is not None,
-        HAS_LORA=adapter is not None,
-        DIRECT=rows.direct,
         X_TMA=x_tma,
         W_TMA=w_tma,
-        PDL=rows.pdl,
-        PRECISION="ieee" if like.dtype == torch.float32 else "tf32",
-        BLOCK_M=tile.block_m,
-        BLOCK_N=tile.block_n,
-        BLOCK_K=tile.block_k,
-        BLOCK_R=block_r,
-        BLOCK_S=triton.next_power_of_2(rows.topk_ids.shape[1]),
-        GROUP_M=tile.group_m,
-        SWAP=tile.swap,
-        **launch,
+        **launch_options(rows, step, tile, depth=depth, rank=rank, dtype=like.dtype),
     )
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 import triton
@@ -18,6 +17,7 @@ from moe_doctor.kernels.fused_moe_details.launch import (
     QuantizedRows,
     Rows,
     Step,
+    launch_options,
 )
 from moe_doctor.kernels.fused_moe_details.quantized_tiles import kind_of
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
@@ -35,19 +35,16 @@ def quantized_gemm(
     adapter: tuple[Tensor, Tensor] | None,  # shrunk [T*k, R], B [L, E, N or 2N, R]
     *,
     like: Tensor,  # [T, H]
-    block_r: int,
 ) -> None:
     """One grouped GEMM over quantized weights; `tile` is one of `fit_tile`."""
     if w.scheme.quantizes_activations:
-        eight_bit_gemm(rows, x, w, out, tile, step, adapter, like=like, block_r=block_r)
+        eight_bit_gemm(rows, x, w, out, tile, step, adapter, like=like)
         return
     if not isinstance(x, Tensor) or not isinstance(out, Tensor):
         raise TypeError(f"{w.scheme.name} has 16-bit activations; quantized ones were given")
     scheme, width, depth = w.scheme, out.shape[1], x.shape[1]
     shrunk, lora_b = adapter or (x, x)
-    launch: dict[str, Any] = {"num_warps": tile.num_warps, "num_stages": tile.num_stages}
-    if rows.pdl:
-        launch["launch_pdl"] = True
+    rank = 0 if adapter is None else shrunk.shape[1]
     quantized_gemm_kernel[(rows.max_tiles * triton.cdiv(width, tile.block_n),)](
         x,
         w.values,
@@ -67,12 +64,6 @@ def quantized_gemm(
         width,
         *x.stride(),
         *(lora_b.stride() if adapter is not None else (0, 0, 0, 0)),
-        K=depth,
-        R=0 if adapter is None else shrunk.shape[1],
-        TOP_K=rows.topk_ids.shape[1],
-        FIRST=step.is_first,
-        GATED=step.act.gated,
-        ACTIVATION=step.act.name,
         LIMIT=step.act.limit,
         ALPHA=step.act.alpha,
         BETA=step.act.beta,
@@ -81,19 +72,8 @@ def quantized_gemm(
         GROUP_K=scheme.group_k,
         HAS_ZEROS=w.zeros is not None,
         HAS_BIAS=step.bias is not None,
-        HAS_LORA=adapter is not None,
-        DIRECT=rows.direct,
         PAIRS=_has_pairs(x, scheme),
-        PDL=rows.pdl,
-        PRECISION="ieee" if x.dtype == torch.float32 else "tf32",
-        BLOCK_M=tile.block_m,
-        BLOCK_N=tile.block_n,
-        BLOCK_K=tile.block_k,
-        BLOCK_R=block_r,
-        BLOCK_S=triton.next_power_of_2(rows.topk_ids.shape[1]),
-        GROUP_M=tile.group_m,
-        SWAP=tile.swap,
-        **launch,
+        **launch_options(rows, step, tile, depth=depth, rank=rank, dtype=x.dtype),
     )
 
 
