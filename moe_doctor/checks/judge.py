@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moe_doctor.checks import deployment, live, lora, machine, model, proof, selection
+from moe_doctor.checks import deployment, live, lora, lora_defects, machine, model, proof, selection
 from moe_doctor.checks.case import Case
 from moe_doctor.core.findings import Finding
 
@@ -10,6 +10,7 @@ CHECKS = (
     *selection.CHECKS,
     *live.CHECKS,
     *lora.CHECKS,
+    *lora_defects.CHECKS,
     *proof.CHECKS,
     *machine.CHECKS,
     *model.CHECKS,

@@ -10,10 +10,6 @@ from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.selection import Selection
 from moe_doctor.rules import lora as rules
 
-# Tokens are not sorted where their pairs are fewer than this share of experts x adapters.
-_SPARSITY = 8
-_PUNICA_GPU = ("cuda", "rocm")
-
 
 def check_lora_crash(case: Case) -> Iterator[Finding]:
     """MOE501 and MOE503."""
@@ -29,7 +25,7 @@ def check_lora_crash(case: Case) -> Iterator[Finding]:
                 f"all2all backend {query.parallel.all2all_backend} hands over batched "
                 f"activations, but with LoRA {case.engine_name} returns TRITON "
                 f"(TritonExperts, standard format) without looking: the start dies with {said}",
-                commands=_serve(case, "--all2all-backend allgather_reducescatter"),
+                commands=serve_line(case, "--all2all-backend allgather_reducescatter"),
             )
             continue
         if "does not support LoRA" in crash.message:
@@ -42,7 +38,7 @@ def check_lora_crash(case: Case) -> Iterator[Finding]:
             f"{case.engine_name} chooses {selection.backend} with LoRA and dies while it wraps "
             f"the MoE layers: {said}",
             remedy=remedy,
-            commands=() if options is None else _serve(case, options),
+            commands=() if options is None else serve_line(case, options),
             evidence={"exception": crash.type, "message": crash.message},
         )
 
@@ -60,53 +56,10 @@ def check_lora_hazard(case: Case) -> Iterator[Finding]:
                 f"{case.engine_name} lays the weights out for {selection.backend}, then LoRA's "
                 "wrapper runs TritonExperts on them: wrong numbers without an error",
                 remedy=_undo(selection),
-                commands=_serve(case, "", _unset(selection)),
+                commands=serve_line(case, "", _unset(selection)),
             )
         else:
             yield rules.WRONG_DEVICE.finding(selection.hazard)
-
-
-def check_stale_adapters(case: Case) -> Iterator[Finding]:
-    """MOE506: seen in a proof of 0.20.0's own kernels on an H100; the code is that of 0.17 to 0.23.
-
-    Every kernel that runs with LoRA goes through it. Source: lora/layers/fused_moe.py until
-    0.19.1 (0.16.0 hands its flag to another parameter, and always sorts), then
-    lora/punica_wrapper/punica_gpu.py, add_lora_w13.
-    """
-    release = case.release or (0, 0, 0)
-    if not (0, 17, 0) <= release < (0, 24, 0) or case.machine.platform not in _PUNICA_GPU:
-        return
-    for selection, query in case.chosen(lora=True):
-        if selection.crash is not None or selection.hazard:
-            continue
-        few = query.num_experts // (_SPARSITY * query.top_k)
-        if few and not query.parallel.use_ep:  # an expert map sorts the tokens
-            yield rules.STALE_ADAPTERS.finding(
-                f"with adapters loaded, {case.engine_name} keeps the adapter of the batch before "
-                f"in batches without one, up to {few} token{'s' if few > 1 else ''} times "
-                "max_loras"
-            )
-            return
-
-
-def check_quantized_adapters(case: Case) -> Iterator[Finding]:
-    """MOE507: seen in a proof of 0.20.0's own kernels on an H100; the code is that of 0.20 to 0.23.
-
-    Source: TritonExperts.apply hands its hidden_states to apply_w13_lora; until 0.19.1 the wrapper
-    kept those from before the quantization (lora/layers/fused_moe.py).
-    """
-    release = case.release or (0, 0, 0)
-    if not (0, 20, 0) <= release < (0, 24, 0):
-        return
-    for selection, query in case.chosen(lora=True):
-        if selection.runs != "TritonExperts" or selection.crash is not None or selection.hazard:
-            continue
-        if query.quant is not None and query.quant.activation_key is not None:
-            yield rules.QUANTIZED_ADAPTERS.finding(
-                f"{case.engine_name} hands adapters on w13 the hidden states after their "
-                "quantization, without the scale: their part of the sum is wrong"
-            )
-            return
 
 
 def _way_out(case: Case, query: MoEQuery) -> tuple[str, str | None]:
@@ -136,7 +89,7 @@ def _unset(selection: Selection) -> tuple[str, ...]:
     return ("VLLM_USE_FLASHINFER_MOE_FP16",)
 
 
-def _serve(case: Case, options: str, unset: tuple[str, ...] = ()) -> tuple[str, ...]:
+def serve_line(case: Case, options: str, unset: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The `vllm serve` line with what the user asked for and the remedy in it."""
     if case.request.model is None:
         return ()
@@ -155,9 +108,4 @@ def _serve(case: Case, options: str, unset: tuple[str, ...] = ()) -> tuple[str, 
     return (" ".join(words),)
 
 
-CHECKS = (
-    check_lora_crash,
-    check_lora_hazard,
-    check_stale_adapters,
-    check_quantized_adapters,
-)
+CHECKS = (check_lora_crash, check_lora_hazard)

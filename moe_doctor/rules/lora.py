@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moe_doctor.core.findings import Severity
+from moe_doctor.core.release import span
 from moe_doctor.rules.rule import Rule
 
 CRASH = Rule(
@@ -72,22 +73,63 @@ STALE_ADAPTERS = Rule(
         "https://github.com/vllm-project/vllm/issues/42008",
         "https://github.com/vllm-project/vllm/pull/42120",
     ),
+    # lora/layers/fused_moe.py until 0.19.1 (0.16.0 hands its flag to another parameter, and always
+    # sorts), then lora/punica_wrapper/punica_gpu.py, add_lora_w13.
+    vllm=span("0.17.0", "0.23.0"),
 )
-QUANTIZED_ADAPTERS = Rule(
+SCALED_INPUTS = Rule(
     "MOE507",
     "lora-on-quantized-inputs",
     Severity.WARNING,
     "Adapters on the experts read hidden states that are already quantized.",
     "Where a checkpoint quantizes the experts' inputs (FP8, INT8), TritonExperts gets them "
-    "quantized, and from 0.20.0 to 0.23.0 passes them on to the adapter's kernels, which know no "
-    "scale. What the adapter adds to gate and up then lacks that scale, without an error. Adapters "
-    "on attention alone are not touched. vLLM 0.24.0 keeps the inputs from before their "
-    "quantization.",
+    "quantized and passes them on to the adapter's kernels, which know no scale. What the adapter "
+    "adds to gate and up then lacks that scale, without an error. Adapters on attention alone are "
+    "not touched. vLLM 0.24.0 keeps the inputs from before their quantization.",
     "Use vLLM 0.24.0 or newer, or merge the adapter into the weights.",
     links=(
         "https://github.com/vllm-project/vllm/issues/42007",
         "https://github.com/vllm-project/vllm/pull/42120",
     ),
+    # TritonExperts.apply; until 0.19.1 the wrapper kept the states from before the quantization.
+    vllm=span("0.20.0", "0.21.0"),
+)
+REFUSED_INPUTS = Rule(
+    "MOE508",
+    "lora-refuses-quantized-inputs",
+    Severity.ERROR,
+    "The adapters' kernel does not compile for hidden states that are already quantized.",
+    "Where a checkpoint quantizes the experts' inputs (FP8, INT8), TritonExperts passes them on to "
+    "the adapter's kernel as they are. From 0.22.0 on that kernel multiplies them with the "
+    "adapter's 16-bit weights, which Triton refuses: the first forward pass, before the server is "
+    "ready, ends with an AssertionError. vLLM 0.24.0 keeps the inputs from before their "
+    "quantization.",
+    "Use vLLM 0.24.0 or newer, or merge the adapter into the weights.",
+    links=(
+        "https://github.com/vllm-project/vllm/issues/45101",
+        "https://github.com/vllm-project/vllm/pull/42120",
+    ),
+    # lora/ops/triton_ops/fused_moe_lora_op.py, _fused_moe_lora_one_shot_kernel.
+    vllm=span("0.22.0", "0.23.0"),
+)
+MIXED_BATCHES = Rule(
+    "MOE509",
+    "lora-beside-base-requests",
+    Severity.WARNING,
+    "A batch of base requests and all adapters leaves an adapter out, or kills the server.",
+    "The kernel that sorts tokens for MoE LoRA makes room for max_loras kinds of tokens, and those "
+    "without an adapter count as one. With as many adapters in a batch as --max-loras allows (one, "
+    "by default), and base requests beside them, the last adapter's part stays unwritten: it is "
+    "left out, or what was in memory sends the next kernel to an illegal address. vLLM 0.22.0 "
+    "makes room for one more.",
+    "Use vLLM 0.22.0 or newer, or set --max-loras one higher than the adapters in use.",
+    links=(
+        "https://github.com/vllm-project/vllm/pull/40131",
+        "https://github.com/vllm-project/vllm/issues/40038",
+    ),
+    # csrc/moe/moe_align_sum_kernels.cu, moe_lora_align_block_size. The repaired kernel has one
+    # parameter more; of the releases' compiled modules 0.22.0 is the first that has it.
+    vllm=span(until="0.21.0"),
 )
 
 RULES = (
@@ -97,5 +139,7 @@ RULES = (
     MODEL_LACKS_LORA,
     WRONG_DEVICE,
     STALE_ADAPTERS,
-    QUANTIZED_ADAPTERS,
+    SCALED_INPUTS,
+    REFUSED_INPUTS,
+    MIXED_BATCHES,
 )

@@ -50,5 +50,23 @@ REPEATED_KEY = Rule(
     "stands above the old line does nothing.",
     "Delete the lines that are not meant.",
 )
+TOP_K_ABOVE_EXPERTS = Rule(
+    "MOE306",
+    "top-k-above-experts",
+    Severity.ERROR,
+    "A token asks for more experts than the layer has.",
+    "Engines do not look: vLLM builds the layer and starts. Its softmax routing then fills the "
+    "surplus places with expert 0 again (topk_softmax of 0.20.0, seen on an H100, 2026-11-23), so "
+    "that its output counts several times; routing by groups raises 'selected index k out of "
+    "range'.",
+    "Compare num_experts_per_tok with the number of experts in the checkpoint's own config.json.",
+)
 
-RULES = (UNKNOWN_FAMILY, ASSUMED, CATALOGUE_ANSWERED, INCOMPLETE_QUANT_CONFIG, REPEATED_KEY)
+RULES = (
+    UNKNOWN_FAMILY,
+    ASSUMED,
+    CATALOGUE_ANSWERED,
+    INCOMPLETE_QUANT_CONFIG,
+    REPEATED_KEY,
+    TOP_K_ABOVE_EXPERTS,
+)

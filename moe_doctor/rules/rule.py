@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moe_doctor.core.findings import Finding, Remediation, Severity
 from moe_doctor.core.record import record
+from moe_doctor.core.release import Span
 
 
 @record
@@ -28,6 +29,8 @@ class Rule:
     """`stable` or `preview`."""
     links: tuple[str, ...] = ()
     """Public threads and pages."""
+    vllm: Span = Span()
+    """Releases of vLLM that have the defect, where the rule is about one; else open."""
 
     def finding(
         self,

@@ -25,8 +25,8 @@ from tests.checks.cases import NEMOTRON, QWEN, codes, find, make_case, make_mach
 EP8 = Deployment(tensor_parallel_size=8, expert_parallel=True)
 
 
-def test_the_founding_story_of_0_20_0_is_one_warning_and_a_defect_of_that_release() -> None:
-    assert codes(make_case()) == ["MOE412", "MOE506"]
+def test_the_founding_story_of_0_20_0_is_one_warning_and_two_defects_of_that_release() -> None:
+    assert codes(make_case()) == ["MOE412", "MOE506", "MOE509"]
     assert find(make_case(), "MOE412").message == (
         "LoRA moves 23 layers from FlashInfer CUTLASS (FlashInferExperts) to TRITON (TritonExperts)"
     )
@@ -71,17 +71,42 @@ FP8_QWEN = quantized(
 @pytest.mark.parametrize(
     ("model", "release", "found"),
     [
-        (FP8_QWEN, "0.19.1", False),
-        (FP8_QWEN, "0.20.0", True),
-        (FP8_QWEN, "0.23.0", True),
-        (FP8_QWEN, "0.24.0", False),
-        (QWEN, "0.20.0", False),
+        (FP8_QWEN, "0.19.1", []),
+        (FP8_QWEN, "0.20.0", ["MOE507"]),
+        (FP8_QWEN, "0.20.2", ["MOE507"]),
+        (FP8_QWEN, "0.22.0", ["MOE508"]),
+        (FP8_QWEN, "0.23.0", ["MOE508"]),
+        (FP8_QWEN, "0.24.0", []),
+        (QWEN, "0.20.0", []),
+        (QWEN, "0.22.0", []),
     ],
 )
 def test_adapters_read_quantized_inputs_from_0_20_0_to_0_23_0(
-    model: ModelSpec, release: str, found: bool
+    model: ModelSpec, release: str, found: list[str]
 ) -> None:
-    assert ("MOE507" in codes(make_case(model, release=release))) is found
+    told = codes(make_case(model, release=release))
+    assert [code for code in told if code in ("MOE507", "MOE508")] == found
+
+
+@pytest.mark.parametrize(
+    ("release", "found"), [("0.16.0", True), ("0.21.0", True), ("0.22.0", False)]
+)
+def test_a_full_batch_beside_base_requests_has_no_room_until_0_22_0(
+    release: str, found: bool
+) -> None:
+    case = make_case(QWEN, release)
+    assert ("MOE509" in codes(case)) is found
+    if found:
+        remediation = find(case, "MOE509").remediation
+        assert remediation is not None
+        assert remediation.commands == (
+            "vllm serve Qwen/Qwen3-30B-A3B --enable-lora --max-loras 2",
+        )
+
+
+def test_other_platforms_kernels_have_no_such_defects() -> None:
+    case = make_case(QWEN, "0.20.0", MachineSnapshot("xpu", simulated=True))
+    assert not {"MOE506", "MOE509"} & set(codes(case))
 
 
 def test_experts_spread_over_ranks_keep_no_adapter() -> None:

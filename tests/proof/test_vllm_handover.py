@@ -272,13 +272,20 @@ def test_experts_without_adapters_and_older_releases_are_unfit(
 # ---- what is known -------------------------------------------------------------------------------
 
 
-def hint(ids: list[int], tokens: int, *, reads_quantized: bool = False, slots: int = 2) -> str:
+def hint(
+    ids: list[int],
+    tokens: int,
+    *,
+    reads_quantized: bool = False,
+    slots: int = 2,
+    version: str = "0.20.0",
+) -> str:
     setup = LoRASetup((8,) * slots, (1.0,) * slots)
     _, batch = layer(PLAIN, setup, tokens)
     assert batch.lora is not None
     batch.lora.lora_ids.copy_(torch.tensor(ids, dtype=torch.int32).repeat(tokens)[:tokens])
     geometry = replace(PLAIN, num_experts=64)
-    return vllm_hints.about_adapters(batch, geometry, "0.20.0", reads_quantized=reads_quantized)
+    return vllm_hints.about_adapters(batch, geometry, version, reads_quantized=reads_quantized)
 
 
 def test_what_vllms_adapters_are_known_for_is_said() -> None:
@@ -288,6 +295,8 @@ def test_what_vllms_adapters_are_known_for_is_said() -> None:
     assert hint([-1, 0, 1], 64, slots=3) == ""
     assert hint([0, 1], 64) == ""
     assert hint([0, 1], 64, reads_quantized=True).endswith("kernels quantized hidden states")
+    assert hint([-1], 2, version="0.24.0") == ""
+    assert hint([-1, 0, 1], 64, version="0.22.0") == ""
 
 
 def test_another_release_than_the_pinned_one_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,9 @@ import re
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from moe_doctor.core.release import parse_release
+from moe_doctor.rules import lora as rules
+
 if TYPE_CHECKING:
     from moe_doctor.proof.case import Geometry
     from moe_doctor.proof.inputs import Batch
@@ -38,12 +41,13 @@ def pinned_otherwise(package: str, name: str) -> str:
 
 def about_adapters(batch: Batch, geometry: Geometry, version: str, *, reads_quantized: bool) -> str:
     """What vLLM's MoE LoRA is known to do with such a batch; empty where nothing is known."""
-    if batch.lora is None:
+    release = parse_release(version)
+    if batch.lora is None or release is None:
         return ""
     ids = set(batch.lora.lora_ids.tolist())
     adapters = {one for one in ids if one >= 0}
     pairs = batch.topk_ids.numel()
-    if not adapters:
+    if not adapters and rules.STALE_ADAPTERS.vllm.holds(release):
         few = pairs * _SPARSITY <= geometry.num_experts * batch.lora.max_loras
         return (
             f"vLLM {version} keeps the adapter ids of the batch before (vllm-project/vllm#42008)"
@@ -52,7 +56,8 @@ def about_adapters(batch: Batch, geometry: Geometry, version: str, *, reads_quan
         )
     if reads_quantized:
         return f"vLLM {version} hands its adapters' kernels quantized hidden states"
-    if -1 in ids and len(adapters) == batch.lora.max_loras:
+    full = -1 in ids and len(adapters) == batch.lora.max_loras
+    if full and rules.MIXED_BATCHES.vllm.holds(release):
         return (
             f"vLLM {version} aligns max_loras={batch.lora.max_loras} kinds of tokens, and those "
             "without an adapter count as one: an adapter is left out; with --max-loras one higher "
