@@ -22,6 +22,7 @@ from moe_doctor.core.report import Report
 from moe_doctor.render import render
 
 NEMOTRON = "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"
+OWN_DRAFT = {"method": "mtp", "num_speculative_tokens": 1}
 
 
 def select(model: str | None = NEMOTRON, **options: Any) -> Report:
@@ -89,7 +90,7 @@ def test_a_draft_left_unquantized_takes_a_backend_of_its_own() -> None:
     options = {"engine": "vllm@0.33.0", "gpu": "b200", "lora": False, "tensor_parallel_size": 8}
     plain = select(model, **options)
     assert [one.oracle for one in plain.selections] == ["nvfp4"]
-    drafting = select(model, **options, speculative_config={"method": "mtp"})
+    drafting = select(model, **options, speculative_config=OWN_DRAFT)
     assert [(one.oracle, one.backend) for one in drafting.selections] == [
         ("nvfp4", "FLASHINFER_TRTLLM"),
         ("unquantized", "FlashInfer TRTLLM"),

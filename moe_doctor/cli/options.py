@@ -230,7 +230,8 @@ class ModelOptions(OptionGroup):
     speculative_config: str | None = option(
         "--speculative-config",
         metavar="JSON",
-        help='{"method": "mtp"}: ask about the experts of the checkpoint\'s own draft as well.',
+        help='{"method": "mtp", "num_speculative_tokens": 1}: ask about the experts of the '
+        "checkpoint's own draft as well.",
     )
     hf_overrides: str | None = option(
         "--hf-overrides", metavar="JSON", help="Keys laid over config.json before it is read."

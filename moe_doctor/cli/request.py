@@ -73,7 +73,9 @@ def build_request(
 
 
 def _speculative_config(text: str | None) -> dict[str, Any]:
-    config = _json_object("--speculative-config", text, '{"method": "mtp"}')
+    config = _json_object(
+        "--speculative-config", text, '{"method": "mtp", "num_speculative_tokens": 1}'
+    )
     if config:
         from moe_doctor.oracle.option_values import refuse_unknown_method
 

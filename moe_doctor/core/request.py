@@ -59,7 +59,7 @@ class Request:
     hf_overrides: Mapping[str, Any] = field(default_factory=dict)
     """Keys laid over config.json before it is read."""
     speculative_config: Mapping[str, Any] = field(default_factory=dict)
-    """How the server drafts tokens; `{"method": "mtp"}` asks about the checkpoint's own draft."""
+    """How the server drafts tokens; method `mtp` asks about the checkpoint's own draft as well."""
     backends: tuple[str, ...] = ()
     """`prove` only: backend options to prove, or `all`."""
     level: int = 3

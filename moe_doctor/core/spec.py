@@ -205,6 +205,32 @@ class ParseNote(NamedTuple):
     """One sentence with what was seen and what was assumed."""
 
 
+class DraftSpec(NamedTuple):
+    """How a server drafts tokens, as far as it decides about layers and refusals; None = not said.
+
+    `--speculative-config`, in the engine's own words.
+    """
+
+    method: str | None = None
+    """`mtp`, `eagle3`, `ngram`, ...; None = by the draft model."""
+    model: str | None = None
+    """The draft model, where it is another than the served one."""
+    other: ModelSpec | None = None
+    """What is known of that model; None where its config could not be read."""
+    named: bool = False
+    """Whether a model was given at all, be it the served one."""
+    num_tokens: int | None = None
+    """Tokens drafted at a time."""
+    tensor_parallel_size: int | None = None
+    """Ranks of the draft."""
+    quantization: str | None = None
+    """Method of the draft's weights."""
+    moe_backend: str | None = None
+    """The draft's own backend."""
+    keys: tuple[str, ...] = ()
+    """Everything that was given, by name."""
+
+
 @record
 class ModelSpec:
     """A model as far as its MoE layers and an engine's oracle are concerned."""
@@ -239,6 +265,10 @@ class ModelSpec:
     """What the parser had to assume."""
     beside: BesideSpec = field(default=BesideSpec(), compare=False, hash=False)
     """Linear layers that are no attention and no routed expert."""
+    mtp_declared: bool = False
+    """Whether the config announces `num_mtp_layers`, and not the family alone."""
+    drafting: DraftSpec | None = None
+    """How the server drafts tokens; None where it does not."""
     declared: QuantSpec | None = field(default=None, compare=False, hash=False)
     """The checkpoint's declaration, also where it leaves experts out; None where it has none."""
 

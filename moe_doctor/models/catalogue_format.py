@@ -34,6 +34,8 @@ def encode(model: ModelSpec) -> dict[str, Any]:
     }
     if model.num_mtp_layers:
         facts["mtp_layers"] = model.num_mtp_layers
+    if model.mtp_declared != bool(model.num_mtp_layers):
+        facts["mtp_declared"] = model.mtp_declared
     if model.text_architecture:
         facts["text_architecture"] = model.text_architecture
     if model.draft_layers:
@@ -63,6 +65,7 @@ def decode(id: str, facts: Mapping[str, Any]) -> ModelSpec:
         dtype=facts["dtype"],
         num_layers=facts["layers"],
         num_mtp_layers=facts.get("mtp_layers", 0),
+        mtp_declared=facts.get("mtp_declared", facts.get("mtp_layers", 0) > 0),
         text_architecture=facts.get("text_architecture", ""),
         draft_layers=tuple(_decode_group(group) for group in facts.get("draft", ())),
         own_config=facts.get("own_config", False),

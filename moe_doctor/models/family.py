@@ -118,9 +118,11 @@ class Family:
     swiglu_limit: bool = False
     """Whether `swiglu_limit` clamps the experts' activation in this family."""
     draft: str = ""
-    """Where MTP layers with experts are: `after` the decoder's, or `beside` them in `mtp.layers`;
-    empty where the family's have none."""
+    """Where MTP layers with experts are: `after` the decoder's (`always`: whatever the rule for
+    those says), or `beside` them in `mtp.layers`; empty where the family's have none."""
     draft_step: int = 1
     """Sub-layers per MTP layer of a module beside, of which the last has the experts."""
+    draft_count: int = 0
+    """MTP layers where the config does not say how many."""
     swiglu_limits: str = ""
     """Key of a list with one such limit per layer, where the family has that."""

@@ -62,7 +62,8 @@ def parse_model(
     modules = ExpertModules(row.block, nested=len(sections.chain) > 1)
     groups = _expert_layers(fields, row, count, declaration, modules, known=family is not None)
     notes = _model_notes(sections, fields, family, declaration, modules) if groups else ()
-    drafts = fields.integer(*_MTP_KEYS, maximum=MAX_LAYERS) or 0
+    announced = fields.integer(*_MTP_KEYS, maximum=MAX_LAYERS)
+    drafts = row.draft_count if announced is None else announced
     return ModelSpec(
         id=id,
         source=source,
@@ -73,7 +74,8 @@ def parse_model(
         num_layers=count,
         num_mtp_layers=drafts,
         text_architecture=_text_architecture(sections, row),
-        draft_layers=draft_layers(row, groups, count, drafts, declaration),
+        mtp_declared=announced is not None,
+        draft_layers=draft_layers(row, fields, groups, count, drafts, declaration),
         own_config=sections.has_own_config,
         attention=read_attention(sections.text),
         beside=read_beside(sections),

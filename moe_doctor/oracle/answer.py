@@ -13,8 +13,9 @@ from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import replace
 from moe_doctor.core.release import Release, parse_release
 from moe_doctor.core.report import Engine
-from moe_doctor.core.selection import Outcome, Selection
+from moe_doctor.core.selection import EngineError, Outcome, Selection
 from moe_doctor.core.spec import BesideSpec, ModelSpec, MoELayers, MoESpec
+from moe_doctor.oracle.drafted import answer_drafted
 from moe_doctor.oracle.engines.vllm.beside_refusals import refuse_beside
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
@@ -64,6 +65,16 @@ def select_layers(
     """
     release = release_of(engine)
     facts = make_facts(machine, release)
+    if model.drafting is not None:
+        return answer_drafted(
+            model,
+            deployment,
+            machine,
+            release,
+            answer=lambda index, own: _answer(model, index, own, machine, facts, release, lora),
+            refuse=lambda index, refusal: _refused(index, lora, refusal),
+            read=lambda draft, name: _reread(draft, name, deployment, machine, release),
+        )
     return tuple(
         [
             _answer(model, index, deployment, machine, facts, release, lora)
@@ -252,6 +263,21 @@ def _refused_while_reading(
         return None
     by_model = "for ModelConfig" in call.error.message
     return call if by_model or refusal.after != "ModelConfig" else None
+
+
+def _reread(
+    model: ModelSpec,
+    quantization: str,
+    deployment: Deployment,
+    machine: MachineSnapshot,
+    release: Release,
+) -> EngineRefusal | None:
+    """What ModelConfig says about a checkpoint with another `--quantization`, or None."""
+    if not model.moe_layers:
+        return None
+    own = replace(deployment, quantization=quantization)
+    later = EngineRefusal("config", EngineError("", ""), "", "ModelConfig")
+    return _refused_while_reading(model, 0, own, machine, release, False, later)
 
 
 @lru_cache(maxsize=256)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from moe_doctor.core.errors import UsageError
+from moe_doctor.core.errors import DoctorError, UsageError
 from moe_doctor.core.request import Request
 from moe_doctor.core.spec import ModelSpec
+
+WITHOUT_MODEL = frozenset({"ngram", "ngram_gpu", "suffix", "custom_class", "extract_hidden_states"})
+"""Methods of `--speculative-config` that draft without a second model."""
 
 
 def fetch_model(request: Request, say: Callable[[str], None]) -> ModelSpec | None:
@@ -29,6 +32,28 @@ def fetch_model(request: Request, say: Callable[[str], None]) -> ModelSpec | Non
     model = require_moe(model, overridden=bool(request.hf_overrides))
     if not request.speculative_config:
         return model
-    from moe_doctor.models.draft import with_draft
+    from moe_doctor.models.draft import read_draft, with_draft
 
-    return with_draft(model, request.speculative_config)
+    draft = read_draft(model, request.speculative_config).model
+    other = None
+    # A method without a model may have its own name in that place (`ngram`).
+    if draft is not None and request.speculative_config.get("method") not in WITHOUT_MODEL:
+        other = _draft_model(draft, request, say)
+    return with_draft(model, request.speculative_config, other)
+
+
+def _draft_model(name: str, request: Request, say: Callable[[str], None]) -> ModelSpec | None:
+    """The model that a server drafts with, or None where its config is not to be had."""
+    from moe_doctor.models.load import load_model
+
+    say(f"looking for {name}, which drafts")
+    revision = request.speculative_config.get("revision")
+    try:
+        return load_model(
+            name,
+            revision=revision if isinstance(revision, str) else None,
+            offline=request.offline,
+            hf_overrides={},
+        )
+    except DoctorError:
+        return None  # its layers are not answered for, with a note

@@ -76,15 +76,32 @@ def test_a_draft_may_stay_unquantized(config: dict[str, Any], ignored: str) -> N
 
 def test_only_the_checkpoints_own_draft_counts() -> None:
     model = parse_model(DEEPSEEK, id="org/name", source="directory")
+    assert with_draft(model, {}) is model
     for asked in (
-        {},
         {"method": "ngram"},
         {"method": "eagle3", "model": "org/draft"},
         {"method": "mtp", "model": "org/draft"},
+        {"method": "eagle", "model": "org/name"},
         {"method": 3},
     ):
-        assert with_draft(model, asked) is model
-    assert len(with_draft(model, {"method": "deepseek_mtp"}).moe_layers) == 2
+        assert with_draft(model, asked).moe_layers == model.moe_layers
+    for asked in ({"method": "deepseek_mtp"}, {"model": "org/name"}):
+        assert len(with_draft(model, asked).moe_layers) == 2
+
+
+def test_another_model_that_drafts_is_named() -> None:
+    model = parse_model(DEEPSEEK, id="org/name", source="directory")
+    drafting = with_draft(model, {"method": "eagle3", "model": "org/draft"})
+    assert [note.message for note in drafting.notes if note.kind == "no-draft-experts"] == [
+        "--speculative-config: the layers of org/draft are not looked at; ask about them with "
+        "moe-doctor select org/draft"
+    ]
+
+
+def test_a_draft_follows_the_rule_of_the_decoder() -> None:
+    config = {**DEEPSEEK, "num_nextn_predict_layers": 3, "moe_layer_freq": 2}
+    model = parse_model(config, id="org/name", source="directory")
+    assert [layer for kind in model.draft_layers for layer in kind.layers] == [62]
 
 
 def test_a_dense_draft_adds_nothing() -> None:

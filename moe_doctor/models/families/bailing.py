@@ -9,6 +9,7 @@ from moe_doctor.models.routing import routing
 FAMILIES = (
     Family(
         name="Bailing MoE (Ling, Ring)",
+        draft="always",  # vLLM 0.33 bailing_moe_mtp.py
         model_types=(
             "bailing_moe",
             "bailing_moe_v2",

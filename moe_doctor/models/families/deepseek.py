@@ -74,6 +74,7 @@ FAMILIES = (
     Family(
         name="DeepSeek V3",
         draft="after",
+        draft_count=1,  # transformers' DeepseekV3Config, from vLLM 0.27's day on
         model_types=("deepseek_v3", "deepseek_v32", "kimi_k2", "mistral_large_3"),
         architectures=(
             "DeepseekV3ForCausalLM",
@@ -89,6 +90,7 @@ FAMILIES = (
     ),
     Family(
         name="DeepSeek V4",
+        draft="after",
         model_types=("deepseek_v4", "deepseek_ref"),
         architectures=("DeepseekV4ForCausalLM",),
         experts=("n_routed_experts",),

@@ -86,8 +86,8 @@ FAMILIES = (
         # vLLM 0.33 qwen3_next.py: norm_topk_prob counts as true when the config has no such key.
         routing=routing(scoring="softmax", default_renormalize=True, bias=False, scaled=False),
         shared=standard_shared,
-        # Qwen3-Next does not say how many MTP layers it has; vLLM 0.33 speculative.py counts one.
-        defaults={"shared_expert_intermediate_size": 512, "num_nextn_predict_layers": 1},
+        draft_count=1,  # vLLM 0.33 qwen3_next_mtp.py, where the config does not say
+        defaults={"shared_expert_intermediate_size": 512},
     ),
     Family(
         name="Qwen3.5-MoE",
@@ -111,8 +111,8 @@ FAMILIES = (
             "hidden_size": 2048,
             "moe_intermediate_size": 512,
             "shared_expert_intermediate_size": 512,
-            "num_nextn_predict_layers": 1,
         },
+        draft_count=1,  # vLLM 0.33 qwen3_5_mtp.py
     ),
     Family(
         name="Qwen4-Exp",
