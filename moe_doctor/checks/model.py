@@ -15,11 +15,12 @@ _RULES = {
     "offline": rules.CATALOGUE_ANSWERED,
     "incomplete-quant-config": rules.INCOMPLETE_QUANT_CONFIG,
     "repeated-key": rules.REPEATED_KEY,
+    "top-k-above-experts": rules.TOP_K_ABOVE_EXPERTS,
 }
 
 
 def check_parse_notes(case: Case) -> Iterator[Finding]:
-    """MOE301 to MOE305: every note of the parser becomes a finding; an unknown kind is MOE302."""
+    """MOE301 to MOE306: every note of the parser becomes a finding; an unknown kind is MOE302."""
     if case.model is None:
         return
     for note in case.model.notes:

@@ -109,8 +109,6 @@ class MoESpec:
             value = getattr(self, name)
             if value < 1:
                 raise ModelError(f"{name} is {value}; expected a positive integer")
-        if self.top_k > self.num_experts:
-            raise ModelError(f"top_k is {self.top_k}; expected 1..num_experts={self.num_experts}")
 
 
 @record
@@ -196,6 +194,40 @@ class BesideSpec(NamedTuple):
     """Key and words of a list of one word per layer that has not as many as there are layers."""
 
 
+class VisionSpec(NamedTuple):
+    """Sizes of a vision tower's linear layers; None = not said."""
+
+    hidden: int | None = None
+    """Width of a patch."""
+    mlp: int | None = None
+    """Width of its MLPs."""
+    merged: int | None = None
+    """Width of the patches that are merged into one token."""
+    out: int | None = None
+    """Width of that token."""
+
+
+class WidthsSpec(NamedTuple):
+    """Widths of a decoder layer's linear layers outside the experts; None = not said."""
+
+    hidden: int | None = None
+    """Width of a token."""
+    head: int | None = None
+    """Width of a query's or a key's head; with compressed keys the part without a position."""
+    value: int | None = None
+    """Width of a value's head, where it is another one."""
+    query_rank: int | None = None
+    """Width that queries are compressed to (MLA); None where they are not."""
+    key_rank: int | None = None
+    """Width that keys and values are compressed to (MLA)."""
+    rotated: int | None = None
+    """Width of a head's part with a position, where it stands apart (MLA)."""
+    gates_output: bool = False
+    """Whether queries come with a gate for attention's output (Qwen3-Next)."""
+    vision: VisionSpec = VisionSpec()
+    """The vision tower's."""
+
+
 class ParseNote(NamedTuple):
     """Something the parser assumed or could not settle; the checks turn it into a finding."""
 
@@ -269,6 +301,8 @@ class ModelSpec:
     """Whether the config announces `num_mtp_layers`, and not the family alone."""
     drafting: DraftSpec | None = None
     """How the server drafts tokens; None where it does not."""
+    widths: WidthsSpec = field(default=WidthsSpec(), compare=False, hash=False)
+    """Sizes of linear layers, which quantized checkpoints have to fit as well."""
     declared: QuantSpec | None = field(default=None, compare=False, hash=False)
     """The checkpoint's declaration, also where it leaves experts out; None where it has none."""
 

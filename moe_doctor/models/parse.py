@@ -24,6 +24,7 @@ from moe_doctor.models.family import EXPERT_KEYS, HIDDEN_KEYS, TOP_K_KEYS, WIDTH
 from moe_doctor.models.fields import MAX_LAYERS, Fields, describe_keys, show
 from moe_doctor.models.quantization import Declaration, read_declaration
 from moe_doctor.models.sections import Sections, find_sections
+from moe_doctor.models.widths import read_widths
 
 UNKNOWN = Family(name="unknown", model_types=())
 """The row of a family that no table has: standard keys and rules."""
@@ -61,7 +62,8 @@ def parse_model(
     declaration = read_declaration(sections, hf_quant_config)
     modules = ExpertModules(row.block, nested=len(sections.chain) > 1)
     groups = _expert_layers(fields, row, count, declaration, modules, known=family is not None)
-    notes = _model_notes(sections, fields, family, declaration, modules) if groups else ()
+    notes = _model_notes(sections, fields, family, declaration, modules) if groups else []
+    notes += _routing_notes(groups)
     announced = fields.integer(*_MTP_KEYS, maximum=MAX_LAYERS)
     drafts = row.draft_count if announced is None else announced
     return ModelSpec(
@@ -79,6 +81,7 @@ def parse_model(
         own_config=sections.has_own_config,
         attention=read_attention(sections.text),
         beside=read_beside(sections),
+        widths=read_widths(sections),
         revision=revision,
         notes=tuple(notes),
         declared=None if declaration is None else declaration.spec,
@@ -246,6 +249,17 @@ def _model_notes(
                 f"such as {show(modules.skipped[0])}",
             )
         )
+    return notes
+
+
+def _routing_notes(groups: tuple[MoELayers, ...]) -> list[ParseNote]:
+    """Layers whose tokens ask for more experts than there are."""
+    notes = []
+    for layers in groups:
+        top_k, experts = layers.spec.top_k, layers.spec.num_experts
+        if top_k > experts:
+            message = f"{layers.count} layers pick {top_k} experts per token and have {experts}"
+            notes.append(ParseNote("top-k-above-experts", message))
     return notes
 
 

@@ -19,6 +19,7 @@ from moe_doctor.oracle.drafted import answer_drafted
 from moe_doctor.oracle.engines.vllm.beside_refusals import refuse_beside
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
+from moe_doctor.oracle.engines.vllm.linear.refuse import refuse_linears
 from moe_doctor.oracle.engines.vllm.methods.eplb import refuse_eplb
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
@@ -165,11 +166,18 @@ def _answer(
             model, index, built.source, call.method, built.query, deployment, release
         )
         call = late or call
+    if not built.quantized and not _is_earlier(call):
+        call = OracleCall("unquantized", None, built.query, "UnquantizedFusedMoEMethod")
+    linears = refuse_linears(model, built.source, built.query, deployment, machine, release)
+    if linears.refusal is not None and not linears.late and not _is_earlier(call):
+        call = linears.refusal
     if isinstance(call, EngineRefusal):
         return _refused(index, lora, call)
     absent = refuse_dispatch(built.all2all, machine, release)
     if absent is not None and release < _ROUNDS_LATER:
         return _refused(index, lora, absent)
+    if isinstance(call, NoOracle) and linears.refusal is not None:
+        return _refused(index, lora, linears.refusal)
     if isinstance(call, NoOracle):
         note = f"{call.method}: {call.why}" if call.method else call.why
         if call.backend is None:
@@ -190,6 +198,7 @@ def _answer(
             # Still with the trace: the oracle answered, its method then refuses the shapes.
             refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)
             return Answer(refused, call.query, assumed=built.assumed)
+        late = late or linears.refusal
     # The LoRA manager asks the model class before it wraps a layer, but after the weights are
     # loaded, where a kernel's constructor has its say.
     if built.crash is not None and (selection.crash is None or selection.crash.type != "TypeError"):
@@ -201,6 +210,11 @@ def _method(
     model: ModelSpec,
     index: int,
     deployment: Deployment,
+def _is_earlier(call: OracleCall | NoOracle | EngineRefusal) -> bool:
+    """Whether a refusal comes before the first linear layer, or from one."""
+    return isinstance(call, EngineRefusal) and (call.stage != "model" or call.by_linear)
+
+
     machine: MachineSnapshot,
     release: Release,
     lora: bool,

@@ -156,9 +156,11 @@ def test_numbers_that_json_does_not_have_are_harmless_where_nobody_reads_them() 
     assert parse_model(config, id="m", source="directory").is_moe
 
 
-def test_more_experts_per_token_than_experts_is_an_error() -> None:
-    with pytest.raises(ModelError, match="top_k is 9"):
-        parse_model({"model_type": "mixtral", "num_experts_per_tok": 9}, id="m", source="hub")
+def test_more_experts_per_token_than_experts_is_taken_and_noted() -> None:
+    model = parse_model({"model_type": "mixtral", "num_experts_per_tok": 9}, id="m", source="hub")
+    assert model.moe_layers[0].spec.top_k == 9
+    notes = [note.message for note in model.notes if note.kind == "top-k-above-experts"]
+    assert notes == ["32 layers pick 9 experts per token and have 8"]
 
 
 def test_a_missing_path_and_a_directory_without_config_are_two_errors(tmp_path: Path) -> None:

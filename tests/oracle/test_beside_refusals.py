@@ -81,7 +81,15 @@ def test_a_shard_of_the_shared_experts_holds_whole_blocks() -> None:
     split = {"tensor_parallel_size": 8, "expert_parallel": True}
     assert said(GLM5, "0.33.0", **split) == block(224)
     assert said(GLM5, "0.33.0") is None
-    listed = FP8 | {"modules_to_not_convert": ["model.layers.1.mlp.shared_experts"]}
+    # The list is read by exact paths: what holds them takes nothing out (is_layer_skipped).
+    above = FP8 | {"modules_to_not_convert": ["model.layers.1.mlp.shared_experts"]}
+    assert said(GLM5 | {"quantization_config": above}, "0.33.0", **split) == block(224)
+    paths = [
+        f"model.layers.{layer}.mlp.shared_experts.{name}"
+        for layer in (1, 2, 3)
+        for name in ("gate_proj", "up_proj", "down_proj")
+    ]
+    listed = FP8 | {"modules_to_not_convert": paths}
     assert said(GLM5 | {"quantization_config": listed}, "0.33.0", **split) is None
 
 

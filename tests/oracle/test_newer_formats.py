@@ -146,22 +146,6 @@ def left_out(declared: QuantSpec, release: Release) -> OracleCall | NoOracle | E
     )
 
 
-def split(release: Release, *ignore: str) -> OracleCall | NoOracle | EngineRefusal:
-    raw = {**compressed(SMALL), "ignore": list(ignore)}
-    return left_out(QuantSpec("compressed-tensors", None, ignore=ignore, details=raw), release)
-
-
-def test_a_list_that_names_some_of_q_k_and_v_is_refused() -> None:
-    old, new = split((0, 29, 0), "re:.*q_proj$"), split((0, 30, 0), "re:.*q_proj$")
-    assert isinstance(old, EngineRefusal)
-    assert isinstance(new, EngineRefusal)
-    head = "Found a different quantization schemes for ['q_proj', 'k_proj', 'v_proj'] in "
-    assert old.error.message == head
-    assert new.error.message == "Found different quantization schemes for the shards of "
-    every = ("re:.*q_proj$", "re:.*k_proj$", "re:.*v_proj$")
-    assert isinstance(split((0, 33, 0), *every), OracleCall)
-
-
 def modelopt(raw: dict[str, Any], release: Release) -> OracleCall | NoOracle | EngineRefusal:
     return left_out(QuantSpec("modelopt", "FP8", details=raw), release)
 

@@ -43,7 +43,7 @@ def _longcat_count(fields: Fields) -> int | None:
     if fields.has("num_layers"):
         return None
     halves = fields.integer("num_hidden_layers", maximum=2 * MAX_LAYERS)
-    return None if halves is None else halves // 2
+    return 28 if halves is None else halves // 2  # the class's default
 
 
 FAMILIES = (

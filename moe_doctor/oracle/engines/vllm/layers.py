@@ -51,6 +51,8 @@ class LayerQuery(NamedTuple):
     """Whether --enable-eplb reaches the layer."""
     all2all: str | None = None
     """The all2all backend in use, or None."""
+    quantized: bool = True
+    """Whether the experts follow the checkpoint's quantization at all."""
 
 
 # Most layers are asked about in the same way on every platform.
@@ -157,6 +159,7 @@ def _build(
         # From 0.24 the layer asks the parallel config, not the model class.
         rebalances=parallel.enable_eplb and (release >= (0, 24, 0) or row.passes_eplb(release)),
         all2all=active,
+        quantized=row.quantized,
     )
 
 

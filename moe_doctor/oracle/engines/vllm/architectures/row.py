@@ -82,6 +82,8 @@ class ClassRow:
     """Whether ModelConfig finds the number of experts, without which it refuses EP."""
     experts_bound_tp: bool = False
     """Whether the class refuses more tensor-parallel ranks than experts."""
+    quantized: bool = True
+    """Whether the class hands its experts the quantization config."""
     unasked: str = ""
     """Why the class asks no oracle; empty where its experts are a FusedMoE layer."""
     unsharded: str = ""

@@ -48,7 +48,10 @@ HUNYUAN: Rows = (
 )
 FLEX_OLMO: Rows = (
     changed(
-        _softmax("flex_olmo.py FlexOlmoMoE", renormalize=False), (0, 16, 0), router_dtype="float32"
+        _softmax("flex_olmo.py FlexOlmoMoE", renormalize=False),
+        (0, 16, 0),
+        router_dtype="float32",
+        quantized=False,
     ),
     changed(
         _softmax("transformers/moe.py MoEMixin", renormalize=None),

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from moe_doctor.core.spec import QuantSpec
 from moe_doctor.models.expert_modules import PREFIXES
 from moe_doctor.models.listed_entries import LEFT_OUT
 from moe_doctor.models.quantized_layers import LayerQuantization
@@ -22,7 +21,6 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     refused_by_vllm_config,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
-from moe_doctor.oracle.engines.vllm.methods.shards import refuse_shards
 
 _ATTENTION = ("qkv_proj", "q_proj", "q_a_proj", "q_b_proj", "o_proj")
 WITH_INPUTS = ("naive-quantized", "int-quantized", "float-quantized", "nvfp4-pack-quantized")
@@ -77,8 +75,6 @@ def experts_group(question: Question, groups: Mapping[str, Group]) -> Group | No
 def attention_group(question: Question, groups: Mapping[str, Group]) -> Group | None:
     """Group of the first layer's attention; None where it stays as it is."""
     spec = question.quantization
-    if spec is not None:
-        _check_shards(question, spec)
     if spec is None or any("attn" in pattern or "attention" in pattern for pattern in spec.ignore):
         return None
     if len(groups) == 1:
@@ -98,13 +94,6 @@ def attention_group(question: Question, groups: Mapping[str, Group]) -> Group | 
             "before 0.21.0 every linear layer that is not ignored needs a group",
         )
     return found
-
-
-def _check_shards(question: Question, spec: QuantSpec) -> None:
-    reader = LayerQuantization("compressed-tensors", spec.details, spec.ignore, [], everywhere=True)
-    refused = refuse_shards(question, spec.ignore, lambda paths: reader.group_of(*paths) is None)
-    if refused is not None:
-        raise refused
 
 
 def _read_group(

@@ -18,7 +18,6 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     refused_by_vllm_config,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
-from moe_doctor.oracle.engines.vllm.methods.shards import refuse_shards
 
 Side = Mapping[str, Any]
 _MX = ("fp4", "fp6_e3m2", "fp6_e2m3")
@@ -85,9 +84,6 @@ def attention_settings(question: Question) -> Settings | None:
         return None
     names = tuple(f"{start}layers.0.self_attn.{end}" for start in PREFIXES for end in _ATTENTION)
     reader = LayerQuantization("quark", spec.details, spec.ignore, [], everywhere=True)
-    refused = refuse_shards(question, spec.ignore, lambda paths: reader.rules(paths) is None)
-    if refused is not None:
-        raise refused
     rules = reader.rules(names)
     if rules is None:
         return None

@@ -109,7 +109,7 @@ def left_out_of(
     if isinstance(call, EngineRefusal) and (call.stage == "config" or call.by_linear):
         return call
     method = "" if declared is None else declared.method
-    if declared is not None and _is_unread(declared, known["release"]):
+    if declared is not None and is_unread(declared, known["release"]):
         return call
     if not isinstance(call, EngineRefusal) and (method, call.method) == ("gptq", "MoeWNA16Method"):
         return call  # what falls back to it is quantized whatever `dynamic` says
@@ -125,7 +125,7 @@ def left_out_of(
     return OracleCall("unquantized", None, known["query"], "UnquantizedFusedMoEMethod")
 
 
-def _is_unread(declared: QuantSpec, release: Release) -> bool:
+def is_unread(declared: QuantSpec, release: Release) -> bool:
     """Whether the list stands under ModelOpt's older key, which config.json has from 0.33.0 on."""
     details = declared.details
     flat = declared.source != "hf_quant_config.json" and "quantization" not in details

@@ -1,0 +1,96 @@
+"""What a model class calls its linear layers, and which of them it quantizes.
+
+Sources: the attention, MLP and MoE classes under model_executor/models and models, and their
+packed_modules_mapping, releases 0.16.0 to 0.33.0. Routers are left out: all but a few are built
+without a quantization config, and those are named.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from moe_doctor.core.release import Release
+
+
+class Block(NamedTuple):
+    """Names below a decoder layer."""
+
+    attention: str = "self_attn"
+    """Attention."""
+    qkv: str = "qkv_proj"
+    """Its first projection, which holds q, k and v; empty where it is none of the usual ones."""
+    out: str = "o_proj"
+    """Its last one."""
+    dense: str = "mlp"
+    """MLP of layers without experts; empty where there is none or it is another one."""
+    dense_everywhere: bool = False
+    """Whether that MLP stands beside the experts in every layer."""
+    shared: str = ""
+    """Shared experts."""
+    shared_first: bool = False
+    """Whether they are built before the routed ones."""
+    splits_qkv: bool = True
+    """Whether checkpoints store q, k and v apart (packed_modules_mapping)."""
+    router: str = ""
+    """Router, where it is quantized."""
+    mapped_since: Release = (0, 16, 0)
+    """First release whose class says which of a checkpoint's layers it fuses."""
+    varies: bool = False
+    """Whether layers of sliding-window attention have other heads than the rest."""
+    delta: str = ""
+    """Linear attention with a delta rule, in layers without the other one."""
+
+
+_SHARED = "mlp.shared_experts"
+_STANDARD = Block()
+_FIRST = Block(shared=_SHARED, shared_first=True)
+_BLOCKS = {
+    "qwen3_moe.py": Block(router="mlp.gate"),
+    "qwen2_moe.py": Block(shared="mlp.shared_expert", shared_first=True),
+    "qwen3_next.py": Block(
+        dense="", shared="mlp.shared_expert", shared_first=True, delta="linear_attn"
+    ),
+    "qwen3_5.py": Block(
+        dense="", shared="mlp.shared_expert", shared_first=True, delta="linear_attn"
+    ),
+    "deepseek_v2.py": _FIRST,
+    "glm4_moe.py": _FIRST,
+    "glm4_moe_lite.py": _FIRST,
+    "dots1.py": _FIRST,
+    "exaone_moe.py": _FIRST,
+    "openpangu.py": _FIRST,
+    "ernie45_moe.py": Block(shared=_SHARED, shared_first=True),
+    "afmoe.py": Block(shared=_SHARED, shared_first=True),
+    "bailing_moe.py": Block(
+        "attention", "query_key_value", "dense", shared=_SHARED, splits_qkv=False
+    ),
+    "sarvam.py": Block("attention", "query_key_value", "dense", shared=_SHARED, splits_qkv=False),
+    "param2moe.py": Block(shared=_SHARED, splits_qkv=False),
+    "hy_v3.py": Block(shared="mlp.shared_mlp", shared_first=True),
+    "hunyuan_v1.py": Block(shared="mlp.shared_mlp", shared_first=True),
+    "llama4.py": Block(dense="feed_forward", shared="feed_forward.shared_expert"),
+    "gemma4.py": Block(dense_everywhere=True),
+    "gpt_oss.py": Block("attn", dense=""),
+    "granitemoe.py": Block(dense=""),
+    "step3p5.py": Block(
+        shared="moe.share_expert", shared_first=True, varies=True, mapped_since=(0, 22, 0)
+    ),
+    "grok1.py": Block("attn", dense=""),
+    "minimax_m2.py": Block(dense=""),
+    "mixtral.py": Block(dense=""),
+    "phimoe.py": Block(dense=""),
+    "olmoe.py": Block(dense=""),
+    "flex_olmo.py": Block(dense=""),
+    "cohere2_moe.py": _STANDARD,
+    "mellum.py": _STANDARD,
+    "interns1_pro.py": Block(router="mlp.gate"),
+    "mimo_v2_flash.py": _STANDARD,
+    "lfm2_moe.py": Block(qkv="", dense=""),
+}
+
+
+@lru_cache(maxsize=256)
+def block_of(source: str) -> Block | None:
+    """The names of a row's class (`ClassRow.source`); None where they are not stated."""
+    return _BLOCKS.get(source.partition(" ")[0].rpartition("/")[2])

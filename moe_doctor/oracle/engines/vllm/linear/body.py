@@ -1,0 +1,139 @@
+"""The linear layers of one decoder layer, in the order in which a model class builds them."""
+
+from __future__ import annotations
+
+from moe_doctor.core.release import Release
+from moe_doctor.core.spec import ModelSpec
+from moe_doctor.oracle.engines.vllm.linear.blocks import Block
+from moe_doctor.oracle.engines.vllm.linear.layer import Linear, columns, fused, rows
+
+_QKV = ("q_proj", "k_proj", "v_proj")
+_GATE_UP = ("gate_proj", "up_proj")
+_LATENT = ("q_a_proj", "kv_a_proj_with_mqa")
+_KIMI_TOWER: Release = (0, 17, 0)
+# Attention that hands out a gate beside its queries.
+_GATED = ("qwen3_next", "qwen3_5")
+
+
+def layer_linears(
+    model: ModelSpec, block: Block, ranks: int, *, has_experts: bool, shares: bool = True
+) -> list[Linear]:
+    """Linear layers of a decoder layer with or without experts; `shares` = shared ones divide."""
+    found = _attention(model, block, ranks)
+    beside, widths = model.beside, model.widths
+    if block.dense and (block.dense_everywhere or not has_experts):
+        found += _mlp(block.dense, widths.hidden, beside.dense_width, ranks, late=False)
+    if not has_experts:
+        return found
+    if block.router:
+        experts = model.moe_layers[0].spec.num_experts
+        found.append(columns(block.router, widths.hidden, experts, 1))
+    if block.shared and any(kind.spec.num_shared_experts for kind in model.moe_layers):
+        among = ranks if shares else 1
+        late = not block.shared_first
+        found += _mlp(block.shared, widths.hidden, beside.shared_width, among, late=late)
+    return found
+
+
+def tower_linears(model: ModelSpec, method: str, ranks: int, release: Release) -> list[Linear]:
+    """Linear layers of the vision tower's first block and of what follows the tower."""
+    sizes = model.widths.vision
+    if model.architecture == "KimiK25ForConditionalGeneration":
+        # kimi_k25.py _maybe_ignore_quant_config; before it the tower is never quantized.
+        if method == "compressed-tensors" or release < _KIMI_TOWER:
+            return []
+        start = "vision_tower.encoder.blocks.0"
+        return [
+            fused(f"{start}.wqkv", ("wqkv",), sizes.hidden, (sizes.hidden,) * 3, ranks),
+            rows(f"{start}.wo", sizes.hidden, sizes.hidden, ranks),
+            columns(f"{start}.mlp.fc0", sizes.hidden, sizes.mlp, ranks),
+            rows(f"{start}.mlp.fc1", sizes.mlp, sizes.hidden, ranks),
+        ]
+    if model.architecture.startswith("Qwen3") and model.text_architecture:
+        hidden, merged = sizes.hidden, sizes.merged
+        start = "visual.blocks.0"
+        return [
+            columns("visual.merger.linear_fc1", merged, merged, ranks),
+            rows("visual.merger.linear_fc2", merged, sizes.out, ranks),
+            fused(f"{start}.attn.qkv", ("qkv",), hidden, (hidden,) * 3, ranks),
+            rows(f"{start}.attn.proj", hidden, hidden, ranks),
+            columns(f"{start}.mlp.linear_fc1", hidden, sizes.mlp, ranks),
+            rows(f"{start}.mlp.linear_fc2", sizes.mlp, hidden, ranks),
+        ]
+    return []
+
+
+def _attention(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
+    widths, start = model.widths, block.attention
+    found = _delta(model, block, ranks) if block.delta else []
+    if model.attention.latent and widths.key_rank is not None:
+        return found + _latent(model, start, ranks)
+    if not block.qkv or model.architecture == "DeepseekForCausalLM":
+        return found  # DeepSeek V1 builds its attention without names
+    heads, head = model.attention.heads, widths.head
+    if heads is None or head is None or block.varies:
+        sizes: tuple[int | None, ...] = (None, None, None)
+        inner = None
+    else:
+        groups = model.attention.kv_heads or heads
+        inner = heads * head
+        gated = model.model_type.startswith(_GATED) and widths.gates_output
+        value = widths.value or head
+        # Too few key heads are repeated, one per rank.
+        sizes = (inner * (2 if gated else 1), *(max(groups, ranks) * one for one in (head, value)))
+        inner = heads * value
+    shards = _QKV if block.splits_qkv else (block.qkv,)
+    found.append(fused(f"{start}.{block.qkv}", shards, widths.hidden, sizes, ranks))
+    found.append(rows(f"{start}.{block.out}", inner, widths.hidden, ranks))
+    return found
+
+
+def _latent(model: ModelSpec, start: str, ranks: int) -> list[Linear]:
+    """Multi-head latent attention (deepseek_v2.py): the first projections are not divided."""
+    widths, heads = model.widths, model.attention.heads or 0
+    head, value, rotated = widths.head or 0, widths.value or 0, widths.rotated or 0
+    key = (widths.key_rank or 0) + rotated
+    whole = heads * (head + rotated)
+    if widths.query_rank is None:
+        found = [
+            columns(f"{start}.kv_a_proj_with_mqa", widths.hidden, key, 1),
+            columns(f"{start}.q_proj", widths.hidden, whole, ranks),
+        ]
+    else:
+        rank = widths.query_rank
+        found = [
+            fused(f"{start}.fused_qkv_a_proj", _LATENT, widths.hidden, (rank, key), 1),
+            columns(f"{start}.q_b_proj", rank, whole, ranks),
+        ]
+    found.append(columns(f"{start}.kv_b_proj", widths.key_rank, heads * (head + value), ranks))
+    found.append(rows(f"{start}.o_proj", heads * value, widths.hidden, ranks))
+    return found
+
+
+def _delta(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
+    """Gated delta net (qwen3_next.py, qwen3_5.py)."""
+    sizes, hidden = model.attention.recurrent, model.widths.hidden
+    if sizes is None:
+        return []
+    keys, values = sizes.groups * sizes.group_size, sizes.heads * sizes.head_size
+    split = model.model_type.startswith("qwen3_5")
+    first = ("in_proj_qkv", "in_proj_z") if split else ("in_proj_qkvz",)
+    second = ("in_proj_b", "in_proj_a") if split else ("in_proj_ba",)
+    whole = (keys, keys, values, values) if split else (2 * keys + 2 * values,)
+    gates = (sizes.heads, sizes.heads) if split else (2 * sizes.heads,)
+    start = block.delta
+    return [
+        fused(f"{start}.in_proj_qkvz", first, hidden, whole, ranks),
+        fused(f"{start}.in_proj_ba", second, hidden, gates, ranks),
+        rows(f"{start}.out_proj", values, hidden, ranks),
+    ]
+
+
+def _mlp(
+    path: str, hidden: int | None, width: int | None, ranks: int, *, late: bool
+) -> list[Linear]:
+    both = (width, width)
+    return [
+        fused(f"{path}.gate_up_proj", _GATE_UP, hidden, both, ranks, late=late),
+        rows(f"{path}.down_proj", width, hidden, ranks, late=late),
+    ]

@@ -1,0 +1,270 @@
+"""Which linear layers a declaration quantizes, and how: one reader per format.
+
+Sources: get_quant_method of fp8.py, modelopt.py, awq*.py, gptq*.py, auto_*.py,
+compressed_tensors.py, quark.py, mxfp4.py, and is_layer_skipped, is_layer_gptq_quantized and
+should_ignore_layer, releases 0.16.0 to 0.33.0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from moe_doctor.core.spec import QuantSpec
+from moe_doctor.models.listed_entries import read_pieces
+from moe_doctor.models.patterns import compile_regex
+from moe_doctor.models.quantized_layers import LayerQuantization
+from moe_doctor.oracle.engines.vllm.linear.layer import Linear
+from moe_doctor.oracle.engines.vllm.linear.stored import (
+    ANY,
+    NAMES_FUSED,
+    Place,
+    Spellings,
+    Stored,
+    agree,
+    agree_on_scheme,
+)
+from moe_doctor.oracle.engines.vllm.methods.compressed_groups import read_groups
+from moe_doctor.oracle.engines.vllm.methods.declared import Declared
+from moe_doctor.oracle.engines.vllm.methods.integer_formats import GROUPS, marlin_capable
+from moe_doctor.oracle.engines.vllm.methods.outcome import by_linear, refused_by_method
+from moe_doctor.oracle.engines.vllm.methods.question import Question
+
+Reader = Callable[[Linear, Place], Stored | None]
+"""(layer, its place) -> how it is stored, None for plain; raises MethodRefused."""
+_EMPTY_MEANS_ALL = (0, 32, 0)
+
+
+def reader_of(question: Question, declared: Declared, name: str) -> Reader | None:
+    """The reader of the method `name`; None for one that refuses no linear layer here."""
+    spec = question.quantization
+    if spec is None:
+        return None
+    match name:
+        case "fp8" | "deepseek_v4_fp8":
+            return _fp8(question, spec)
+        case "gptq" | "gptq_marlin" | "auto_gptq":
+            return _gptq(question, declared, name)
+        case "awq" | "awq_marlin" | "auto_awq":
+            return _awq(question, spec, declared, name)
+        case "modelopt" | "modelopt_fp4" | "modelopt_mxfp8" | "modelopt_mixed":
+            return _modelopt(question, spec, name)
+        case "compressed-tensors":
+            return _compressed(question, spec)
+        case "quark":
+            return _quark(question, spec)
+        case "mxfp4" | "gpt_oss_mxfp4" if spec.ignore:
+            exact = frozenset(spec.ignore)
+            fused = question.release >= NAMES_FUSED
+            return lambda linear, place: _nothing(
+                agree(linear, place, _among(exact), names_fused=fused)
+            )
+        case "inc":
+            from moe_doctor.oracle.engines.vllm.linear.auto_round import AutoRoundLinears
+
+            return AutoRoundLinears(question, spec).read
+        case _:
+            return None
+
+
+def _nothing(skipped: bool) -> Stored | None:
+    """MXFP4's linear layers stay plain, whatever the list says."""
+    del skipped
+    return None
+
+
+def _among(exact: frozenset[str]) -> Callable[[Spellings], bool]:
+    return lambda names: not exact.isdisjoint(names)
+
+
+def _fp8(question: Question, spec: QuantSpec) -> Reader:
+    listed = question.release >= NAMES_FUSED
+    block = spec.details.get("weight_block_size")
+    stored = ANY
+    if isinstance(block, (list, tuple)) and len(block) == 2:
+        stored = Stored("fp8", block=(int(block[0]), int(block[1])), lenient=True)
+    exact = frozenset(spec.ignore)
+    matches = _among(exact)
+
+    def read(linear: Linear, place: Place) -> Stored | None:
+        return None if agree(linear, place, matches, names_fused=listed) else stored
+
+    return read
+
+
+def _gptq(question: Question, declared: Declared, name: str) -> Reader:
+    settings, release = declared.settings, question.release
+    modules = tuple(_flat(settings.get("modules_in_block_to_quantize")))
+    rules = settings.get("dynamic")
+    rules = rules if isinstance(rules, Mapping) else {}
+    plain = name == "gptq" and release < (0, 22, 0)
+
+    def quantized(names: Spellings) -> bool:
+        return any(module in one for module in modules for one in names)
+
+    def read(linear: Linear, place: Place) -> Stored | None:
+        if modules:
+            if not agree(linear, place, quantized, names_fused=False):
+                return None
+        elif release < _EMPTY_MEANS_ALL:
+            # What is quantized stands in the weights' own headers, which are not read here.
+            return None
+        rule = _rule(rules, place(linear.path))
+        if rule is None:
+            return None
+        bits = _number(rule.get("bits", settings.get("bits")), 4)
+        group = _number(rule.get("group_size", settings.get("group_size")), -1)
+        ordered = bool(rule.get("desc_act", settings.get("desc_act"))) and group != -1
+        return Stored("gptq", bits, group, ordered=ordered, fallback=plain)
+
+    return read
+
+
+def _rule(rules: Mapping[str, Any], names: Spellings) -> Mapping[str, Any] | None:
+    """GPTQModel's `dynamic`: the first entry that matches; None where it leaves the layer out."""
+    for key, entry in rules.items():
+        negative = str(key).startswith("-:")
+        matcher = compile_regex(str(key).removeprefix("-:").removeprefix("+:"), [])
+        if matcher is None or not any(matcher.pattern.search(name) for name in names):
+            continue
+        return None if negative else (entry if isinstance(entry, Mapping) else {})
+    return {}
+
+
+def _flat(found: object) -> list[str]:
+    if isinstance(found, str):
+        return [found]
+    if not isinstance(found, (list, tuple)):
+        return []
+    return [name for item in found for name in _flat(item)]
+
+
+def _awq(question: Question, spec: QuantSpec, declared: Declared, name: str) -> Reader:
+    entries, release, settings = spec.ignore, question.release, declared.settings
+    group = _number(settings.get("group_size", settings.get("q_group_size")), -1)
+    zeros = bool(settings.get("zero_point", True))
+    merged = release >= NAMES_FUSED
+    plain = name == "awq" and not merged
+    if merged:
+        fits = group in GROUPS and zeros and marlin_capable(question)
+        plain = question.batch_invariant or question.platform != "cuda" or not fits
+    stored = Stored("awq", 4, group, zeros=zeros, fallback=plain)
+
+    def matches(names: Spellings) -> bool:
+        return any(entry in one for entry in entries for one in names)
+
+    def read(linear: Linear, place: Place) -> Stored | None:
+        return None if agree(linear, place, matches, names_fused=merged) else stored
+
+    return read
+
+
+def _modelopt(question: Question, spec: QuantSpec, name: str) -> Reader:
+    from moe_doctor.oracle.engines.vllm.methods.select import is_unread
+
+    entries = () if is_unread(spec, question.release) else spec.ignore
+    exact = frozenset(entry.removesuffix("*") for entry in entries)
+    fused, pieces = question.release >= NAMES_FUSED, read_pieces(entries)
+    stored = {"modelopt_fp4": Stored("nvfp4"), "modelopt_mxfp8": Stored("mxfp8")}.get(name, ANY)
+    stars = tuple(entry for entry in entries if "*" in entry)
+
+    def read(linear: Linear, place: Place) -> Stored | None:
+        if linear.path.startswith("vision_tower"):
+            return None  # get_quant_method leaves towers of that name alone
+        if not entries:
+            return stored
+        own = place(linear.path)
+        if agree(linear, place, _among(exact), names_fused=fused) or pieces.take_out(own):
+            return None
+        if any(fnmatchcase(one, star) for star in stars for one in own):
+            return None
+        return stored
+
+    return read
+
+
+def _compressed(question: Question, spec: QuantSpec) -> Reader:
+    groups, release = read_groups(question), question.release
+    reader = LayerQuantization("compressed-tensors", spec.details, spec.ignore, [], everywhere=True)
+    whole = next((one for one in reversed(list(groups.values())) if "Linear" in one.targets), None)
+
+    def matches(names: Spellings) -> bool:
+        return reader.group_of(*names) is None
+
+    def read(linear: Linear, place: Place) -> Stored | None:
+        if agree_on_scheme(linear, place, matches, release, names_fused=True):
+            return None
+        names = place(linear.path)
+        found = reader.group_of(*names) or reader.group_of(*place(linear.shards[0])) or ""
+        group = groups.get(found) or whole
+        if group is None:
+            return None
+        weights = group.weights
+        if weights.strategy == "block" and weights.block is not None:
+            return Stored("fp8", block=weights.block)
+        packed = group.layout == "pack-quantized" and group.inputs is None
+        if weights.type == "int" and packed and weights.strategy in ("group", "channel"):
+            size = -1 if weights.group_size is None else weights.group_size
+            ordered = weights.actorder == "group"
+            zeros = not weights.symmetric
+            return Stored("int", weights.num_bits, size, zeros=zeros, ordered=ordered)
+        return ANY
+
+    return read
+
+
+def _quark(question: Question, spec: QuantSpec) -> Reader:
+    release = question.release
+    reader = LayerQuantization("compressed-tensors", {}, spec.ignore, [], everywhere=True)
+    settings = spec.details.get("layer_quant_config")
+    settings = settings if isinstance(settings, Mapping) else {}
+
+    def matches(names: Spellings) -> bool:
+        return reader.group_of(*names) is None
+
+    def config(path: Spellings) -> object:
+        for key, entry in settings.items():
+            if any(fnmatchcase(one, key) if "*" in key else one in key for one in path):
+                return entry
+        return None
+
+    def read(linear: Linear, place: Place) -> Stored | None:
+        if agree_on_scheme(linear, place, matches, release, names_fused=False):
+            return None
+        if linear.is_fused and settings:
+            configs = [config(place(shard)) for shard in linear.shards]
+            if any(one != configs[0] for one in configs):
+                names = [shard.rpartition(".")[2] for shard in linear.shards]
+                text = f"Found a different quantization configuration for {names} in "
+                reason = f"{place(linear.path)[0]}: its parts are stored in different formats"
+                raise by_linear(refused_by_method("ValueError", text, reason))
+        return ANY
+
+    return read
+
+
+def _number(value: object, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+_DIGITS = re.compile(r"layers\.(\d+)(?:\.|$)")
+
+
+def named_layers(spec: QuantSpec, most: int) -> frozenset[int]:
+    """Numbers of the decoder layers that a declaration's lists speak of."""
+    texts = [*spec.ignore]
+    for key in ("extra_config", "dynamic", "layer_quant_config"):
+        found = spec.details.get(key)
+        texts += [str(one) for one in found] if isinstance(found, Mapping) else []
+    texts += _flat(spec.details.get("modules_in_block_to_quantize"))
+    for group in (
+        (spec.details.get("config_groups") or {}).values()
+        if isinstance(spec.details.get("config_groups"), Mapping)
+        else ()
+    ):
+        targets = group.get("targets") if isinstance(group, Mapping) else None
+        texts += _flat(targets)
+    numbers = (int(number) for text in texts for number in _DIGITS.findall(text.replace("\\", "")))
+    return frozenset(number for number in numbers if number < most)

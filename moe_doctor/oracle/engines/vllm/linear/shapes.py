@@ -1,0 +1,193 @@
+"""What a quantized linear layer raises about its sizes while its weights are made.
+
+Sources: create_weights of each linear method, kernels/linear/__init__.py (choose_mp_linear_kernel)
+and kernels/linear/mixed_precision/*.py, utils/marlin_utils.py, utils/fp8_utils.py
+(validate_fp8_block_shape), releases 0.16.0 to 0.33.0. CUDA alone.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from moe_doctor.oracle.engines.vllm.linear.layer import Linear
+from moe_doctor.oracle.engines.vllm.linear.stored import Stored
+from moe_doctor.oracle.engines.vllm.methods.integer_formats import GROUPS, NO_LINEAR_KERNEL
+from moe_doctor.oracle.engines.vllm.methods.outcome import (
+    MethodRefused,
+    by_linear,
+    refused_by_method,
+)
+from moe_doctor.oracle.engines.vllm.methods.question import Question
+
+_PADS = (0, 24, 0)
+_HUMMING = (0, 23, 0)
+_ALIGNED = (
+    "The {side} size is not aligned with the quantized weight shape. This can be caused by too "
+    "large tensor parallel size."
+)
+
+
+def refuse_shape(
+    linear: Linear, stored: Stored, question: Question, ranks: int, *, has_humming: bool
+) -> MethodRefused | None:
+    """The refusal of one linear layer, or None; `ranks` share it."""
+    if not linear.inputs:
+        return None
+    match stored.kind:
+        case "fp8":
+            return _refuse_blocks(linear, stored, ranks)
+        case "nvfp4":
+            return _refuse_unit(linear, 16, "Unsupported model when in features size is not ")
+        case "mxfp8":
+            text = "MXFP8 requires input dimension to be divisible by 32, got "
+            return _refuse_unit(linear, 32, f"{text}{linear.inputs_here}")
+        case "awq":
+            return _refuse_awq(linear, stored, question, has_humming=has_humming)
+        case "gptq" if stored.fallback and question.release < (0, 22, 0):
+            return _refuse_unaligned(linear, stored)
+        case "gptq" | "int":
+            return _refuse_integers(linear, stored, question, has_humming=has_humming)
+        case _:
+            return None
+
+
+def _refuse_unit(linear: Linear, unit: int, text: str) -> MethodRefused | None:
+    if linear.inputs_here % unit == 0:
+        return None
+    if unit == 16:
+        text += "multiple of 16"
+    return _refused("ValueError", text, linear, f"columns are no whole groups of {unit}")
+
+
+def _refuse_blocks(linear: Linear, stored: Stored, ranks: int) -> MethodRefused | None:
+    rows, columns = stored.block
+    parts = linear.outputs_here
+    uneven = len(parts) > 1 and any(size % max(1, rows) for size in parts)
+    if rows < 1 or columns < 1 or (stored.lenient and uneven):
+        return None
+    divided = ranks > 1 and linear.inputs // linear.inputs_here == ranks
+    if divided and linear.inputs_here % columns:
+        text = (
+            f"Weight input_size_per_partition = {linear.inputs_here} is not divisible by weight "
+            f"quantization block_k = {columns}."
+        )
+        return _refused("ValueError", text, linear, f"blocks are {columns} columns wide")
+    split = ranks > 1 and linear.outputs // linear.rows == ranks
+    if not split:
+        parts = parts[:-1]
+    for size in parts:
+        if size % rows:
+            text = (
+                f"Weight output_partition_size = {size} is not divisible by weight quantization "
+                f"block_n = {rows}."
+            )
+            return _refused("ValueError", text, linear, f"blocks are {rows} rows high")
+    return None
+
+
+def _refuse_awq(
+    linear: Linear, stored: Stored, question: Question, *, has_humming: bool
+) -> MethodRefused | None:
+    """Marlin's class where the shape suits it, else the plain one, which wants whole groups."""
+    suits = _marlin_takes(linear, stored, question)
+    if stored.fallback or not suits:
+        return _refuse_unaligned(linear, stored)
+    if question.release < (0, 19, 0):
+        return None
+    return _refuse_integers(linear, stored, question, has_humming=has_humming)
+
+
+def _refuse_unaligned(linear: Linear, stored: Stored) -> MethodRefused | None:
+    group = stored.group if stored.group > 0 else linear.inputs
+    if stored.kind == "gptq" and stored.group == -1:
+        group = 1
+    if linear.inputs_here % group:
+        text = _ALIGNED.format(side="input")
+        return _refused("ValueError", text, linear, f"groups are {group} columns wide")
+    pack = Fraction(32, stored.bits).numerator
+    if linear.rows % pack:
+        text = _ALIGNED.format(side="output")
+        return _refused("ValueError", text, linear, f"{pack} rows are packed together")
+    return None
+
+
+def _refuse_integers(
+    linear: Linear, stored: Stored, question: Question, *, has_humming: bool
+) -> MethodRefused | None:
+    if not _has_kernel(linear, stored, question, has_humming=has_humming):
+        reason = f"no kernel takes {stored.bits}-bit integers in groups of {stored.group}"
+        return _refused("ValueError", NO_LINEAR_KERNEL, linear, reason)
+    if stored.kind != "int":
+        return None
+    # compressed_tensors_wNa16.py wants whole groups on each rank whatever the kernel takes.
+    divided = linear.inputs != linear.inputs_here
+    group = linear.inputs if stored.group == -1 else stored.group
+    repeated = stored.ordered or (stored.group == -1 and divided)
+    if repeated or linear.inputs_here % group == 0:
+        return None
+    reason = f"groups are {group} columns wide"
+    if question.release < (0, 25, 0):
+        return _refused("AssertionError", "", linear, reason)
+    text = f"Weight input_size_per_partition = {linear.inputs_here} is not divisible by group_size"
+    return _refused("ValueError", text, linear, reason)
+
+
+def _has_kernel(linear: Linear, stored: Stored, question: Question, *, has_humming: bool) -> bool:
+    capability, release = question.capability or (0, 0), question.release
+    group, bits = stored.group, stored.bits
+    divided = linear.inputs != linear.inputs_here
+    if capability == (9, 0) and bits in (4, 8) and group in (-1, 64, 128):
+        whole = linear.inputs_here % 64 == 0 and linear.rows % 128 == 0
+        if whole and not (stored.ordered and divided):
+            return True
+    if (8, 0) <= capability < (9, 0) and group == -1 and bits == 8 and release < (0, 31, 0):
+        plain = not (stored.zeros or stored.ordered)
+        if plain and linear.inputs_here % 16 == 0 and linear.rows % 16 == 0:
+            return True
+    if _marlin_takes(linear, stored, question):
+        return True
+    if _exllama_takes(linear, stored, question, divided=divided):
+        return True
+    if release < _HUMMING or stored.ordered:
+        return False
+    if _triton_takes(linear, stored):
+        return True
+    # Before 0.25.0 Humming's takes no zero points.
+    return has_humming and capability >= (7, 5) and (not stored.zeros or release >= (0, 25, 0))
+
+
+def _marlin_takes(linear: Linear, stored: Stored, question: Question) -> bool:
+    if (question.capability or (0, 0)) < (7, 5) or stored.group not in GROUPS:
+        return False
+    if stored.bits not in ((4,) if stored.zeros else (4, 8)):
+        return False
+    group = stored.group
+    if question.release >= _PADS and not stored.ordered:
+        return group == -1 or group >= linear.inputs or linear.inputs_here % group == 0
+    if linear.rows % 64 or linear.inputs_here % 128:
+        return False
+    return group == -1 or group >= linear.inputs or linear.inputs_here % group == 0
+
+
+def _exllama_takes(linear: Linear, stored: Stored, question: Question, *, divided: bool) -> bool:
+    if question.query.in_dtype != "float16" or stored.group <= 0 or stored.zeros:
+        return False
+    if stored.bits not in (4, 8) or (stored.ordered and divided):
+        return False
+    return linear.rows % (32 // stored.bits) == 0 and linear.inputs % stored.group == 0
+
+
+def _triton_takes(linear: Linear, stored: Stored) -> bool:
+    if stored.bits != 4 or linear.rows % 8:
+        return False
+    if stored.group not in (-1, 32, 64, 128, 256) and stored.group != linear.inputs:
+        return False
+    return stored.group == -1 or linear.inputs_here % stored.group == 0
+
+
+def _refused(kind: str, text: str, linear: Linear, why: str) -> MethodRefused:
+    reason = (
+        f"{linear.path} has {linear.rows} rows and {linear.inputs_here} columns on each rank, and "
+        f"{why}"
+    )
+    return by_linear(refused_by_method(kind, text, reason))
