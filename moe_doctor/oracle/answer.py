@@ -194,11 +194,11 @@ def _answer(
         late = absent or call.refused_with(selection.backend)
         if built.rebalances:
             late = refuse_eplb(call.method, selection.backend, release) or late
+        late = late or linears.refusal
         if late is not None:
             # Still with the trace: the oracle answered, its method then refuses the shapes.
             refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)
             return Answer(refused, call.query, assumed=built.assumed)
-        late = late or linears.refusal
     # The LoRA manager asks the model class before it wraps a layer, but after the weights are
     # loaded, where a kernel's constructor has its say.
     if built.crash is not None and (selection.crash is None or selection.crash.type != "TypeError"):
@@ -206,15 +206,15 @@ def _answer(
     return Answer(selection, call.query, assumed=built.assumed)
 
 
-def _method(
-    model: ModelSpec,
-    index: int,
-    deployment: Deployment,
 def _is_earlier(call: OracleCall | NoOracle | EngineRefusal) -> bool:
     """Whether a refusal comes before the first linear layer, or from one."""
     return isinstance(call, EngineRefusal) and (call.stage != "model" or call.by_linear)
 
 
+def _method(
+    model: ModelSpec,
+    index: int,
+    deployment: Deployment,
     machine: MachineSnapshot,
     release: Release,
     lora: bool,
