@@ -192,6 +192,8 @@ class BesideSpec(NamedTuple):
     """Width of the MLPs of a vision tower."""
     uneven_list: tuple[str, tuple[str, ...]] | None = None
     """Key and words of a list of one word per layer that has not as many as there are layers."""
+    odd_words: tuple[str, ...] = ()
+    """Words of `layer_types` that Transformers came to know late, or never."""
 
 
 class VisionSpec(NamedTuple):

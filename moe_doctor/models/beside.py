@@ -18,6 +18,20 @@ _SHARED_WIDTHS = ("shared_expert_intermediate_size", "moe_shared_expert_intermed
 _ACTIVATIONS = ("hidden_activation", "hidden_act")
 # Keys whose lists Transformers compares with the number of layers.
 _LAYER_LISTS = ("layer_types", "mlp_layer_types")
+# Words that every Transformers from 5.5 on takes in `layer_types`, older spellings included.
+_PLAIN_WORDS = frozenset(
+    {
+        "attention",
+        "chunked_attention",
+        "conv",
+        "full_attention",
+        "hybrid",
+        "linear_attention",
+        "mamba",
+        "moe",
+        "sliding_attention",
+    }
+)
 
 
 def read_beside(sections: Sections) -> BesideSpec:
@@ -30,6 +44,7 @@ def read_beside(sections: Sections) -> BesideSpec:
         dense_width=_size(text, "intermediate_size"),
         vision_width=_size(vision, "intermediate_size") if isinstance(vision, Mapping) else None,
         uneven_list=_uneven_list(text),
+        odd_words=_odd_words(text),
     )
 
 
@@ -54,6 +69,14 @@ def _uneven_list(text: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
         if layers is not None and isinstance(words, (list, tuple)) and len(words) != layers:
             return key, tuple(str(word)[:64] for word in words[:MAX_LAYERS])
     return None
+
+
+def _odd_words(text: Mapping[str, Any]) -> tuple[str, ...]:
+    words = text.get("layer_types")
+    if not isinstance(words, (list, tuple)):
+        return ()
+    found = dict.fromkeys(str(word)[:64] for word in words[:MAX_LAYERS])
+    return tuple(word for word in found if word not in _PLAIN_WORDS)[:8]
 
 
 def _size(section: Mapping[str, Any], key: str) -> int | None:

@@ -195,9 +195,10 @@ def _from_catalogue(
 def _parse(files: ConfigFiles, name: str, overrides: Mapping[str, Any]) -> ModelSpec:
     if overrides:
         model = _read(files, name, merge_overrides(files.config, overrides))
-        # Engines lay them on after Transformers has counted the words of its lists in the file.
-        uneven = read_beside(find_sections(files.config)).uneven_list
-        return replace(model, beside=model.beside._replace(uneven_list=uneven))
+        # Engines lay them on after Transformers has read the words of its lists in the file.
+        read = read_beside(find_sections(files.config))
+        beside = model.beside._replace(uneven_list=read.uneven_list, odd_words=read.odd_words)
+        return replace(model, beside=beside)
     # The same bytes decode to the same objects, so a caller who asks again finds the model parsed.
     rest = (name, files.source, files.revision)
     known = _PARSED.find(files.config, rest)

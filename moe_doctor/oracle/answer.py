@@ -182,6 +182,10 @@ def _answer(
         note = f"{call.method}: {call.why}" if call.method else call.why
         if call.backend is None:
             return _unanswered(index, lora, note, built.query, built.assumed)
+        if built.rebalances:
+            absent = refuse_eplb(call.method, call.backend, release) or absent
+        if absent is not None:
+            return _refused(index, lora, absent)
         fixed = replace(_fixed(index, lora, call, note), crash=built.crash)
         return Answer(fixed, built.query, assumed=built.assumed)
     if call.oracle not in ORACLES:

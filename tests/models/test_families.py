@@ -252,6 +252,19 @@ def test_ernie_has_experts_in_a_window() -> None:
     assert model.moe_layers[0].spec.routing.has_correction_bias
 
 
+def test_ernies_capacity_counts_no_experts() -> None:
+    model = parse(
+        model_type="ernie4_5_moe",
+        num_hidden_layers=4,
+        hidden_size=64,
+        moe_num_experts=64,
+        moe_capacity=[64, 64, 64],
+        moe_layer_start_index=1,
+        moe_layer_end_index=3,
+    )
+    assert (layers_of(model), [group.count for group in model.moe_layers]) == ([1, 2, 3], [3])
+
+
 def test_ernie_vl_has_text_and_vision_experts_in_one_layer() -> None:
     model = parse(
         model_type="ernie4_5_moe_vl",

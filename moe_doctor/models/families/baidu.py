@@ -7,7 +7,8 @@ from moe_doctor.models.fields import Fields
 from moe_doctor.models.layer_rules import window_layers
 from moe_doctor.models.routing import routing
 
-_LISTED = ("moe_num_experts", "moe_intermediate_size", "moe_capacity")
+# moe_capacity has an entry per bank and one more, in the text models as well: it counts nothing.
+_LISTED = ("moe_num_experts", "moe_intermediate_size")
 _ROUTING = routing(scoring="softmax", renormalize=True, bias=True, scaled=False)
 
 

@@ -1,4 +1,4 @@
-"""A list of one word per layer that has not as many words as the model has layers.
+"""A list of one word per layer: words that Transformers does not know, and their number.
 
 Sources: layer_type_validation of Transformers 4.57 (vLLM 0.16.0 to 0.18.1) and
 PreTrainedConfig.validate_layer_type of the 5.x that came with 0.19.0 to 0.33.0; vLLM's own config
@@ -36,7 +36,23 @@ _UNCOUNTED = frozenset(
         "step5",
     }
 )
-
+# Words of `layer_types` -> the releases whose Transformers takes them (ALLOWED_LAYER_TYPES, later
+# ALLOWED_ATTN_LAYER_TYPES and _LEGACY_LAYER_TYPE_REMAP of its configuration_utils.py).
+_ALWAYS: Release = (999, 0, 0)
+_WORDS: dict[str, tuple[Release, Release]] = {
+    "compressed_sparse_attention": ((0, 20, 2), _ALWAYS),
+    "heavily_compressed_attention": ((0, 20, 2), _ALWAYS),
+    "deepseek_sparse_attention": ((0, 23, 0), _ALWAYS),
+    "minimax_m3_sparse": ((0, 23, 0), _ALWAYS),
+    "hybrid_sliding": ((0, 25, 0), _ALWAYS),
+    "window_attention": ((0, 27, 0), _ALWAYS),
+    "qwen_sparse_attention": ((0, 28, 0), _ALWAYS),
+    "indexed_attention": ((0, 32, 0), _ALWAYS),
+    "reference_sliding_attention": ((0, 33, 0), _ALWAYS),
+    "dense": (_COUNTED_BY_ALL, (0, 27, 0)),
+    "sparse": (_COUNTED_BY_ALL, (0, 27, 0)),
+}
+_NEVER: tuple[Release, Release] = (_ALWAYS, _ALWAYS)
 
 # Transformers 5.15 keeps Gemma 4's head sizes per layer (they differ in layers of full attention),
 # and refuses to name one for all.
@@ -62,8 +78,11 @@ def refuse_head_sizes(model: ModelSpec, release: Release) -> EngineRefusal | Non
 def refuse_layer_list(model: ModelSpec, release: Release) -> EngineRefusal | None:
     """What reading config.json raises about the list, or None."""
     uneven, kind = model.beside.uneven_list, model.model_type
-    if uneven is None or model.own_config or kind in _UNCOUNTED:
+    if model.own_config or kind in _UNCOUNTED:
         return None
+    odd = _refuse_words(model.beside.odd_words, kind, release)
+    if odd is not None or uneven is None:
+        return odd
     key, words = uneven
     length = len(words)
     if release < _COUNTED_BY_ALL and kind not in _COUNTED_EARLIER:
@@ -74,6 +93,7 @@ def refuse_layer_list(model: ModelSpec, release: Release) -> EngineRefusal | Non
     text = (
         f"`num_hidden_layers` ({model.num_layers}) must be equal to the number of {name} ({length})"
     )
+    reason = f"{key} has {length} entries for {model.num_layers} layers; shorten the list as well"
     beyond = [n for n, word in enumerate(words) if n >= model.num_layers and word in _WIDE]
     if kind == "gemma4" and release >= _PER_LAYER and beyond:
         text = (
@@ -82,13 +102,27 @@ def refuse_layer_list(model: ModelSpec, release: Release) -> EngineRefusal | Non
         )
         message = f"1 validation error for ModelConfig\n  Value error, {text}"
         error = EngineError("ValidationError", message)
-    elif (kind in _WRAPPED and release < _UNWRAPPED) or release < _COUNTED_BY_ALL:
+        return EngineRefusal("config", error, reason)
+    return _validator(text, reason, kind, release)
+
+
+def _refuse_words(words: tuple[str, ...], kind: str, release: Release) -> EngineRefusal | None:
+    """Every word is looked at before they are counted."""
+    if release < _COUNTED_BY_ALL:
+        return None
+    for word in words:
+        since, until = _WORDS.get(word, _NEVER)
+        if not since <= release < until:
+            reason = f"the Transformers of this release's day does not know {word!r} in layer_types"
+            return _validator("The `layer_types` entries must be in (", reason, kind, release)
+    return None
+
+
+def _validator(text: str, reason: str, kind: str, release: Release) -> EngineRefusal:
+    wrapped = kind in _WRAPPED and release < _UNWRAPPED
+    if wrapped or release < _COUNTED_BY_ALL:
         message = f"1 validation error for ModelConfig\n  Value error, {text}"
-        error = EngineError("ValidationError", message)
-    else:
-        message = (
-            f"Class validation error for validator 'validate_layer_type':\n    ValueError: {text}"
-        )
-        error = EngineError("StrictDataclassClassValidationError", message)
-    reason = f"{key} has {length} entries for {model.num_layers} layers; shorten the list as well"
+        return EngineRefusal("config", EngineError("ValidationError", message), reason)
+    message = f"Class validation error for validator 'validate_layer_type':\n    ValueError: {text}"
+    error = EngineError("StrictDataclassClassValidationError", message)
     return EngineRefusal("config", error, reason)

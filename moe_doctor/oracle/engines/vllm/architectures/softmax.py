@@ -38,6 +38,13 @@ TRANSFORMERS_FUSED = changed(
 GRANITE = changed(
     _softmax("granitemoe.py GraniteMoeMoE", renormalize=True), (0, 16, 0), sequence_parallel=True
 )
+# Transformers 5.13 calls Granite's "mamba" layers "linear_attention"; 0.26.0 is the first vLLM with
+# a class under that word (granitemoehybrid.py ALL_DECODER_LAYER_TYPES).
+GRANITE_HYBRID: Rows = (
+    GRANITE,
+    changed(GRANITE, (0, 25, 0), refused=("KeyError", "'linear_attention'")),
+    changed(GRANITE, (0, 26, 0)),
+)
 HUNYUAN: Rows = (
     changed(
         _bound(_softmax("hunyuan_v1.py HunYuanSparseMoeBlock", renormalize=None)),
@@ -96,10 +103,10 @@ ROWS: Table = table(
     ("DbrxForCausalLM", (DBRX,)),
     ("JambaForCausalLM", (_softmax("jamba.py JambaMoE", renormalize=False),)),
     (
-        "GraniteMoeForCausalLM GraniteMoeSharedForCausalLM GraniteMoeHybridForCausalLM"
-        " GraniteMoeSWAForCausalLM",
+        "GraniteMoeForCausalLM GraniteMoeSharedForCausalLM GraniteMoeSWAForCausalLM",
         (GRANITE,),
     ),
+    ("GraniteMoeHybridForCausalLM", GRANITE_HYBRID),
     ("HunYuanMoEV1ForCausalLM", HUNYUAN),
     ("MellumForCausalLM", MELLUM),
     ("Grok1ForCausalLM Grok1ModelForCausalLM", (GROK1,)),

@@ -31,6 +31,11 @@ class Declared(NamedTuple):
 NOTHING = Declared("", "", False, {})
 _READ: Kept[Declared] = Kept(4096)
 _FP8 = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
+# models/config.py KimiK3ForConditionalGenerationConfig: experts stored that way get MXFP4's own
+# method, which has the whole list of back ends and knows no layer left out.
+_REWRITTEN_SINCE: Release = (0, 27, 0)
+_REWRITTEN_CLASSES = ("KimiK3ForConditionalGeneration", "KimiK3MTPModel")
+_REWRITTEN_FORMAT = "mxfp4-pack-quantized"
 
 
 def read_declared(quantization: QuantSpec | None, release: Release) -> Declared:
@@ -40,6 +45,16 @@ def read_declared(quantization: QuantSpec | None, release: Release) -> Declared:
     return _READ.find(quantization, release) or _READ.keep(
         quantization, release, _read(quantization, release)
     )
+
+
+def for_class(declared: Declared, architecture: str, release: Release) -> Declared:
+    """The declaration after the model class's own ModelConfig hook has rewritten it."""
+    if release < _REWRITTEN_SINCE or architecture not in _REWRITTEN_CLASSES:
+        return declared
+    packed = declared.settings.get("format") == _REWRITTEN_FORMAT
+    if declared.method != "compressed-tensors" or not packed:
+        return declared
+    return declared._replace(method="mxfp4")
 
 
 def _read(quantization: QuantSpec, release: Release) -> Declared:

@@ -36,6 +36,7 @@ _MERGED_GPTQ: Release = (0, 22, 0)
 _MERGED_AWQ: Release = (0, 24, 0)
 _PADDED: Release = (0, 25, 0)
 _CHECKED: Release = (0, 32, 0)
+_LEAST_GROUP = 32
 _GPTQ_TYPES = ((4, True), (8, True))
 
 
@@ -183,9 +184,11 @@ def ask_for_wna16(
         text = f"Trying to create tensor with negative dimension -{hidden}: "
         text += f"[{question.query.num_local_experts}, {2 * width}, -{hidden}]"
         late = (refused_later("RuntimeError", text, "the method divides by group_size -1"),)
-        if release < (0, 27, 0):
-            raise MethodRefused(late[0].refusal)
+    else:
+        late = refuse_halving(question, group)
     if release < (0, 27, 0):
+        if late:
+            raise MethodRefused(late[0].refusal)
         return NoOracle(method, "it calls Triton's fused_experts itself in this release", "TRITON")
     if bits == 8 and release < (0, 29, 0) and group != -1:
         reason = f"{source} of 8 bits in groups of {group}: this release asserts group_size -1"
@@ -202,6 +205,18 @@ def ask_for_wna16(
         symmetric=not zeros,
     )
     return question.ask_with("int_wna16", method, quant, afterwards=late)
+
+
+def refuse_halving(question: Question, group: int) -> tuple[Afterwards, ...]:
+    """create_weights halves the groups until they divide a rank's sizes, down to 32 columns."""
+    width, hidden = question.query.intermediate_size_per_partition, question.query.hidden_size
+    left = group
+    while left > 0 and (width % left or hidden % left):
+        left //= 2
+        if left < _LEAST_GROUP:
+            reason = f"groups of {group} cannot be halved to divide {width} and {hidden} columns"
+            return (refused_later("AssertionError", "", reason),)
+    return ()
 
 
 def _refuse_ordering(raw: Mapping[str, Any]) -> None:

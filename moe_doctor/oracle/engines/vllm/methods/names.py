@@ -142,6 +142,7 @@ def registered_name(question: Question, declared: Declared) -> str | None:
         question.capability,
         asked,
         question.model_type,
+        declared.method,
         question.batch_invariant,
     )
     known = _SETTLED.find(declaration, rest)

@@ -6,6 +6,8 @@ Source: quantization/quark/quark_moe.py, 0.16.0 to 0.33.0.
 from __future__ import annotations
 
 from moe_doctor.core.query import QuantQuery
+from moe_doctor.core.release import Release
+from moe_doctor.oracle.engines.vllm.methods.integers import refuse_halving
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     NoOracle,
     OracleCall,
@@ -31,6 +33,9 @@ from moe_doctor.oracle.engines.vllm.methods.quark_sides import (
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _EMULATION = "OCP_MXQuantizationEmulationTritonExperts"
+_NO_EXPERTS = "Unsupported FusedMoe scheme"
+# QuarkConfig._is_w_ocp_mx_a_x matches quantization keys from then on.
+_MATCHED: Release = (0, 30, 0)
 _BY_ITSELF = "it calls Triton's fused_experts itself in this release"
 
 
@@ -64,7 +69,7 @@ def build(question: Question) -> OracleCall | NoOracle:
 def _unsupported(settings: Settings) -> Exception:
     return refused_by_method(
         "RuntimeError",
-        "Unsupported FusedMoe scheme",
+        _NO_EXPERTS,
         f"no method for experts takes {named(settings.weights)} weights with "
         f"{named(settings.inputs)} inputs",
     )
@@ -154,6 +159,10 @@ def _refuse_pair(question: Question, weights: Side, inputs: Side | None) -> None
             text = "QuarkOCP_MX_MoEMethod with dynamic input scales is currently not implemented "
             text += f"for OCP MX scheme OCP_MX_Scheme.{scheme}. Please open an issue."
             raise refused_by_method("NotImplementedError", text, "FP8 inputs are static")
+        plain = inputs.get("qscheme") == "per_tensor" and inputs.get("symmetric") is True
+        if question.release >= _MATCHED and not plain:
+            reason = "static FP8 inputs are symmetric and per tensor from 0.30.0 on"
+            raise refused_by_method("RuntimeError", _NO_EXPERTS, reason)
         return
     if stored not in ("fp4", given):
         raise refused_by_method(
@@ -181,7 +190,8 @@ def _int4(question: Question, weights: Side) -> OracleCall:
         group_size=group,
         symmetric=bool(symmetric),
     )
-    return question.ask_with("int_wna16", "QuarkW4A16Int4MoEMethod", quant)
+    late = refuse_halving(question, group)
+    return question.ask_with("int_wna16", "QuarkW4A16Int4MoEMethod", quant, afterwards=late)
 
 
 def _mxfp8(question: Question, inputs: Side | None) -> OracleCall:

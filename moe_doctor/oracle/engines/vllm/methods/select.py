@@ -15,7 +15,7 @@ from moe_doctor.core.release import Release, format_release
 from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import MoESpec, QuantSpec
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
-from moe_doctor.oracle.engines.vllm.methods.declared import Declared, read_declared
+from moe_doctor.oracle.engines.vllm.methods.declared import Declared, for_class, read_declared
 from moe_doctor.oracle.engines.vllm.methods.demands import check_demands
 from moe_doctor.oracle.engines.vllm.methods.marlin_inputs import check_inputs
 from moe_doctor.oracle.engines.vllm.methods.names import registered_name
@@ -52,6 +52,9 @@ _NEEDS_DECLARATION = {
     "torchao": "TorchAOConfig.__init__() missing 1 required positional argument: 'torchao_config'",
     "online": "OnlineQuantizationConfig.__init__() missing 1 required positional argument: 'args'",
 }
+# Declared and built where no layer is ever left out: what falls back to MoeWNA16Method is quantized
+# whatever `dynamic` says, and Mxfp4Config reads no list.
+_WHOLE = (("gptq", "MoeWNA16Method"), ("compressed-tensors", "Mxfp4MoEMethod"))
 _ONLY_LINEAR = ("ptpc_fp8", "fbgemm_fp8")
 
 
@@ -111,8 +114,8 @@ def left_out_of(
     method = "" if declared is None else declared.method
     if declared is not None and is_unread(declared, known["release"]):
         return call
-    if not isinstance(call, EngineRefusal) and (method, call.method) == ("gptq", "MoeWNA16Method"):
-        return call  # what falls back to it is quantized whatever `dynamic` says
+    if not isinstance(call, EngineRefusal) and (method, call.method) in _WHOLE:
+        return call
     if method == "quark" and known["release"] < (0, 26, 0):
         # QuarkConfig hands out the method of linear layers for them, which FusedMoE refuses.
         reason = "before 0.26.0 experts on Quark's exclude list cannot be built"
@@ -134,7 +137,10 @@ def is_unread(declared: QuantSpec, release: Release) -> bool:
 
 
 def _method_of(question: Question) -> OracleCall | NoOracle:
-    declared = read_declared(question.quantization, question.release)
+    release = question.release
+    declared = for_class(
+        read_declared(question.quantization, release), question.architecture, release
+    )
     name = registered_name(question, declared)
     if name is None:
         return question.unquantized()
