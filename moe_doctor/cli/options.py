@@ -165,6 +165,11 @@ class ServerOptions(OptionGroup):
         default=False,
         help="Rebalance experts while serving.",
     )
+    enable_dbo: bool = option(
+        "--enable-dbo/--no-enable-dbo",
+        default=False,
+        help="Split batches in two that overlap.",
+    )
     eplb_config: str | None = option(
         "--eplb-config",
         metavar="JSON",

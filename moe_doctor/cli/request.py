@@ -95,6 +95,7 @@ def _deployment(server: ServerOptions) -> Deployment:
         expert_parallel=server.enable_expert_parallel,
         all2all_backend=server.all2all_backend,
         enable_eplb=server.enable_eplb,
+        enable_dbo=server.enable_dbo,
         num_redundant_experts=redundant_experts(
             _json_object("--eplb-config", server.eplb_config, '{"num_redundant_experts": 32}')
         ),

@@ -26,6 +26,8 @@ class Deployment:
     """How tokens travel between expert-parallel ranks; None = the engine's default."""
     enable_eplb: bool = False
     """Whether experts are rebalanced while serving."""
+    enable_dbo: bool = False
+    """Whether batches are split in two that overlap (`--enable-dbo`)."""
     num_redundant_experts: int = 0
     """Experts that rebalancing keeps twice (`--eplb-config`), over all ranks."""
     moe_backend: str = "auto"
@@ -64,6 +66,7 @@ class Deployment:
             "expert_parallel": self.expert_parallel,
             "all2all_backend": self.all2all_backend,
             "enable_eplb": self.enable_eplb,
+            "enable_dbo": self.enable_dbo,
             "num_redundant_experts": self.num_redundant_experts,
             "moe_backend": self.moe_backend,
             "quantization": self.quantization,

@@ -95,6 +95,7 @@ def engine_arguments(deployment: Deployment) -> dict[str, Any]:
         "enable_expert_parallel": (deployment.expert_parallel, False),
         "all2all_backend": (deployment.all2all_backend, None),
         "enable_eplb": (deployment.enable_eplb, False),
+        "enable_dbo": (deployment.enable_dbo, False),
         "eplb_config": (
             {"num_redundant_experts": deployment.num_redundant_experts},
             {"num_redundant_experts": 0},

@@ -123,6 +123,8 @@ def deployment_facts(deployment: Deployment) -> str:
     if deployment.enable_eplb:
         twice = deployment.num_redundant_experts
         facts.append(f"EPLB, {twice} redundant experts" if twice else "EPLB")
+    if deployment.enable_dbo:
+        facts.append("DBO")
     for flag, value, default in (
         ("--all2all-backend", deployment.all2all_backend, None),
         ("--moe-backend", deployment.moe_backend, "auto"),

@@ -50,7 +50,7 @@ def test_quantization_has_vllms_short_option(doctor: FakeDoctor, words: tuple[st
 def test_every_option_reaches_the_request(doctor: FakeDoctor) -> None:
     line = (
         "check org/model -tp 2 -dp 3 -pcp 4 -pp 5 -ep --all2all-backend deepep_low_latency "
-        '--enable-eplb --eplb-config={"num_redundant_experts":32} '
+        '--enable-dbo --enable-eplb --eplb-config={"num_redundant_experts":32} '
         "--moe-backend FlashInfer-CUTLASS -q fp8 --dtype float16 --enable-lora "
         "--max-lora-rank 64 --max-num-batched-tokens 8k --revision main --engine vllm@0.20.0 "
         "--gpu h100 --with a==1 --with b --without triton --env VLLM_A=1 --env VLLM_B=x=y "
@@ -77,6 +77,7 @@ def test_every_option_reaches_the_request(doctor: FakeDoctor) -> None:
         "expert_parallel": True,
         "all2all_backend": "deepep_low_latency",
         "enable_eplb": True,
+        "enable_dbo": True,
         "num_redundant_experts": 32,
         "moe_backend": "flashinfer_cutlass",
         "quantization": "fp8",

@@ -124,4 +124,9 @@ def test_every_carried_option_is_one_of_ours() -> None:
 
 def test_the_tables_of_vllm_options_do_not_overlap() -> None:
     assert frozenset() == LISTS & FLAGS
-    assert {"--enable-eplb", "--enable-expert-parallel", "--enable-lora"} == CARRIED & FLAGS
+    assert {
+        "--enable-dbo",
+        "--enable-eplb",
+        "--enable-expert-parallel",
+        "--enable-lora",
+    } == CARRIED & FLAGS

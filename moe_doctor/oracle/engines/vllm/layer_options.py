@@ -210,6 +210,38 @@ def rejects_moonep(deployment: Deployment, dtype: str) -> EngineError | None:
     return None
 
 
+def rejects_dbo(
+    deployment: Deployment, all2all: str, platform: str, release: Release
+) -> EngineError | None:
+    """What VllmConfig says about `--enable-dbo` without a backend that overlaps, or None."""
+    if not deployment.enable_dbo:
+        return None
+    high, low = "deepep_high_throughput", "deepep_low_latency"
+    known = (low, high) if release < (0, 24, 0) else (low, high, "nixl_ep")
+    if platform == "rocm" and release >= (0, 33, 0):
+        known = (*known, ALLGATHER)
+    if all2all in known:
+        return None
+    flags = [f"--all2all-backend={name}" for name in known]
+    if release < (0, 24, 0):
+        text = (
+            f"{low} and {high} all2all backend. {all2all} is not supported. To fix use "
+            f"{flags[0]} or {flags[1]} and install the DeepEP kernels."
+        )
+    elif release < (0, 33, 0):
+        text = (
+            f"{low}, {high}, and nixl_ep all2all backends. {all2all} is not supported. To fix use "
+            f"{flags[0]}, {flags[1]}, or {flags[2]} and install the matching kernels."
+        )
+    else:
+        text = (
+            f"{', '.join(known)} all2all backends on this platform. {all2all} is not supported. "
+            f"To fix use one of {', '.join(flags)} and install the matching kernels."
+        )
+    said = f"Assertion failed, Microbatching currently only supports the {text}"
+    return EngineError("ValidationError", f"1 validation error for VllmConfig\n  {said}")
+
+
 def resolve_dtype(
     asked: str, checkpoint: str, platform: str, capability: tuple[int, int] | None
 ) -> str | EngineError:

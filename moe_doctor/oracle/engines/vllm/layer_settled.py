@@ -79,6 +79,9 @@ def settle(
         error = options.rejects_moonep(deployment, dtype)
         if error is not None:
             return _late_config(error, "moonep does not carry that deployment")
+    error = options.rejects_dbo(deployment, all2all, platform, release)
+    if error is not None:
+        return _late_config(error, "that all2all backend does not overlap with computing")
     refused = start.refuse_context_parallel(attention, deployment, release)
     if refused is not None:
         return refused

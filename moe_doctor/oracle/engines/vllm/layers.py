@@ -80,7 +80,7 @@ def build_query(
     # All of the machine that decides here; the rest is the method's and the oracle's business.
     spec = model.moe_layers[index].spec
     old = capability if capability is not None and capability < (8, 0) else None
-    alike = spec.gated and old is None and not deployment.enable_eplb
+    alike = spec.gated and old is None and not (deployment.enable_eplb or deployment.enable_dbo)
     place = _ANYWHERE if alike else platform
     has_aiter = simulated = False
     if environment:
