@@ -16,10 +16,19 @@ _GATED = ("qwen3_next", "qwen3_5")
 
 
 def layer_linears(
-    model: ModelSpec, block: Block, ranks: int, *, has_experts: bool, shares: bool = True
+    model: ModelSpec,
+    block: Block,
+    ranks: int,
+    *,
+    has_experts: bool,
+    softmax: bool = True,
+    shares: bool = True,
 ) -> list[Linear]:
-    """Linear layers of a decoder layer with or without experts; `shares` = shared ones divide."""
-    found = _attention(model, block, ranks)
+    """Linear layers of a decoder layer with or without experts; `shares` = shared ones divide.
+
+    `softmax=False` is a layer of linear attention, in a model that has both.
+    """
+    found = _attention(model, block, ranks) if softmax else _delta(model, block, ranks)
     beside, widths = model.beside, model.widths
     if block.dense and (block.dense_everywhere or not has_experts):
         found += _mlp(block.dense, widths.hidden, beside.dense_width, ranks, late=False)
@@ -49,7 +58,9 @@ def tower_linears(model: ModelSpec, method: str, ranks: int, release: Release) -
             columns(f"{start}.mlp.fc0", sizes.hidden, sizes.mlp, ranks),
             rows(f"{start}.mlp.fc1", sizes.mlp, sizes.hidden, ranks),
         ]
-    if model.architecture.startswith("Qwen3") and model.text_architecture:
+    if model.architecture.startswith("Qwen3VL") or (
+        model.architecture.startswith("Qwen3") and model.text_architecture
+    ):
         hidden, merged = sizes.hidden, sizes.merged
         start = "visual.blocks.0"
         return [
@@ -65,11 +76,10 @@ def tower_linears(model: ModelSpec, method: str, ranks: int, release: Release) -
 
 def _attention(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
     widths, start = model.widths, block.attention
-    found = _delta(model, block, ranks) if block.delta else []
     if model.attention.latent and widths.key_rank is not None:
-        return found + _latent(model, start, ranks)
+        return _latent(model, start, ranks)
     if not block.qkv or model.architecture == "DeepseekForCausalLM":
-        return found  # DeepSeek V1 builds its attention without names
+        return []  # DeepSeek V1 builds its attention without names
     heads, head = model.attention.heads, widths.head
     if heads is None or head is None or block.varies:
         sizes: tuple[int | None, ...] = (None, None, None)
@@ -83,9 +93,10 @@ def _attention(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
         sizes = (inner * (2 if gated else 1), *(max(groups, ranks) * one for one in (head, value)))
         inner = heads * value
     shards = _QKV if block.splits_qkv else (block.qkv,)
-    found.append(fused(f"{start}.{block.qkv}", shards, widths.hidden, sizes, ranks))
-    found.append(rows(f"{start}.{block.out}", inner, widths.hidden, ranks))
-    return found
+    return [
+        fused(f"{start}.{block.qkv}", shards, widths.hidden, sizes, ranks),
+        rows(f"{start}.{block.out}", inner, widths.hidden, ranks),
+    ]
 
 
 def _latent(model: ModelSpec, start: str, ranks: int) -> list[Linear]:

@@ -168,7 +168,7 @@ def _modelopt(question: Question, spec: QuantSpec, name: str) -> Reader:
     exact = frozenset(entry.removesuffix("*") for entry in entries)
     fused, pieces = question.release >= NAMES_FUSED, read_pieces(entries)
     stored = {"modelopt_fp4": Stored("nvfp4"), "modelopt_mxfp8": Stored("mxfp8")}.get(name, ANY)
-    stars = tuple(entry for entry in entries if "*" in entry)
+    matches = _among(exact)
 
     def read(linear: Linear, place: Place) -> Stored | None:
         if linear.path.startswith("vision_tower"):
@@ -176,9 +176,7 @@ def _modelopt(question: Question, spec: QuantSpec, name: str) -> Reader:
         if not entries:
             return stored
         own = place(linear.path)
-        if agree(linear, place, _among(exact), names_fused=fused) or pieces.take_out(own):
-            return None
-        if any(fnmatchcase(one, star) for star in stars for one in own):
+        if agree(linear, place, matches, names_fused=fused) or pieces.take_out(own):
             return None
         return stored
 

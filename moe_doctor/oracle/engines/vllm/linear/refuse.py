@@ -1,8 +1,12 @@
-"""The front door: what a model's linear layers raise before or after its experts are built."""
+"""The front door: what a model's linear layers raise before or after its experts are built.
+
+Lists are read once for a model and an era of releases; the shapes of what they leave quantized are
+judged once for each way to divide the model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
@@ -18,13 +22,34 @@ from moe_doctor.oracle.engines.vllm.linear.body import layer_linears, tower_line
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
 from moe_doctor.oracle.engines.vllm.linear.readers import named_layers, reader_of
 from moe_doctor.oracle.engines.vllm.linear.shapes import refuse_shape
-from moe_doctor.oracle.engines.vllm.linear.stored import Place
+from moe_doctor.oracle.engines.vllm.linear.stored import Place, Stored
 from moe_doctor.oracle.engines.vllm.methods.declared import read_declared
+from moe_doctor.oracle.engines.vllm.methods.integer_formats import marlin_capable
 from moe_doctor.oracle.engines.vllm.methods.names import registered_name
 from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _TOWER = ("", "model.")
+# Releases from which on a method reads its declaration in another way.
+_ERAS: dict[str, tuple[Release, ...]] = {
+    "awq": ((0, 24, 0),),
+    "awq_marlin": ((0, 24, 0),),
+    "auto_awq": ((0, 24, 0),),
+    "gptq": ((0, 22, 0), (0, 32, 0)),
+    "gptq_marlin": ((0, 22, 0), (0, 32, 0)),
+    "auto_gptq": ((0, 22, 0), (0, 32, 0)),
+    "fp8": ((0, 24, 0),),
+    "deepseek_v4_fp8": ((0, 24, 0),),
+    "mxfp4": ((0, 24, 0),),
+    "gpt_oss_mxfp4": ((0, 24, 0),),
+    "modelopt": ((0, 24, 0), (0, 33, 0)),
+    "modelopt_fp4": ((0, 24, 0), (0, 33, 0)),
+    "modelopt_mxfp8": ((0, 24, 0), (0, 33, 0)),
+    "modelopt_mixed": ((0, 24, 0), (0, 33, 0)),
+    "compressed-tensors": ((0, 17, 0), (0, 30, 0)),
+    "quark": ((0, 30, 0),),
+    "inc": ((0, 24, 0), (0, 27, 0)),
+}
 
 
 class LinearRefusal(NamedTuple):
@@ -36,9 +61,23 @@ class LinearRefusal(NamedTuple):
     """Whether the routed experts of the layer are built before."""
 
 
+class Step(NamedTuple):
+    """A quantized linear layer that differs from those before it, or what a list raises."""
+
+    group: str
+    """`tower`, `dense`, `routed`: whose."""
+    path: str
+    """Its path below the group."""
+    stored: Stored | None
+    """How it is stored; None where the list raises."""
+    found: LinearRefusal | None = None
+    """What the list raises."""
+
+
 _NONE = LinearRefusal(None)
 # One entry per model, release and way to divide it.
-_KNOWN: Kept[LinearRefusal] = Kept(8192)
+_KNOWN: Kept[LinearRefusal] = Kept(16384)
+_PLANS: Kept[tuple[Step, ...]] = Kept(2048)
 
 
 def refuse_linears(
@@ -81,53 +120,100 @@ def _refuse(
     if block is None or declared is None:
         return _NONE
     question = _question(model, query, deployment, machine, release)
-    has_humming = machine.has("humming-kernels")
-    ranks = deployment.tensor_parallel_size
-    late = False
     try:
-        read = read_declared(declared, release)
-        name = registered_name(question, read)
-        reader = None if name is None else reader_of(question, read, name)
-        if reader is None:
-            return _NONE
-        tower = tower_linears(model, name or "", ranks, release)
-        unmapped = release < block.mapped_since
-        for linear, place in _walk(model, block, tower, ranks, query.parallel.sp_size == 1):
-            late = linear.late
-            if unmapped:
-                linear = linear._replace(shards=(linear.path,))
-            stored = reader(linear, place)
-            if stored is None or machine.platform != "cuda":
-                continue
-            refused = refuse_shape(linear, stored, question, ranks, has_humming=has_humming)
-            if refused is not None:
-                raise refused
-    except MethodRefused as refused:
-        return LinearRefusal(refused.refusal, late)
-    except (TypeError, ValueError, KeyError):
-        return _NONE  # a declaration that cannot be read: the experts' method says so
+        name = registered_name(question, read_declared(declared, release))
+    except MethodRefused:
+        return _NONE  # the experts' method says so as well, and first
+    if name not in _ERAS:
+        return _NONE
+    ranks = deployment.tensor_parallel_size
+    shares = query.parallel.sp_size == 1
+    sizes: dict[str, dict[str, Linear]] = {}
+    for step in _plan(question, model, block, name):
+        if step.found is not None:
+            return step.found
+        if step.stored is None or machine.platform != "cuda":
+            continue
+        if step.group not in sizes:
+            made = _linears(step.group, model, block, name, ranks, release, shares=shares)
+            sizes[step.group] = {linear.path: linear for linear in made}
+        linear = sizes[step.group][step.path]
+        has_humming = machine.has("humming-kernels")
+        refused = refuse_shape(linear, step.stored, question, ranks, has_humming=has_humming)
+        if refused is not None:
+            return LinearRefusal(refused.refusal, linear.late)
     return _NONE
 
 
+def _plan(question: Question, model: ModelSpec, block: Block, name: str) -> tuple[Step, ...]:
+    """What the lists make of every linear layer; kept for an era."""
+    release = question.release
+    era = sum(release >= since for since in _ERAS.get(name, ()))
+    mapped = release >= block.mapped_since
+    rest = (era, mapped, name, question.batch_invariant, marlin_capable(question))
+    known = _PLANS.find(model, rest)
+    if known is None:
+        known = _PLANS.keep(model, rest, tuple(_steps(question, model, block, name)))
+    return known
+
+
+def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Iterator[Step]:
+    release = question.release
+    mapped = release >= block.mapped_since
+    late = False
+    seen = set()
+    try:
+        reader = reader_of(question, read_declared(model.declared, release), name)
+        if reader is None:
+            return
+        for group, linear, place in _walk(model, block, name, release):
+            late = linear.late
+            whole = linear if mapped else linear._replace(shards=(linear.path,))
+            stored = reader(whole, place)
+            step = Step(group, linear.path, stored)
+            if stored is not None and stored.kind and step not in seen:
+                seen.add(step)
+                yield step
+    except MethodRefused as refused:
+        if refused.refusal.stage == "model":
+            yield Step("", "", None, LinearRefusal(refused.refusal, late))
+    except (TypeError, ValueError, KeyError):
+        return  # a declaration that cannot be read: the experts' method says so
+
+
 def _walk(
-    model: ModelSpec, block: Block, tower: Sequence[Linear], ranks: int, shares: bool
-) -> Iterator[tuple[Linear, Place]]:
+    model: ModelSpec, block: Block, name: str, release: Release
+) -> Iterator[tuple[str, Linear, Place]]:
     """Every linear layer that may differ from those before it, with its place."""
-    for linear in tower:
-        yield linear, _tower_place
+    groups = {
+        group: _linears(group, model, block, name, 1, release)
+        for group in ("tower", "dense", "routed")
+    }
+    for linear in groups["tower"]:
+        yield "tower", linear, _tower_place
     routed = {number for kind in model.moe_layers for number in kind.layers}
     declared = model.declared
     named = frozenset() if declared is None else named_layers(declared, model.num_layers)
-    both: dict[bool, list[Linear]] = {}
     for number in sorted({0, min(routed), max(routed), *named}):
-        has_experts = number in routed
-        if has_experts not in both:
-            both[has_experts] = layer_linears(
-                model, block, ranks, has_experts=has_experts, shares=shares
-            )
+        group = "routed" if number in routed else "dense"
         place = _layer_place(number)
-        for linear in both[has_experts]:
-            yield linear, place
+        for linear in groups[group]:
+            yield group, linear, place
+
+
+def _linears(
+    group: str,
+    model: ModelSpec,
+    block: Block,
+    name: str,
+    ranks: int,
+    release: Release,
+    *,
+    shares: bool = True,
+) -> list[Linear]:
+    if group == "tower":
+        return tower_linears(model, name, ranks, release)
+    return layer_linears(model, block, ranks, has_experts=group == "routed", shares=shares)
 
 
 def _tower_place(path: str) -> tuple[str, ...]:
@@ -146,7 +232,6 @@ def _question(
     machine: MachineSnapshot,
     release: Release,
 ) -> Question:
-    environment: Mapping[str, str] = machine.environment
     return Question(
         model.declared,
         deployment,
@@ -156,7 +241,7 @@ def _question(
         False,
         model.moe_layers[0].spec,
         query,
-        environment,
+        machine.environment,
         model.model_type,
         model.architecture,
     )
