@@ -25,7 +25,7 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
 from moe_doctor.oracle.engines.vllm.releases import NEWEST
 from moe_doctor.oracle.engines.vllm.select import ORACLES, select_moe
-from moe_doctor.oracle.engines.vllm.start_refusals import refuse_dispatch
+from moe_doctor.oracle.engines.vllm.start_refusals import refuse_dispatch, refuse_mori
 
 # From 0.19 a layer's width is rounded for its dispatch after the oracle has answered.
 _ROUNDS_LATER: Release = (0, 19, 0)
@@ -159,6 +159,10 @@ def _answer(
         earlier = _refused_while_reading(model, index, deployment, machine, release, lora, built)
         return _refused(index, lora, earlier or built)
     if built.unasked:
+        if model.declared is not None or deployment.quantization is not None:
+            read = _method(model, index, deployment, machine, release, lora, built.query)
+            if isinstance(read, EngineRefusal) and read.stage == "config":
+                return _refused(index, lora, read)
         return _unanswered(index, lora, built.unasked, built.query, built.assumed)
     call = _method(model, index, deployment, machine, release, lora, built.query)
     if not isinstance(call, EngineRefusal):
@@ -166,13 +170,16 @@ def _answer(
             model, index, built.source, call.method, built.query, deployment, release
         )
         call = late or call
-    if not built.quantized and not _is_earlier(call):
+    if not built.quantized and not _is_earlier(call, False):
         call = OracleCall("unquantized", None, built.query, "UnquantizedFusedMoEMethod")
     linears = refuse_linears(model, built.source, built.query, deployment, machine, release)
-    if linears.refusal is not None and not linears.late and not _is_earlier(call):
+    if linears.refusal is not None and not linears.late and not _is_earlier(call, linears.listed):
         call = linears.refusal
     if isinstance(call, EngineRefusal):
         return _refused(index, lora, call)
+    stopped = None if built.all2all is None else refuse_mori(built.all2all, facts.features)
+    if stopped is not None:
+        return _refused(index, lora, stopped)
     absent = refuse_dispatch(built.all2all, machine, release)
     if absent is not None and release < _ROUNDS_LATER:
         return _refused(index, lora, absent)
@@ -210,9 +217,14 @@ def _answer(
     return Answer(selection, call.query, assumed=built.assumed)
 
 
-def _is_earlier(call: OracleCall | NoOracle | EngineRefusal) -> bool:
-    """Whether a refusal comes before the first linear layer, or from one."""
-    return isinstance(call, EngineRefusal) and (call.stage != "model" or call.by_linear)
+def _is_earlier(call: OracleCall | NoOracle | EngineRefusal, listed: bool) -> bool:
+    """Whether a refusal comes before the first linear layer, or from one.
+
+    `listed`: compared with what a list raises, which is asked before any linear method is made.
+    """
+    if not isinstance(call, EngineRefusal):
+        return False
+    return call.stage != "model" or (call.by_linear and not listed)
 
 
 def _method(

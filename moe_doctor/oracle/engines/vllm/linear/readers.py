@@ -194,10 +194,18 @@ def _compressed(question: Question, spec: QuantSpec) -> Reader:
     def read(linear: Linear, place: Place) -> Stored | None:
         if agree_on_scheme(linear, place, matches, release, names_fused=True):
             return None
-        names = place(linear.path)
-        found = reader.group_of(*names) or reader.group_of(*place(linear.shards[0])) or ""
-        group = groups.get(found) or whole
+        own = groups.get(reader.group_of(*place(linear.path)) or "")
+        parts = [groups.get(reader.group_of(*place(shard)) or "") for shard in linear.shards]
+        among = parts[0] if linear.is_fused and None not in parts else None
+        # The fused layer's parts are looked for before its class from 0.27.0 on.
+        group = own or (among or whole if release >= (0, 27, 0) else whole or among)
         if group is None:
+            if groups and release < (0, 21, 0):
+                text = "Unable to find matching target for "
+                reason = (
+                    f"{place(linear.path)[0]}: no group has it, and the list does not ignore it"
+                )
+                raise by_linear(refused_by_method("ValueError", text, reason))
             return None
         weights = group.weights
         if weights.strategy == "block" and weights.block is not None:

@@ -30,6 +30,13 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _TOWER = ("", "model.")
+# Kinds of decoder layers -> with experts, with softmax attention (else linear attention).
+_GROUPS: dict[str, tuple[bool, bool]] = {
+    "dense": (False, True),
+    "routed": (True, True),
+    "dense delta": (False, False),
+    "routed delta": (True, False),
+}
 # Releases from which on a method reads its declaration in another way.
 _ERAS: dict[str, tuple[Release, ...]] = {
     "awq": ((0, 24, 0),),
@@ -46,7 +53,7 @@ _ERAS: dict[str, tuple[Release, ...]] = {
     "modelopt_fp4": ((0, 24, 0), (0, 33, 0)),
     "modelopt_mxfp8": ((0, 24, 0), (0, 33, 0)),
     "modelopt_mixed": ((0, 24, 0), (0, 33, 0)),
-    "compressed-tensors": ((0, 17, 0), (0, 30, 0)),
+    "compressed-tensors": ((0, 17, 0), (0, 21, 0), (0, 27, 0), (0, 30, 0)),
     "quark": ((0, 30, 0),),
     "inc": ((0, 24, 0), (0, 27, 0)),
 }
@@ -58,18 +65,22 @@ class LinearRefusal(NamedTuple):
     refusal: EngineRefusal | None
     """What is raised; None where every layer is built."""
     late: bool = False
-    """Whether the routed experts of the layer are built before."""
+    """Whether the first routed experts are built before."""
+    listed: bool = False
+    """Whether a list raises it before the first quantized layer is made."""
 
 
 class Step(NamedTuple):
     """A quantized linear layer that differs from those before it, or what a list raises."""
 
     group: str
-    """`tower`, `dense`, `routed`: whose."""
+    """`tower`, or one of `_GROUPS`: whose."""
     path: str
     """Its path below the group."""
     stored: Stored | None
     """How it is stored; None where the list raises."""
+    late: bool = False
+    """Whether the first routed experts are built before."""
     found: LinearRefusal | None = None
     """What the list raises."""
 
@@ -141,7 +152,7 @@ def _refuse(
         has_humming = machine.has("humming-kernels")
         refused = refuse_shape(linear, step.stored, question, ranks, has_humming=has_humming)
         if refused is not None:
-            return LinearRefusal(refused.refusal, linear.late)
+            return LinearRefusal(refused.refusal, step.late)
     return _NONE
 
 
@@ -160,37 +171,39 @@ def _plan(question: Question, model: ModelSpec, block: Block, name: str) -> tupl
 def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Iterator[Step]:
     release = question.release
     mapped = release >= block.mapped_since
-    late = False
+    late, made = False, False
     seen = set()
     try:
         reader = reader_of(question, read_declared(model.declared, release), name)
         if reader is None:
             return
-        for group, linear, place in _walk(model, block, name, release):
-            late = linear.late
+        first = min(kind.first_layer for kind in model.moe_layers)
+        for group, number, linear, place in _walk(model, block, name, release):
+            late = number > first or (number == first and linear.late)
             whole = linear if mapped else linear._replace(shards=(linear.path,))
             stored = reader(whole, place)
-            step = Step(group, linear.path, stored)
-            if stored is not None and stored.kind and step not in seen:
-                seen.add(step)
-                yield step
+            made = made or stored is not None
+            if stored is not None and stored.kind and (group, linear.path, stored) not in seen:
+                seen.add((group, linear.path, stored))
+                yield Step(group, linear.path, stored, late)
     except MethodRefused as refused:
         if refused.refusal.stage == "model":
-            yield Step("", "", None, LinearRefusal(refused.refusal, late))
+            found = LinearRefusal(refused.refusal, late, not made)
+            yield Step("", "", None, found=found)
     except (TypeError, ValueError, KeyError):
         return  # a declaration that cannot be read: the experts' method says so
 
 
 def _walk(
     model: ModelSpec, block: Block, name: str, release: Release
-) -> Iterator[tuple[str, Linear, Place]]:
-    """Every linear layer that may differ from those before it, with its place."""
+) -> Iterator[tuple[str, int, Linear, Place]]:
+    """Every linear layer that may differ from those before it: group, layer, itself, place."""
     groups = {
         group: _linears(group, model, block, name, 1, release)
         for group in ("tower", "dense", "routed")
     }
     for linear in groups["tower"]:
-        yield "tower", linear, _tower_place
+        yield "tower", 0, linear, _tower_place
     routed = {number for kind in model.moe_layers for number in kind.layers}
     declared = model.declared
     named = frozenset() if declared is None else named_layers(declared, model.num_layers)
@@ -198,7 +211,7 @@ def _walk(
         group = "routed" if number in routed else "dense"
         place = _layer_place(number)
         for linear in groups[group]:
-            yield group, linear, place
+            yield group, number, linear, place
 
 
 def _linears(
@@ -213,7 +226,10 @@ def _linears(
 ) -> list[Linear]:
     if group == "tower":
         return tower_linears(model, name, ranks, release)
-    return layer_linears(model, block, ranks, has_experts=group == "routed", shares=shares)
+    has_experts, softmax = _GROUPS[group]
+    return layer_linears(
+        model, block, ranks, has_experts=has_experts, softmax=softmax, shares=shares
+    )
 
 
 def _tower_place(path: str) -> tuple[str, ...]:
