@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_doctor.core.spec import VisionSpec, WidthsSpec
-from moe_doctor.models.fields import MAX_COUNT
+from moe_doctor.models.fields import MAX_COUNT, MAX_LAYERS
 from moe_doctor.models.sections import Sections
 
 
@@ -30,8 +30,22 @@ def read_widths(sections: Sections) -> WidthsSpec:
         key_rank=_size(text, "kv_lora_rank"),
         rotated=_size(text, "qk_rope_head_dim"),
         gates_output=text.get("attn_output_gate", True) is not False,
+        softmax_layers=_softmax_layers(text),
         vision=_vision(vision) if isinstance(vision, Mapping) else VisionSpec(),
     )
+
+
+def _softmax_layers(text: Mapping[str, Any]) -> frozenset[int] | None:
+    """Qwen3-Next's list of words per layer, or every so many layers (its config class)."""
+    layers = _size(text, "num_hidden_layers")
+    if layers is None or layers > MAX_LAYERS or _size(text, "linear_num_value_heads") is None:
+        return None
+    words = text.get("layer_types")
+    if isinstance(words, (list, tuple)):
+        found = (number for number, word in enumerate(words) if word == "full_attention")
+        return frozenset(number for number in found if number < layers)
+    step = _size(text, "full_attention_interval") or 4
+    return frozenset(range(step - 1, layers, step))
 
 
 def _vision(section: Mapping[str, Any]) -> VisionSpec:

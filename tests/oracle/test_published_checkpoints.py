@@ -137,6 +137,10 @@ def ask(
     return answers[0].selection
 
 
+def rounded(config: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
+    return config | {"quantization_config": ROUND | {"extra_config": rules}}
+
+
 def raised(config: dict[str, Any], version: str, **deployment: Any) -> str | None:
     error = ask(config, version, **deployment).error
     return None if error is None else f"{error.type}: {error.message}"
@@ -240,3 +244,45 @@ def test_static_fp8_inputs_of_mxfp4_weights_are_symmetric_from_0_30() -> None:
     assert raised(config, "0.30.0") == "RuntimeError: Unsupported FusedMoe scheme"
     inputs["symmetric"] = True
     assert ask(config, "0.33.0", "10.0").oracle == "mxfp4"
+
+
+# Intel/Qwen3-Next-80B-A3B-Instruct-int4-mixed-AutoRound
+QWEN3_NEXT: dict[str, Any] = {
+    "architectures": ["Qwen3NextForCausalLM"],
+    "model_type": "qwen3_next",
+    "torch_dtype": "bfloat16",
+    "hidden_size": 2048,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 2,
+    "head_dim": 256,
+    "full_attention_interval": 4,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "moe_intermediate_size": 512,
+    "shared_expert_intermediate_size": 512,
+    "num_experts": 512,
+    "num_experts_per_tok": 10,
+    "num_hidden_layers": 8,
+}
+
+
+def test_a_hybrid_model_has_one_kind_of_attention_in_each_layer() -> None:
+    plain = {"bits": 16}
+    gates = {f"model.layers.{n}.linear_attn.in_proj_ba": plain for n in (0, 1, 2, 4, 5, 6)}
+    named = gates | {f"model.layers.{n}.self_attn.o_proj": {"bits": 8} for n in (3, 7)}
+    split = {"tensor_parallel_size": 4, "expert_parallel": True}
+    assert ask(rounded(QWEN3_NEXT, named), "0.20.0", **split).backend == "MARLIN"
+    # A layer of linear attention that stays quantized has too few rows for four ranks.
+    rest = {key: value for key, value in named.items() if "layers.5." not in key}
+    assert raised(rounded(QWEN3_NEXT, rest), "0.20.0", **split) == (
+        "ValueError: Failed to find a kernel that can implement the WNA16 linear layer. Reasons: "
+    )
+    # The config's own list of words goes before the interval.
+    words = ["linear_attention"] * 3 + ["full_attention"]
+    listed = QWEN3_NEXT | {"layer_types": words[::-1] * 2}
+    assert raised(rounded(listed, named), "0.20.0", **split) is not None
+    assert (
+        raised(rounded(QWEN3_NEXT | {"layer_types": words * 2}, named), "0.20.0", **split) is None
+    )

@@ -200,15 +200,24 @@ def _walk(
     """Every linear layer that may differ from those before it: group, layer, itself, place."""
     groups = {
         group: _linears(group, model, block, name, 1, release)
-        for group in ("tower", "dense", "routed")
+        for group in ("tower", *_GROUPS)
     }
     for linear in groups["tower"]:
         yield "tower", 0, linear, _tower_place
     routed = {number for kind in model.moe_layers for number in kind.layers}
     declared = model.declared
     named = frozenset() if declared is None else named_layers(declared, model.num_layers)
-    for number in sorted({0, min(routed), max(routed), *named}):
+    softmax = model.widths.softmax_layers if block.delta else None
+    unnamed: set[str] = set()
+    for number in range(model.num_layers):
         group = "routed" if number in routed else "dense"
+        if softmax is not None and number not in softmax:
+            group += " delta"
+        # Layers that no list speaks of are alike: the first of a kind stands for them.
+        if number not in named and group in unnamed:
+            continue
+        if number not in named:
+            unnamed.add(group)
         place = _layer_place(number)
         for linear in groups[group]:
             yield group, number, linear, place
