@@ -21,6 +21,7 @@ from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
 from moe_doctor.oracle.engines.vllm.linear.refuse import refuse_linears
 from moe_doctor.oracle.engines.vllm.methods.eplb import refuse_eplb
+from moe_doctor.oracle.engines.vllm.methods.needed_packages import NEEDS_PACKAGE, lacks_package
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
 from moe_doctor.oracle.engines.vllm.releases import NEWEST
@@ -252,7 +253,19 @@ def _method(
         model_type=model.model_type,
         architecture=model.architecture,
         arch=(machine.gpus[0].arch or "") if machine.gpus else "",
+        missing=_missing(model, deployment, machine, release),
     )
+
+
+def _missing(
+    model: ModelSpec, deployment: Deployment, machine: MachineSnapshot, release: Release
+) -> str:
+    """Package that the declared or wanted method needs and the machine lacks."""
+    declared = model.declared
+    for name in (deployment.quantization, None if declared is None else declared.method):
+        if name in NEEDS_PACKAGE and lacks_package(name, machine, release):
+            return name
+    return ""
 
 
 def _refused_while_reading(

@@ -75,4 +75,6 @@ PACKAGES: tuple[Package, ...] = (
     Package("sgl-kernel", "sgl_kernel", ("sglang-kernel",)),
     Package("vllm-xpu-kernels", "vllm_xpu_kernels", bare_module=True),
     Package("xformers", "xformers"),
+    Package("bitsandbytes", "bitsandbytes"),
+    Package("torchao", "torchao"),
 )

@@ -98,6 +98,8 @@ def image_packages(version: str, platform: str) -> dict[str, str]:
         packages["deep-ep"] = ""
         packages["triton-kernels"] = ""
         packages["nvidia-cutlass-dsl"] = release.cutlass_dsl
+        # The image adds it to what the wheel requires (docker/Dockerfile).
+        packages["bitsandbytes"] = ""
         pins = {"humming-kernels": release.humming, "tilelang": release.tilelang}
         packages |= {name: pin for name, pin in pins.items() if pin}
     elif platform == "rocm":

@@ -39,6 +39,8 @@ class Question(NamedTuple):
     """The model's class."""
     arch: str = ""
     """AMD's name of the GPU, `gfx942`; empty elsewhere."""
+    missing: str = ""
+    """Package that the method needs and the machine lacks."""
 
     @property
     def details(self) -> Mapping[str, Any]:

@@ -72,6 +72,7 @@ def method_of(
     model_type: str = "",
     architecture: str = "",
     arch: str = "",
+    missing: str = "",
 ) -> OracleCall | NoOracle | EngineRefusal:
     """What `release` builds for experts declared as `quantization`, and what that asks.
 
@@ -93,6 +94,7 @@ def method_of(
         model_type,
         architecture,
         arch,
+        missing,
     )
     try:
         return _method_of(question)
@@ -170,6 +172,10 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
     if question.quantization is None and name in _NEEDS_DECLARATION:
         reason = f"--quantization {name} needs a checkpoint that is stored that way"
         raise refused_by_constructor(_NEEDS_DECLARATION[name], reason)
+    if question.missing and question.missing == name:
+        from moe_doctor.oracle.engines.vllm.methods.needed_packages import refuse_missing
+
+        raise refuse_missing(name, question.platform, question.release)
     match name:
         case "fp8":
             from moe_doctor.oracle.engines.vllm.methods.fp8 import build as build_fp8
