@@ -230,6 +230,8 @@ class WidthsSpec(NamedTuple):
     """Layers of softmax attention where the others have linear attention; None elsewhere."""
     vision: VisionSpec = VisionSpec()
     """The vision tower's."""
+    audio_heads: int | None = None
+    """Attention heads of an audio tower."""
 
 
 class ParseNote(NamedTuple):

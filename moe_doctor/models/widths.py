@@ -32,6 +32,7 @@ def read_widths(sections: Sections) -> WidthsSpec:
         gates_output=text.get("attn_output_gate", True) is not False,
         softmax_layers=_softmax_layers(text),
         vision=_vision(vision) if isinstance(vision, Mapping) else VisionSpec(),
+        audio_heads=_audio_heads(sections),
     )
 
 
@@ -57,6 +58,12 @@ def _vision(section: Mapping[str, Any]) -> VisionSpec:
         merged=None if hidden is None or merge is None else hidden * merge * merge,
         out=_size(section, "out_hidden_size"),
     )
+
+
+def _audio_heads(sections: Sections) -> int | None:
+    found = (section.get("audio_config") for section in sections.chain)
+    tower = next((one for one in found if isinstance(one, Mapping)), {})
+    return _size(tower, "encoder_attention_heads")
 
 
 def _size(section: Mapping[str, Any], *names: str) -> int | None:

@@ -286,3 +286,23 @@ def test_a_hybrid_model_has_one_kind_of_attention_in_each_layer() -> None:
     assert (
         raised(rounded(QWEN3_NEXT | {"layer_types": words * 2}, named), "0.20.0", **split) is None
     )
+
+
+def test_qwen3_omnis_audio_tower_wants_as_many_ranks_as_divide_its_heads() -> None:
+    # Qwen/Qwen3-Omni-30B-A3B-Thinking
+    text = {key: value for key, value in AWQ.items() if key != "quantization_config"}
+    omni = {
+        "architectures": ["Qwen3OmniMoeForConditionalGeneration"],
+        "model_type": "qwen3_omni_moe",
+        "thinker_config": {
+            "model_type": "qwen3_omni_moe_thinker",
+            "dtype": "bfloat16",
+            "text_config": text | {"model_type": "qwen3_omni_moe_text", "num_attention_heads": 32},
+            "audio_config": {"encoder_attention_heads": 20},
+        },
+    }
+    assert raised(omni, "0.28.0", tensor_parallel_size=8) == (
+        "AssertionError: 20 is not divisible by 8"
+    )
+    assert raised(omni, "0.28.0", tensor_parallel_size=4) is None
+    assert raised(omni, "0.29.0", tensor_parallel_size=8) is None

@@ -91,6 +91,8 @@ def settle(
         return refusals.refuse_text_architecture(text_architecture, release)
     refused = refusals.refuse_class(row, deployment)
     if refused is None:
+        refused = refusals.refuse_audio(model, deployment, release)
+    if refused is None:
         refused = start.refuse_mega_moe(asked, row, deployment)
     if refused is None:
         refused = start.refuse_attention(attention, row, deployment)
