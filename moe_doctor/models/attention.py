@@ -46,10 +46,23 @@ def _recurrent(section: Mapping[str, Any]) -> RecurrentSpec | None:
     mamba = tuple(
         _size(section, *names) for names in (_MAMBA_HEADS, _MAMBA_SIZE, _MAMBA_GROUPS, _MAMBA_STATE)
     )
+    width = _single_state(section)
+    if width is not None:
+        return RecurrentSpec(width, 1, 0, 0)
     for sizes, repeats in ((delta, False), (mamba, True)):
         known = tuple(size for size in sizes if size is not None)
         if len(known) == 4:
             return RecurrentSpec(*known, repeats_groups=repeats)
+    return None
+
+
+def _single_state(section: Mapping[str, Any]) -> int | None:
+    """Width of layers whose state has no heads: Mamba 1 (Jamba) and short convolutions (LFM2)."""
+    kind, hidden = section.get("model_type"), _size(section, "hidden_size")
+    if kind == "jamba" and hidden is not None:
+        return hidden * (_size(section, "mamba_expand") or 2)
+    if kind == "lfm2_moe":
+        return _size(section, "conv_dim") or hidden
     return None
 
 

@@ -21,6 +21,7 @@ from moe_doctor.oracle.engines.vllm.architectures.index import find_row
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
 from moe_doctor.oracle.engines.vllm.layer_lists import refuse_head_sizes, refuse_layer_list
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
+from moe_doctor.oracle.engines.vllm.linear.tower import refuse_tower
 
 
 class Settled(NamedTuple):
@@ -94,6 +95,8 @@ def settle(
         refused = refusals.refuse_audio(model, deployment, release)
     if refused is None:
         refused = start.refuse_mega_moe(asked, row, deployment)
+    if refused is None:
+        refused = refuse_tower(model, deployment.tensor_parallel_size)
     if refused is None:
         refused = start.refuse_attention(attention, row, deployment)
     if refused is None:

@@ -34,6 +34,7 @@ _BESIDE = frozenset(
         "hunyuan_v1.py",
         "hy_v3.py",
         "interns1_pro.py",
+        "jamba.py",
         "k2_horizon.py",
         "laguna.py",
         "qwen2_moe.py",
@@ -48,6 +49,8 @@ _BESIDE = frozenset(
         "models/minimax_m3/nvidia/model.py MiniMaxM3MoE",
     }
 )
+# Classes of granitemoe.py's block that have an MLP of their own beside it (granitemoeshared.py).
+_GRANITE_SHARED = frozenset({"GraniteMoeSharedForCausalLM", "GraniteMoeHybridForCausalLM"})
 _SHORT = "Only silu is supported."
 _LONG = "Only silu is supported for now."
 # File -> what it takes and how it says so, where that is not silu and `_LONG`.
@@ -75,6 +78,10 @@ def reject_hidden_act(model: ModelSpec, row: ClassRow, release: Release) -> Engi
         return None
     if row.file == "gemma4.py":
         return _reject_gemma4(name, release)
+    if model.architecture in _GRANITE_SHARED:
+        if name == "silu" or not _has_own_mlp(model):
+            return None
+        return EngineError("ValueError", f"Unsupported activation: {name}. {_LONG}")
     key = row.source if row.source in _BLOCKS | _BESIDE else row.file
     if key not in _BLOCKS and not (key in _BESIDE and _has_own_mlp(model)):
         return None

@@ -199,8 +199,7 @@ def _walk(
 ) -> Iterator[tuple[str, int, Linear, Place]]:
     """Every linear layer that may differ from those before it: group, layer, itself, place."""
     groups = {
-        group: _linears(group, model, block, name, 1, release)
-        for group in ("tower", *_GROUPS)
+        group: _linears(group, model, block, name, 1, release) for group in ("tower", *_GROUPS)
     }
     for linear in groups["tower"]:
         yield "tower", 0, linear, _tower_place

@@ -23,6 +23,9 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _ATTENTION = ("qkv_proj", "q_proj", "q_a_proj", "q_b_proj", "o_proj")
+# Models whose experts are a subclass with a name of its own (dbrx.py DbrxExperts): groups of all
+# linear layers are copied to FusedMoE and RoutedExperts by name.
+_OWN_CLASSES = {"DbrxForCausalLM": "dbrxexperts"}
 WITH_INPUTS = ("naive-quantized", "int-quantized", "float-quantized", "nvfp4-pack-quantized")
 """Formats whose inputs are quantized too, unless the weights are floats."""
 
@@ -137,11 +140,18 @@ def _read_group(
 def _class_group(question: Question, groups: Mapping[str, Group]) -> Group | None:
     """The group whose target is part of the module's class name, else that of linear layers."""
     module = "routedexperts" if question.release >= (0, 24, 0) else "fusedmoe"
+    module = _OWN_CLASSES.get(question.architecture, module)
     for group in groups.values():
         for target in group.targets:
             if not target.startswith("re:") and target.lower() in module:
                 return _last_with(groups, target)
-    return _last_with(groups, "Linear")
+    if question.architecture not in _OWN_CLASSES:
+        return _last_with(groups, "Linear")
+    if question.release < (0, 21, 0):
+        text = "Unable to find matching target for "
+        reason = "this model's experts have a class of their own, which no group names"
+        raise refused_by_method("ValueError", text, reason)
+    return None
 
 
 def _last_with(groups: Mapping[str, Group], target: str) -> Group | None:

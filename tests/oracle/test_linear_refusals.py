@@ -1,0 +1,279 @@
+"""What linear layers around the experts make a release refuse: lists, shards, shapes, packages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.machine import Absent, Present
+from moe_doctor.core.record import replace
+from moe_doctor.core.report import Engine
+from moe_doctor.models.parse import parse_model
+from moe_doctor.oracle.answer import select_layers
+from tests.truth import emulated_machine
+
+QWEN3 = {
+    "architectures": ["Qwen3MoeForCausalLM"],
+    "model_type": "qwen3_moe",
+    "num_hidden_layers": 4,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "head_dim": 128,
+    "num_experts": 128,
+    "num_experts_per_tok": 8,
+    "hidden_size": 2048,
+    "moe_intermediate_size": 768,
+}
+DEEPSEEK = {
+    "architectures": ["DeepseekV3ForCausalLM"],
+    "model_type": "deepseek_v3",
+    "num_hidden_layers": 4,
+    "num_attention_heads": 64,
+    "q_lora_rank": 1536,
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "n_routed_experts": 32,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "first_k_dense_replace": 1,
+    "hidden_size": 4096,
+    "intermediate_size": 10944,
+    "moe_intermediate_size": 1024,
+}
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True}
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
+AUTO_ROUND = {
+    "quant_method": "auto-round",
+    "bits": 4,
+    "group_size": 128,
+    "sym": True,
+    "data_type": "int",
+    "packing_format": "auto_round:auto_gptq",
+}
+INT4 = {
+    "num_bits": 4,
+    "type": "int",
+    "strategy": "group",
+    "group_size": 32,
+    "symmetric": True,
+    "dynamic": False,
+}
+COMPRESSED = {
+    "quant_method": "compressed-tensors",
+    "format": "pack-quantized",
+    "ignore": ["lm_head"],
+    "config_groups": {
+        "group_0": {"targets": ["Linear"], "weights": INT4, "input_activations": None}
+    },
+}
+SOME = "ValueError: Detected some but not all shards of "
+
+
+def said(
+    config: dict[str, Any],
+    quantization: dict[str, Any] | None,
+    release: str,
+    capability: str = "9.0",
+    **deployment: Any,
+) -> str | None:
+    """What the first kind of layer is refused with, or None."""
+    stored = config if quantization is None else config | {"quantization_config": quantization}
+    model = parse_model(stored, id="m", source="directory")
+    machine = emulated_machine(release, capability, "docker")
+    asked = Deployment(**deployment)
+    answers = select_layers(model, asked, machine, Engine("vllm", release), lora=False)
+    error = answers[0].selection.error
+    return None if error is None else f"{error.type}: {error.message}"
+
+
+def test_gptq_s_modules_name_all_of_q_k_and_v_or_none() -> None:
+    whole = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
+    assert said(QWEN3, GPTQ | {"modules_in_block_to_quantize": [whole]}, "0.20.0") is None
+    for release in ("0.16.0", "0.26.0", "0.33.0"):
+        some = GPTQ | {"modules_in_block_to_quantize": [whole[:2], ["mlp.experts"]]}
+        assert said(QWEN3, some, release) == SOME
+
+
+def test_auto_round_stores_the_parts_of_a_fused_layer_alike() -> None:
+    one = {"model.layers.2.self_attn.q_proj": {"bits": 8}}
+    for release in ("0.16.0", "0.24.0", "0.33.0"):
+        refused = said(QWEN3, AUTO_ROUND | {"extra_config": one}, release)
+        # Layer 0 has its experts made first; they raise nothing.
+        assert refused == "ValueError: Fused module '"
+    every = {f"model.layers.2.self_attn.{part}_proj": {"bits": 8} for part in "qkv"}
+    assert said(QWEN3, AUTO_ROUND | {"extra_config": every}, "0.33.0") is None
+
+
+def test_gate_alone_on_awq_s_list_takes_the_fused_layer_from_0_24_on() -> None:
+    listed = AWQ | {"modules_to_not_convert": ["gate"]}
+    config = DEEPSEEK | {"dtype": "float16", "intermediate_size": 11264}
+    assert said(config, listed, "0.23.0") == SOME
+    assert said(config, listed, "0.24.0") is None
+
+
+def test_a_list_of_exact_paths_has_to_name_both_compressed_projections() -> None:
+    fp8 = {"quant_method": "fp8", "activation_scheme": "dynamic"}
+    path = "model.layers.0.self_attn"
+    some = fp8 | {"modules_to_not_convert": [f"{path}.q_a_proj"]}
+    both = fp8 | {
+        "modules_to_not_convert": [f"{path}.q_a_proj", f"{path}.kv_a_proj_with_mqa"],
+    }
+    assert said(DEEPSEEK, some, "0.33.0") == SOME
+    assert said(DEEPSEEK, both, "0.33.0") is None
+    fused = fp8 | {"modules_to_not_convert": [f"{path}.fused_qkv_a_proj", f"{path}.q_a_proj"]}
+    assert said(DEEPSEEK, fused, "0.33.0") is None
+    assert said(DEEPSEEK, fused, "0.23.0") == SOME
+
+
+def test_a_list_that_names_some_of_q_k_and_v_is_refused() -> None:
+    some = COMPRESSED | {"ignore": ["re:.*q_proj$"]}
+    head = "ValueError: Found a different quantization schemes for ['q_proj', 'k_proj', 'v_proj']"
+    assert said(QWEN3, some, "0.29.0") == f"{head} in "
+    words = "ValueError: Found different quantization schemes for the shards of "
+    assert said(QWEN3, some, "0.30.0") == words
+    every = ["re:.*q_proj$", "re:.*k_proj$", "re:.*v_proj$"]
+    assert said(QWEN3, COMPRESSED | {"ignore": every}, "0.33.0") is None
+
+
+def test_a_shard_without_whole_groups_has_no_integer_kernel_before_humming() -> None:
+    # 10944 / 2 = 5472 columns are no whole groups of 128.
+    split = {"tensor_parallel_size": 2, "expert_parallel": True}
+    groups = {
+        "group_0": {**COMPRESSED["config_groups"]["group_0"], "weights": INT4 | {"group_size": 128}}
+    }  # type: ignore[dict-item,index]
+    stored = COMPRESSED | {"config_groups": groups}
+    text = said(DEEPSEEK, stored, "0.20.0", "8.0", **split)
+    assert text is not None
+    assert text.startswith("ValueError: Failed to find a kernel that can implement the WNA16 ")
+    # Humming takes the shape from 0.23.0 on, and the method then wants whole groups itself.
+    assert said(DEEPSEEK, stored, "0.24.0", "8.0", **split) == "AssertionError: "
+    late = said(DEEPSEEK, stored, "0.26.0", "8.0", **split)
+    assert late is not None
+    assert "input_size_per_partition = 5472 is not divisible by group_size" in late
+
+
+def test_awq_falls_back_to_a_class_that_wants_whole_groups() -> None:
+    split = {"tensor_parallel_size": 2, "expert_parallel": True}
+    for release in ("0.16.0", "0.22.0", "0.33.0"):
+        refused = said(DEEPSEEK | {"dtype": "float16"}, AWQ, release, **split)
+        assert refused == (
+            "ValueError: The input size is not aligned with the quantized weight shape. This can "
+            "be caused by too large tensor parallel size."
+        )
+        listed = AWQ | {"modules_to_not_convert": ["mlp.down_proj"]}
+        assert said(DEEPSEEK | {"dtype": "float16"}, listed, release, **split) is None
+
+
+def test_nvfp4_wants_columns_in_groups_of_16_on_each_rank() -> None:
+    nvfp4 = {
+        "quant_method": "modelopt",
+        "quant_algo": "NVFP4",
+        "group_size": 16,
+        "ignore": ["lm_head"],
+        "producer": {"name": "modelopt"},
+    }
+    odd = DEEPSEEK | {"intermediate_size": 10952}
+    text = "ValueError: Unsupported model when in features size is not multiple of 16"
+    assert said(odd, nvfp4, "0.20.0") == text
+    listed = nvfp4 | {"ignore": ["lm_head", "model.layers.0.mlp*"]}
+    assert said(odd, listed, "0.20.0") is None
+
+
+def test_blocks_divide_what_is_not_fused() -> None:
+    block = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+    heads = DEEPSEEK | {"qk_nope_head_dim": 104, "intermediate_size": 16384}
+    # q_b_proj: 64 heads of 168 rows over 64 ranks; fused layers may have odd parts.
+    text = said(heads, block, "0.33.0", tensor_parallel_size=64, expert_parallel=True)
+    assert text == (
+        "ValueError: Weight output_partition_size = 168 is not divisible by weight quantization "
+        "block_n = 128."
+    )
+
+
+def test_flex_olmo_s_experts_stay_plain_until_0_29() -> None:
+    config = {
+        "architectures": ["FlexOlmoForCausalLM"],
+        "model_type": "flex_olmo",
+        "num_hidden_layers": 2,
+    }
+    model = parse_model(config | {"quantization_config": GPTQ}, id="m", source="directory")
+    for release, oracle in (("0.26.0", "unquantized"), ("0.29.0", "int_wna16")):
+        machine = emulated_machine(release, "9.0", "docker")
+        answers = select_layers(model, Deployment(), machine, Engine("vllm", release), lora=False)
+        assert answers[0].selection.oracle == oracle
+
+
+def test_dbrx_s_experts_follow_no_group_of_linear_layers() -> None:
+    config = {
+        "architectures": ["DbrxForCausalLM"],
+        "model_type": "dbrx",
+        "n_layers": 2,
+        "d_model": 6144,
+        "ffn_config": {"moe_num_experts": 16, "moe_top_k": 4, "ffn_hidden_size": 10752},
+    }
+    eight = {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": True}
+    inputs = {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True}
+    group = {"targets": ["Linear"], "weights": eight, "input_activations": inputs}
+    stored = COMPRESSED | {"format": "float-quantized", "config_groups": {"group_0": group}}
+    assert said(config, stored, "0.20.0") == "ValueError: Unable to find matching target for "
+    assert said(config, stored, "0.26.0") is None
+
+
+def test_llama_4_s_patches_are_divided_before_its_vocabulary() -> None:
+    config = {
+        "architectures": ["Llama4ForConditionalGeneration"],
+        "model_type": "llama4",
+        "vision_config": {"hidden_size": 1408},
+        "text_config": {"model_type": "llama4_text", "num_attention_heads": 40},
+    }
+    refused = said(config, None, "0.33.0", tensor_parallel_size=5)
+    assert refused == "AssertionError: 1408 is not divisible by 5"
+
+
+@pytest.mark.parametrize(
+    ("method", "release", "wanted"),
+    [
+        ("bitsandbytes", "0.16.0", "bitsandbytes>=0.46.1"),
+        ("bitsandbytes", "0.20.0", "bitsandbytes>=0.48.1"),
+        ("torchao", "0.33.0", "torchao>=0.10.0"),
+    ],
+)
+def test_a_method_without_its_package_says_what_to_install(
+    method: str, release: str, wanted: str
+) -> None:
+    stored = {
+        "bitsandbytes": {"quant_method": "bitsandbytes", "load_in_4bit": True},
+        "torchao": {"quant_method": "torchao", "quant_type": {"default": {"_type": "x"}}},
+    }[method]
+    model = parse_model(QWEN3 | {"quantization_config": stored}, id="m", source="directory")
+    whole = emulated_machine(release, "9.0", "docker")
+    engine = Engine("vllm", release)
+    without = replace(whole, packages={**whole.packages, method: Absent()})
+    error = select_layers(model, Deployment(), without, engine, lora=False)[0].selection.error
+    assert error is not None
+    assert error.type == "ImportError"
+    assert f"Please install {wanted} via `pip install {wanted}` to use {method} " in error.message
+    beside = replace(whole, packages={**whole.packages, method: Present("1.0")})
+    assert select_layers(model, Deployment(), beside, engine, lora=False)[0].selection.error is None
+
+
+@pytest.mark.parametrize("name", ["JambaForCausalLM", "GraniteMoeSharedForCausalLM"])
+def test_mlps_beside_the_experts_take_silu_alone(name: str) -> None:
+    config = {
+        "architectures": [name],
+        "model_type": "jamba" if "Jamba" in name else "granitemoeshared",
+        "num_hidden_layers": 4,
+        "num_local_experts": 16,
+        "num_experts_per_tok": 2,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "shared_intermediate_size": 1024,
+    }
+    assert said(config | {"hidden_act": "silu"}, None, "0.33.0") is None
+    assert said(config | {"hidden_act": "gelu"}, None, "0.33.0") == (
+        "ValueError: Unsupported activation: gelu. Only silu is supported for now."
+    )
