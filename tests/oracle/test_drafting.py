@@ -189,3 +189,38 @@ def test_exaone_needs_no_prefix_cache_until_0_20(tmp_path: Path) -> None:
     said = "AssertionError: ExaoneMoeMTP currently does not support prefix caching"
     assert refusals(asked(str(tmp_path), "0.18.1", MTP)) == {said}
     assert refusals(asked(str(tmp_path), "0.20.0", MTP)) == {""}
+
+
+def test_0_30_spreads_the_experts_of_a_draft_without_any() -> None:
+    config = {"num_speculative_tokens": 2, "model": "Qwen/Qwen3-0.6B", "method": "draft_model"}
+    spread = {"data_parallel_size": 2, "expert_parallel": True}
+    said = (
+        f"{VALUE}Number of experts in the model must be greater than 0 when expert parallelism is "
+        "enabled."
+    )
+    model = "Qwen/Qwen3-30B-A3B"
+    assert refusals(asked(model, "0.30.0", config, **spread)) == {said}
+    assert refusals(asked(model, "0.31.0", config, **spread)) == {""}
+
+
+def test_a_wrapper_of_qwen_without_mtp_layers_fails_in_its_draft_until_0_28(
+    tmp_path: Path,
+) -> None:
+    text = {
+        "model_type": "qwen3_5_moe_text",
+        "num_hidden_layers": 4,
+        "num_experts": 8,
+        "mtp_num_hidden_layers": 0,
+    }
+    config = {
+        "architectures": ["Qwen3_5MoeForConditionalGeneration"],
+        "model_type": "qwen3_5_moe",
+        "text_config": text,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert refusals(asked(str(tmp_path), "0.26.0", MTP)) == {
+        "RuntimeError: No Qwen3Next layer found in the model.layers."
+    }
+    assert refusals(asked(str(tmp_path), "0.28.0", MTP)) == {
+        "ZeroDivisionError: integer modulo by zero"
+    }

@@ -27,7 +27,8 @@ def build(
     release: Release,
     *,
     tp: int = 1,
-    capability: tuple[int, int] = HOPPER,
+    platform: str = "cuda",
+    capability: tuple[int, int] | None = HOPPER,
     model_type: str = "qwen3_moe",
     algorithm: str | None = None,
     source: str = "config.json",
@@ -42,7 +43,7 @@ def build(
         quantization,
         options,
         release=release,
-        platform="cuda",
+        platform=platform,
         capability=capability,
         lora=False,
         spec=SPEC,
@@ -156,6 +157,18 @@ def test_an_old_gpu_is_refused_with_both_numbers() -> None:
     said = refusal(raw, (0, 26, 0), capability=(8, 0))
     assert said.error.message.endswith("Minimum capability: 89. Current capability: 80.")
     assert call(raw, (0, 27, 0), capability=(8, 0)).oracle == "fp8"
+
+
+def test_petit_takes_modelopts_newer_name_on_amd_and_is_deprecated() -> None:
+    raw = {"quant_method": "modelopt_fp4", "quant_algo": "NVFP4"}
+    refused = refusal(raw, (0, 17, 1), platform="rocm", capability=None)
+    assert "The quantization method %s is deprecated" in refused.error.message
+    assert "'petit_nvfp4'" in refused.error.message
+    older = {**raw, "quant_method": "modelopt"}
+    refused = refusal(older, (0, 17, 1), platform="rocm", capability=None)
+    assert refused.error.message.endswith(
+        "modelopt_fp4 quantization is currently not supported in rocm."
+    )
 
 
 def test_integer_weights_of_compressed_tensors_get_an_oracle_in_0_23() -> None:

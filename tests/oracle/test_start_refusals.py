@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import moe_doctor
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.release import Release
 from moe_doctor.core.report import Engine
@@ -20,6 +23,7 @@ from moe_doctor.core.spec import (
 )
 from moe_doctor.oracle.answer import select_layers
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, LayerQuery, build_query
+from moe_doctor.oracle.engines.vllm.start_refusals import refuse_mori
 from tests.truth import emulated_machine
 
 QWEN3 = AttentionSpec(heads=32, kv_heads=4, vocabulary=151936)
@@ -41,7 +45,7 @@ def ask(
     )
 
 
-def said(result: LayerQuery | EngineRefusal) -> str:
+def said(result: LayerQuery | EngineRefusal | None) -> str:
     assert isinstance(result, EngineRefusal), result
     return f"{result.error.type}: {result.error.message}"
 
@@ -143,15 +147,76 @@ def test_lora_ranks_are_a_fixed_list(rank: int) -> None:
     assert isinstance(ask((0, 18, 0), max_lora_rank=320), LayerQuery)
 
 
-def test_mori_is_refused_where_aiter_is_not() -> None:
+def test_mori_is_refused_where_aiters_experts_are_not() -> None:
     spread = {"data_parallel_size": 2, "expert_parallel": True}
     for release, name in (((0, 20, 2), "mori"), ((0, 33, 0), "mori_low_latency")):
-        assert said(ask(release, all2all_backend=name, **spread)) == (
+        asked = ask(release, all2all_backend=name, **spread)
+        assert isinstance(asked, LayerQuery)
+        assert said(refuse_mori(asked.all2all, ())) == (
             "AssertionError: Mori needs to be used with aiter fused_moe for now."
         )
+        assert refuse_mori(asked.all2all, {"aiter_fused_moe"}) is None
     # Without data parallelism no all2all is used.
     alone = ask((0, 20, 2), all2all_backend="mori", tensor_parallel_size=2, expert_parallel=True)
     assert isinstance(alone, LayerQuery)
+    assert refuse_mori(alone.all2all, ()) is None
+
+
+@pytest.mark.parametrize(
+    ("release", "arch", "variables", "refused"),
+    [
+        ("0.31.0", "gfx950", {"VLLM_ROCM_USE_AITER": "1", "VLLM_ROCM_USE_AITER_MOE": "0"}, True),
+        ("0.26.0", "gfx1201", {"VLLM_ROCM_USE_AITER": "1"}, True),
+        ("0.26.0", "gfx942", {"VLLM_ROCM_USE_AITER": "1"}, False),
+        ("0.26.0", "gfx942", {}, True),
+    ],
+)
+def test_mori_needs_a_gpu_and_variables_that_turn_aiters_experts_on(
+    release: str, arch: str, variables: dict[str, str], refused: bool
+) -> None:
+    report = moe_doctor.select(
+        "MiniMaxAI/MiniMax-M2.5",
+        engine=f"vllm@{release}",
+        platform="rocm",
+        arch=arch,
+        env=variables,
+        with_=("aiter==99",),
+        data_parallel_size=8,
+        expert_parallel=True,
+        all2all_backend="mori_low_latency",
+        lora=False,
+        offline=True,
+    )
+    errors = [one.error.message for one in report.selections if one.error is not None]
+    assert any("Mori needs" in message for message in errors) is refused
+
+
+def test_glm_lite_keeps_no_experts_twice_until_0_24(tmp_path: Path) -> None:
+    config = {
+        "architectures": ["Glm4MoeLiteForCausalLM"],
+        "model_type": "glm4_moe_lite",
+        "num_hidden_layers": 4,
+        "hidden_size": 2048,
+        "num_attention_heads": 20,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    def asked(release: str, redundant: int) -> set[str]:
+        report = moe_doctor.select(
+            str(tmp_path),
+            engine=f"vllm@{release}",
+            gpu="h100",
+            tensor_parallel_size=2,
+            expert_parallel=True,
+            enable_eplb=True,
+            eplb_config={"num_redundant_experts": redundant},
+            lora=False,
+        )
+        return {"" if one.error is None else one.error.message for one in report.selections}
+
+    assert asked("0.23.0", 32) == {"Redundant experts are only supported with EPLB."}
+    assert asked("0.23.0", 0) == {""}
+    assert asked("0.24.0", 32) == {""}
 
 
 def test_pcp_wants_compressed_keys_in_0_27_and_0_28() -> None:

@@ -170,9 +170,13 @@ def _refuse_ranks(
         return _refused(_validation(text), "leave draft_tensor_parallel_size out")
     alone = replace(deployment, tensor_parallel_size=ranks or deployment.tensor_parallel_size)
     refused = start.refuse_sizes(draft.attention, alone, release)
-    if refused is None or refused.error.type != "ValidationError":
-        return None
-    return replace(refused, error=_for_draft(refused.error))
+    if refused is not None and refused.error.type == "ValidationError":
+        return replace(refused, error=_for_draft(refused.error))
+    # 0.30 is the first to hand expert parallelism on; 0.31 asks first whether there are experts.
+    if release[:2] == (0, 30) and deployment.expert_parallel and not draft.moe_layers:
+        text = "Number of experts in the model must be greater than 0 when expert parallelism is"
+        return _refused(_validation(f"{text} enabled."), f"{draft.id} has no experts")
+    return None
 
 
 def _refuse_vocabulary(model: ModelSpec, draft: ModelSpec) -> EngineRefusal | None:
@@ -202,7 +206,12 @@ def refuse_draft_class(model: ModelSpec, release: Release) -> EngineRefusal | No
     if drafts.name == "NemotronHMTPModel" and model.num_mtp_layers != 1:
         text = "Only one MTP layer is supported for NemotronH-MTP"
         return EngineRefusal("model", EngineError("AssertionError", text), text)
-    if drafts.name == "DeepSeekMTPModel" and not model.mtp_declared and release < (0, 27, 0):
+    if drafts.name == "Qwen3_5MoeMTP" and model.num_mtp_layers == 0:
+        # Before 0.28.0 the number inside text_config is not found, and divides nothing.
+        text = "No Qwen3Next layer found in the model.layers."
+        reason = "the model's config says that it has no MTP layers"
+        return EngineRefusal("model", EngineError("RuntimeError", text), reason)
+    if drafts.name == "DeepSeekMTPModel" and not model.mtp_declared and release < (0, 26, 0):
         # Transformers' class names a number from the versions of that day on.
         text = "'DeepseekV3Config' object has no attribute 'num_nextn_predict_layers'"
         reason = "the model's config does not say how many MTP layers it has"

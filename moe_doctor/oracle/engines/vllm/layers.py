@@ -18,7 +18,6 @@ from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import ModelSpec, MoESpec
 from moe_doctor.oracle.engines.vllm import layer_options as options
 from moe_doctor.oracle.engines.vllm import layer_refusals as refusals
-from moe_doctor.oracle.engines.vllm import start_refusals as start
 from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
 from moe_doctor.oracle.engines.vllm.architectures import registered
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
@@ -82,13 +81,12 @@ def build_query(
     old = capability if capability is not None and capability < (8, 0) else None
     alike = spec.gated and old is None and not (deployment.enable_eplb or deployment.enable_dbo)
     place = _ANYWHERE if alike else platform
-    has_aiter = simulated = False
+    simulated = False
     if environment:
-        has_aiter = platform == "rocm" and start.asks_for_aiter(environment)
         # From 0.33 the simulation wraps the router and leaves the kernels' routing method alone.
         simulates = environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY")
         simulated = bool(simulates) and release < (0, 33, 0)
-    rest = (index, deployment, release, place, old, has_aiter, simulated)
+    rest = (index, deployment, release, place, old, simulated)
     built = _BUILT.find(model, rest)
     if built is None:
         settled = settle(model, deployment, release, place, old)
@@ -96,7 +94,7 @@ def build_query(
         if isinstance(settled, EngineRefusal):
             plain = settled
         else:
-            plain = _build(spec, settled, deployment, release, place, has_aiter, simulated)
+            plain = _build(spec, settled, deployment, release, place, simulated)
         both = plain, _with_lora(plain, settled, model, deployment, release)
         built = _BUILT.keep(model, rest, both)
     return built[lora]
@@ -108,7 +106,6 @@ def _build(
     deployment: Deployment,
     release: Release,
     platform: str,
-    has_aiter: bool,
     simulated: bool,
 ) -> LayerQuery | EngineRefusal:
     """The layer's own sizes, without LoRA."""
@@ -121,9 +118,6 @@ def _build(
     if refused is not None:
         return refused
     active = active_all2all(parallel, release)
-    refused = start.refuse_mori(active, has_aiter)
-    if refused is not None:
-        return refused
     hidden = _hidden_size(spec.hidden_size, settled.dtype, parallel, release)
     if hidden is None:
         text = f"Hidden Size {spec.hidden_size} is greater than the maximum supported hidden size"
@@ -133,6 +127,10 @@ def _build(
     experts = spec.num_experts
     if parallel.enable_eplb and row.passes_eplb(release):
         experts += deployment.num_redundant_experts
+    elif parallel.enable_eplb and not row.forwards_eplb and deployment.num_redundant_experts:
+        text = "Redundant experts are only supported with EPLB."
+        reason = "before 0.24.0 this class keeps experts twice without rebalancing them"
+        return EngineRefusal("model", EngineError("AssertionError", text), reason)
     return LayerQuery(
         query=MoEQuery(
             num_experts=experts,

@@ -7,7 +7,7 @@ model classes, vocab_parallel_embedding.py; releases 0.16.0 to 0.33.0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Literal
 
 from moe_doctor.core.deployment import Deployment
@@ -152,14 +152,12 @@ def serves_mega_moe(moe_backend: str, row: ClassRow) -> bool:
     return moe_backend == "deep_gemm_mega_moe" and "deepseek_v4" in row.source
 
 
-def asks_for_aiter(environment: Mapping[str, str]) -> bool:
-    """VLLM_ROCM_USE_AITER, as vllm/envs.py reads it."""
-    return environment.get("VLLM_ROCM_USE_AITER", "0").strip().lower() in ("1", "true")
+def refuse_mori(all2all: str | None, features: Collection[str]) -> EngineRefusal | None:
+    """FusedMoE asks for AITER's experts beside MoRI; `all2all` is the one in use.
 
-
-def refuse_mori(all2all: str | None, has_aiter: bool) -> EngineRefusal | None:
-    """FusedMoE asks for AITER's experts beside MoRI; `all2all` is the one in use."""
-    if has_aiter or all2all is None or not all2all.startswith("mori"):
+    `features`: what the release finds on the machine (`aiter_fused_moe`: on, there and supported).
+    """
+    if all2all is None or not all2all.startswith("mori") or "aiter_fused_moe" in features:
         return None
     error = EngineError("AssertionError", "Mori needs to be used with aiter fused_moe for now.")
     return EngineRefusal("model", error, "MoRI hands tokens to AITER's experts, on ROCm alone")

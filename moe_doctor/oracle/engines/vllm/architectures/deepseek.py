@@ -19,6 +19,8 @@ GLM4_MOE = ClassRow(
     bias=True,
     router_dtype="float32",
 )
+# glm4_moe_lite.py makes that block without enable_eplb.
+GLM4_LITE = changed(GLM4_MOE, GLM4_MOE.since, forwards_eplb=False)
 AXK1 = ClassRow(
     "model_executor/models/AXK1.py AXK1MoE",
     since=(0, 17, 0),
@@ -71,7 +73,8 @@ ROWS: Table = table(
         (DEEPSEEK_V2,),
     ),
     ("GlmMoeDsaForCausalLM", (DEEPSEEK_V2, GLM_DSA_FLOAT32)),
-    ("Glm4MoeForCausalLM Glm4MoeLiteForCausalLM Glm4vMoeForConditionalGeneration", (GLM4_MOE,)),
+    ("Glm4MoeForCausalLM Glm4vMoeForConditionalGeneration", (GLM4_MOE,)),
+    ("Glm4MoeLiteForCausalLM", (GLM4_LITE,)),
     ("AXK1ForCausalLM", (AXK1,)),
     ("Dots1ForCausalLM", (DOTS1, DOTS1_TRANSFORMERS, DOTS1_FUSED)),
     ("KimiLinearForCausalLM", (KIMI_LINEAR, KIMI_LINEAR_K3)),

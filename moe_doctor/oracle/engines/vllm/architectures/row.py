@@ -84,6 +84,8 @@ class ClassRow:
     """Whether the class refuses more tensor-parallel ranks than experts."""
     quantized: bool = True
     """Whether the class hands its experts the quantization config."""
+    forwards_eplb: bool = True
+    """Whether the decoder layer tells its experts of --enable-eplb, which 0.24 no longer asks."""
     unasked: str = ""
     """Why the class asks no oracle; empty where its experts are a FusedMoE layer."""
     unsharded: str = ""
@@ -100,6 +102,8 @@ class ClassRow:
 
     def passes_eplb(self, release: Release) -> bool:
         """Whether the class hands --enable-eplb on to its layer."""
+        if not self.forwards_eplb and release < (0, 24, 0):
+            return False
         if "deepseek_v4" in self.source:
             return release >= (0, 24, 0)
         return self.file not in _WITHOUT_EPLB and self.source not in _WITHOUT_EPLB

@@ -102,6 +102,12 @@ def _modelopt_mixed(question: Question, declared: Declared) -> bool:
     return _is_modelopt(question, declared) and declared.algorithm == "MIXED_PRECISION"
 
 
+def _petit(question: Question, declared: Declared) -> bool:
+    # petit.py takes what ModelOpt's own class left, on AMD alone, until 0.19.
+    algorithm = (declared.algorithm or declared.method).upper()
+    return question.platform == "rocm" and algorithm in ("NVFP4", "MODELOPT_FP4", "MODELOPT")
+
+
 def _gpt_oss(question: Question, declared: Declared) -> bool:
     named = declared.method in ("mxfp4", "gpt_oss_mxfp4")
     return named and question.model_type == "gpt_oss"
@@ -143,6 +149,7 @@ _OVERRIDES: dict[str, _Claims] = {
     "modelopt_fp4": _modelopt_fp4,
     "modelopt_mxfp8": _modelopt_mxfp8,
     "modelopt_mixed": _modelopt_mixed,
+    "petit_nvfp4": _petit,
     "gpt_oss_mxfp4": _gpt_oss,
     "deepseek_v4_fp8": _deepseek_v4,
     "gguf": _gguf,
