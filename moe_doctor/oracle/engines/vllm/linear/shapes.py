@@ -128,7 +128,7 @@ def _refuse_integers(
     reason = f"groups are {group} columns wide"
     if question.release < (0, 25, 0):
         return _refused("AssertionError", "", linear, reason)
-    text = f"Weight input_size_per_partition = {linear.inputs_here} is not divisible by group_size"
+    text = f"Weight input_size_per_partition={linear.inputs_here} for layer '"
     return _refused("ValueError", text, linear, reason)
 
 
