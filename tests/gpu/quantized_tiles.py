@@ -53,6 +53,7 @@ def _unpacked(rows_per_expert: float, num_tokens: int) -> Candidates:
     if num_tokens <= 16 or rows_per_expert <= 12:
         few = _tiles(16, (32, 64), (128, 256), (4,), (4,), both)
         few += _tiles(16, (64,), (64, 128), (4,), (6,), ("s",))
+        few += _tiles(16, (16, 32, 64), (256, 512), (4, 8), (3, 5), ("",))
         return {16: (few, few)}
     if rows_per_expert <= 100:
         some = [_tiles(m, (32, 64, 128), (64, 128), (4,), (4,), ("s",)) for m in (32, 64)]

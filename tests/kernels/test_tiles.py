@@ -61,9 +61,21 @@ def test_quantized_tiles_fit_the_shared_memory_and_share_the_row_block(
         assert first.block_m == second.block_m
         assert not first.swap or first.block_n * (2 if gated else 1) >= 64
         # Weights of 4 bits come from a byte for two, rows have 16 bits.
-        size = 1 if kind != "unpacked" else 2
-        assert kind == "unpacked" or first.shared_memory_bytes(gated, size) <= limit
-        assert kind == "unpacked" or second.shared_memory_bytes(False, size) <= limit
+        sizes = (1, 1) if kind != "unpacked" else (2, 0.5)
+        assert first.shared_memory_bytes(gated, *sizes) <= limit
+        assert second.shared_memory_bytes(False, *sizes) <= limit
+
+
+def test_one_token_of_4_bit_weights_takes_long_rows_in_long_steps() -> None:
+    def depth_of(columns: int, limit: int) -> tuple[int, int]:
+        _, second = choose_quantized_tiles(
+            "unpacked", 2, 8, columns, few_tokens=True, gated=True, limit_bytes=limit
+        )
+        return second.block_k, second.num_stages
+
+    assert depth_of(14336, 227 * KIB) == (512, 5)
+    assert depth_of(14336, 99 * KIB) == (512, 3)
+    assert depth_of(768, 227 * KIB) == (256, 3)
 
 
 def test_one_token_is_spread_over_as_many_programs_as_a_gpu_has_multiprocessors() -> None:

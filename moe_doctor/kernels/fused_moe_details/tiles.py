@@ -35,12 +35,15 @@ class Tile:
     fast: bool = False
     """Whether fp8 products are summed in the tensor cores alone (14 bits on Hopper)."""
 
-    def shared_memory_bytes(self, gated: bool, element_bytes: int) -> int:
-        """What the pipeline asks of one block."""
+    def shared_memory_bytes(
+        self, gated: bool, element_bytes: int, weight_bytes: float | None = None
+    ) -> int:
+        """What the pipeline asks of one block; weights may be smaller than rows."""
         columns = self.block_n * (2 if gated else 1)
         # Left operands go on to registers, which frees their place a step earlier.
         stages = self.num_stages - (self.swap and element_bytes == 1)
-        return stages * (self.block_m + columns) * self.block_k * element_bytes
+        weights = element_bytes if weight_bytes is None else weight_bytes
+        return int(stages * (self.block_m * element_bytes + columns * weights) * self.block_k)
 
 
 class _Row(NamedTuple):
@@ -148,13 +151,19 @@ def choose_tiles(
     return fit(first, gated, element_bytes, limit), fit(row.second, False, element_bytes, limit)
 
 
-def fit(tile: Tile, gated: bool, element_bytes: int, limit: int) -> Tile:
+def fit(
+    tile: Tile, gated: bool, element_bytes: int, limit: int, weight_bytes: float | None = None
+) -> Tile:
     """Fewer stages, then a shorter and a narrower block, until `limit` bytes hold them."""
-    while tile.shared_memory_bytes(gated, element_bytes) > limit and tile.num_stages > 2:
+
+    def is_too_large() -> bool:
+        return tile.shared_memory_bytes(gated, element_bytes, weight_bytes) > limit
+
+    while is_too_large() and tile.num_stages > 2:
         tile = replace(tile, num_stages=tile.num_stages - 1)
-    while tile.shared_memory_bytes(gated, element_bytes) > limit and tile.block_k > 32:
+    while is_too_large() and tile.block_k > 32:
         tile = replace(tile, block_k=tile.block_k // 2)
-    while tile.shared_memory_bytes(gated, element_bytes) > limit and tile.block_n > 32:
+    while is_too_large() and tile.block_n > 32:
         tile = replace(tile, block_n=tile.block_n // 2)
     return tile
 
