@@ -37,7 +37,10 @@ def read_widths(sections: Sections) -> WidthsSpec:
 
 
 def _softmax_layers(text: Mapping[str, Any]) -> frozenset[int] | None:
-    """Qwen3-Next's list of words per layer, or every so many layers (its config class)."""
+    """Nemotron-H's pattern, Qwen3-Next's list of words per layer or every so many layers."""
+    pattern = text.get("hybrid_override_pattern")
+    if isinstance(pattern, str):
+        return frozenset(number for number, mark in enumerate(pattern[:MAX_LAYERS]) if mark == "*")
     layers = _size(text, "num_hidden_layers")
     if layers is None or layers > MAX_LAYERS or _size(text, "linear_num_value_heads") is None:
         return None

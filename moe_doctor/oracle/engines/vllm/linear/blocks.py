@@ -38,6 +38,8 @@ class Block(NamedTuple):
     """First release whose class says which of a checkpoint's layers it fuses."""
     varies: bool = False
     """Whether layers of sliding-window attention have other heads than the rest."""
+    alone: bool = False
+    """Whether a layer has either attention, a state space or experts (Nemotron-H)."""
     delta: str = ""
     """Linear attention with a delta rule, in layers without the other one."""
 
@@ -86,6 +88,14 @@ _BLOCKS = {
     "mellum.py": _STANDARD,
     "interns1_pro.py": Block(router="mlp.gate"),
     "mimo_v2_flash.py": _STANDARD,
+    "nemotron_h.py": Block(
+        "mixer",
+        dense="",
+        shared="mixer.shared_experts",
+        shared_first=True,
+        alone=True,
+        delta="mixer",
+    ),
     "lfm2_moe.py": Block(qkv="", dense=""),
 }
 

@@ -28,6 +28,8 @@ def layer_linears(
 
     `softmax=False` is a layer of linear attention, in a model that has both.
     """
+    if block.alone:
+        return _alone(model, block, ranks, has_experts, softmax, shares)
     found = _attention(model, block, ranks) if softmax else _delta(model, block, ranks)
     beside, widths = model.beside, model.widths
     if block.dense and (block.dense_everywhere or not has_experts):
@@ -138,6 +140,28 @@ def _delta(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
         fused(f"{start}.in_proj_ba", second, hidden, gates, ranks),
         rows(f"{start}.out_proj", values, hidden, ranks),
     ]
+
+
+def _alone(
+    model: ModelSpec, block: Block, ranks: int, has_experts: bool, softmax: bool, shares: bool
+) -> list[Linear]:
+    """A layer of Nemotron-H (nemotron_h.py): shared experts without a gate, a latent width."""
+    hidden, state = model.widths.hidden, model.attention.recurrent
+    if not has_experts and softmax:
+        return _attention(model, block, ranks)
+    if not has_experts:
+        inner = None if state is None else state.heads * state.head_size
+        return [rows(f"{block.delta}.out_proj", inner, hidden, ranks)]
+    spec, width = model.moe_layers[0].spec, model.beside.shared_width
+    found = []
+    if spec.num_shared_experts:
+        among = ranks if shares else 1
+        found.append(columns(f"{block.shared}.up_proj", hidden, width, among))
+        found.append(rows(f"{block.shared}.down_proj", width, hidden, among))
+    if spec.hidden_size != hidden:
+        found.append(columns(f"{block.attention}.fc1_latent_proj", hidden, spec.hidden_size, 1))
+        found.append(columns(f"{block.attention}.fc2_latent_proj", spec.hidden_size, hidden, 1))
+    return found
 
 
 def _mlp(
