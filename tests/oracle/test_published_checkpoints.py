@@ -306,3 +306,45 @@ def test_qwen3_omnis_audio_tower_wants_as_many_ranks_as_divide_its_heads() -> No
     )
     assert raised(omni, "0.28.0", tensor_parallel_size=4) is None
     assert raised(omni, "0.29.0", tensor_parallel_size=8) is None
+
+
+def test_minimax_m3_scales_in_its_router_from_0_26_to_0_30() -> None:
+    # nvidia/MiniMax-M3-NVFP4: a scaled router is no routing that the monolithic kernel knows.
+    layer = {"quant_algo": "NVFP4", "group_size": 16}
+    config: dict[str, Any] = {
+        "architectures": ["MiniMaxM3SparseForConditionalGeneration"],
+        "model_type": "minimax_m3_vl",
+        "dtype": "bfloat16",
+        "text_config": {
+            "model_type": "minimax_m3_vl_text",
+            "hidden_size": 6144,
+            "intermediate_size": 3072,
+            "num_local_experts": 128,
+            "num_experts_per_tok": 4,
+            "num_hidden_layers": 2,
+            "moe_layer_freq": [0, 1],
+            "use_routing_bias": True,
+            "scoring_func": "sigmoid",
+            "routed_scaling_factor": 2.0,
+            "swiglu_limit": 7.0,
+        },
+        "quantization_config": {
+            "quant_method": "modelopt",
+            "quant_algo": "MIXED_PRECISION",
+            "quantized_layers": {
+                f"language_model.model.layers.1.block_sparse_moe.experts.{n}.{w}": layer
+                for n in range(128)
+                for w in ("w1", "w2", "w3")
+            },
+        },
+    }
+    kernels = {
+        version: ask(config, version, "10.0").kernel
+        for version in ("0.25.0", "0.26.0", "0.30.0", "0.31.0")
+    }
+    assert kernels == {
+        "0.25.0": "TrtLlmNvFp4ExpertsMonolithic",
+        "0.26.0": "TrtLlmNvFp4ExpertsModular",
+        "0.30.0": "TrtLlmNvFp4ExpertsModular",
+        "0.31.0": "TrtLlmNvFp4ExpertsMonolithic",
+    }

@@ -22,7 +22,7 @@ MINIMAX_M2 = ClassRow(
     router_dtype="float32",
     experts_bound_tp=True,
 )
-MINIMAX_M3 = ClassRow(
+_M3 = ClassRow(
     "models/minimax_m3/nvidia/model.py MiniMaxM3MoE",
     since=(0, 24, 0),
     renormalize=True,
@@ -31,6 +31,11 @@ MINIMAX_M3 = ClassRow(
     activation="swigluoai_uninterleave",
     clamps=True,
     experts_bound_tp=True,
+)
+MINIMAX_M3: Rows = (
+    _M3,
+    # 0.26.0 is the first without apply_routed_scale_to_output.
+    changed(_M3, (0, 26, 0), scales_in_router=True),
 )
 BAILING = ClassRow("model_executor/models/bailing_moe.py BailingMoE")
 BAILING_V2 = changed(BAILING, BAILING.since, router_dtype="float32", assumed=_FLOAT32_ROUTER)
@@ -128,7 +133,7 @@ ROWS: Table = table(
     ("Ernie4_5_MoeForCausalLM", (ERNIE,)),
     ("Ernie4_5_VLMoeForConditionalGeneration", (ERNIE_VL,)),
     ("MiniMaxM2ForCausalLM", (MINIMAX_M2,)),
-    ("MiniMaxM3SparseForCausalLM MiniMaxM3SparseForConditionalGeneration", (MINIMAX_M3,)),
+    ("MiniMaxM3SparseForCausalLM MiniMaxM3SparseForConditionalGeneration", MINIMAX_M3),
     ("BailingMoeForCausalLM", (BAILING,)),
     ("BailingMoeV2ForCausalLM", (BAILING_V2,)),
     ("BailingMoeV2_5ForCausalLM", (BAILING_LINEAR,)),
