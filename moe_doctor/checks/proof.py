@@ -16,6 +16,11 @@ _BAD = {
     ProofOutcome.TIMED_OUT: rules.TIMED_OUT,
 }
 
+_WITHOUT_ADAPTERS = (
+    "Do not serve adapters with this release here; use another one, or merge the adapter into the "
+    "weights."
+)
+
 
 def check_bad_proofs(case: Case) -> Iterator[Finding]:
     """MOE601, MOE602, MOE603, MOE608."""
@@ -27,20 +32,24 @@ def check_bad_proofs(case: Case) -> Iterator[Finding]:
             rule = rules.SLOW_WITHOUT_GPU
         other = "triton" if proof.backend_option != "triton" else "flashinfer_cutlass"
         slow = proof.outcome is ProofOutcome.TIMED_OUT
-        commands = [f"moe-doctor prove {case.model_argument} --backend {other}"]
+        alone = proof.lora and proof.backend_option == "triton"  # the others take no adapters
+        adapters = " --lora" if proof.lora else ""
+        commands = [f"moe-doctor prove {case.model_argument} --backend {other}{adapters}"]
+        commands = [] if alone else commands
         if slow:
             # Another backend is no quicker in an interpreter, if it runs there at all.
             commands = commands if proof.mode == "gpu" else []
             commands.insert(
                 0,
                 f"moe-doctor prove {case.model_argument} --backend {proof.backend_option} "
-                f"--timeout {int(case.request.timeout_s * 4)}",
+                f"--timeout {int(case.request.timeout_s * 4)}{adapters}",
             )
         yield rule.finding(
             f"{proof.backend_option} {_lora(proof)} on {proof.device} ({proof.mode}): "
             f"{proof.reason}",
             commands=tuple(commands) if case.request.model else (),
             evidence={"implementation": proof.implementation, "worst_error": proof.worst_error},
+            remedy=_WITHOUT_ADAPTERS if alone and not slow else "",
         )
 
 

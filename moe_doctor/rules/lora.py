@@ -82,7 +82,7 @@ SCALED_INPUTS = Rule(
     "lora-on-quantized-inputs",
     Severity.WARNING,
     "Adapters on the experts read hidden states that are already quantized.",
-    "Where a checkpoint quantizes the experts' inputs (FP8, INT8), TritonExperts gets them "
+    "Where a checkpoint quantizes the experts' inputs (FP8), TritonExperts gets them "
     "quantized and passes them on to the adapter's kernels, which know no scale. What the adapter "
     "adds to gate and up then lacks that scale, without an error. Adapters on attention alone are "
     "not touched. vLLM 0.24.0 keeps the inputs from before their quantization.",
@@ -99,7 +99,7 @@ REFUSED_INPUTS = Rule(
     "lora-refuses-quantized-inputs",
     Severity.ERROR,
     "The adapters' kernel does not compile for hidden states that are already quantized.",
-    "Where a checkpoint quantizes the experts' inputs (FP8, INT8), TritonExperts passes them on to "
+    "Where a checkpoint quantizes the experts' inputs (FP8), TritonExperts passes them on to "
     "the adapter's kernel as they are. From 0.22.0 on that kernel multiplies them with the "
     "adapter's 16-bit weights, which Triton refuses: the first forward pass, before the server is "
     "ready, ends with an AssertionError. vLLM 0.24.0 keeps the inputs from before their "

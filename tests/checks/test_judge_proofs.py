@@ -94,6 +94,13 @@ def test_an_interpreter_that_is_too_slow_is_no_error() -> None:
     ]
 
 
+def test_no_backend_without_adapters_is_named_where_adapters_fail() -> None:
+    finding = find(make_case(proofs=(proof(ProofOutcome.FAILED, lora=True),)), "MOE601")
+    assert finding.remediation is not None
+    assert finding.remediation.commands == ()
+    assert "merge the adapter" in finding.remediation.text
+
+
 RAN = (CaseResult("random", 16, 1e-3, 1e-2, 1.0, True),)
 
 

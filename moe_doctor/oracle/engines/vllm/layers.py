@@ -129,7 +129,7 @@ def _build(
         experts += deployment.num_redundant_experts
     elif parallel.enable_eplb and not row.forwards_eplb and deployment.num_redundant_experts:
         text = "Redundant experts are only supported with EPLB."
-        reason = "before 0.24.0 this class keeps experts twice without rebalancing them"
+        reason = "this class keeps experts twice without rebalancing them"
         return EngineRefusal("model", EngineError("AssertionError", text), reason)
     return LayerQuery(
         query=MoEQuery(

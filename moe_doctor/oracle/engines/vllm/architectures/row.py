@@ -85,7 +85,7 @@ class ClassRow:
     quantized: bool = True
     """Whether the class hands its experts the quantization config."""
     forwards_eplb: bool = True
-    """Whether the decoder layer tells its experts of --enable-eplb, which 0.24 no longer asks."""
+    """Whether the decoder layer tells its experts of --enable-eplb."""
     unasked: str = ""
     """Why the class asks no oracle; empty where its experts are a FusedMoE layer."""
     unsharded: str = ""
@@ -102,7 +102,7 @@ class ClassRow:
 
     def passes_eplb(self, release: Release) -> bool:
         """Whether the class hands --enable-eplb on to its layer."""
-        if not self.forwards_eplb and release < (0, 24, 0):
+        if not self.forwards_eplb:
             return False
         if "deepseek_v4" in self.source:
             return release >= (0, 24, 0)
