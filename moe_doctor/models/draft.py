@@ -90,6 +90,11 @@ def with_draft(
         pass
     elif model.draft_layers:
         return replace(model, moe_layers=model.moe_layers + model.draft_layers)
+    elif drafting.named and not _names_mtp(drafting.method):
+        note = (
+            "--speculative-config: the model drafts for itself; the layers that it then has twice "
+            "are answered for once"
+        )
     else:
         why = "its MTP layers have no experts" if model.num_mtp_layers else "it has no MTP layers"
         note = f"--speculative-config adds no MoE layers: {why}"

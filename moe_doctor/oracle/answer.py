@@ -192,6 +192,7 @@ def _answer(
             return _unanswered(index, lora, note, built.query, built.assumed)
         if built.rebalances:
             absent = refuse_eplb(call.method, call.backend, release) or absent
+        absent = built.late or absent
         if absent is not None:
             return _refused(index, lora, absent)
         fixed = replace(_fixed(index, lora, call, note), crash=built.crash)
@@ -206,7 +207,7 @@ def _answer(
         late = absent or call.refused_with(selection.backend)
         if built.rebalances:
             late = refuse_eplb(call.method, selection.backend, release) or late
-        late = late or linears.refusal
+        late = built.late or late or linears.refusal
         if late is not None:
             # Still with the trace: the oracle answered, its method then refuses the shapes.
             refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)
@@ -295,6 +296,9 @@ def _refused_while_reading(
         environment=machine.environment,
         capability=machine.capability,
     )
+    if isinstance(built, EngineRefusal) and machine.platform not in ("cuda", "rocm"):
+        # Experts without a gate are refused elsewhere, but not before the config has been read.
+        built = build_query(model, index, alone, release=release, platform="cuda", lora=False)
     if isinstance(built, EngineRefusal) and model.beside.hidden_act:
         # The model class looks at it, after the config has been read.
         plain = replace(model, beside=BesideSpec())

@@ -98,6 +98,18 @@ def test_another_model_that_drafts_is_named() -> None:
     ]
 
 
+def test_a_model_that_drafts_for_itself_is_answered_for_once() -> None:
+    config = {key: value for key, value in NEXT.items() if key != "architectures"}
+    config |= {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"]}
+    model = parse_model(config, id="org/name", source="directory")
+    drafting = with_draft(model, {"method": "draft_model", "model": "org/name"})
+    assert drafting.moe_layers == model.moe_layers
+    assert [note.message for note in drafting.notes if note.kind == "no-draft-experts"] == [
+        "--speculative-config: the model drafts for itself; the layers that it then has twice "
+        "are answered for once"
+    ]
+
+
 def test_a_draft_follows_the_rule_of_the_decoder() -> None:
     config = {**DEEPSEEK, "num_nextn_predict_layers": 3, "moe_layer_freq": 2}
     model = parse_model(config, id="org/name", source="directory")

@@ -34,6 +34,10 @@ _OMNI = "Qwen3OmniMoeForConditionalGeneration"
 _AUDIO_REPLICATED: Release = (0, 29, 0)
 
 
+UNGATED_FIRST: Release = (0, 24, 0)
+"""From then on experts without a gate are refused before their method is made."""
+
+
 @record
 class EngineRefusal:
     """What the release raises before any oracle is asked."""
@@ -173,9 +177,17 @@ def _refuse_activation(activation: str, platform: str, release: Release) -> Engi
         error = EngineError("ValueError", f"Unknown MoE activation: {name!r}.")
         reason = f"vLLM {format_release(release)} has no MoE activation {activation}"
         return EngineRefusal("model", error, reason)
-    if not activation.endswith("_no_mul"):
+    if not activation.endswith("_no_mul") or release < UNGATED_FIRST:
         return None
-    widened = release >= (0, 24, 0)
+    return refuse_ungated(platform, release)
+
+
+def refuse_ungated(platform: str, release: Release) -> EngineRefusal | None:
+    """What FusedMoE raises about experts without a gate on a platform, or None.
+
+    From 0.24.0 its config looks at it first; until then the layer does, once it has its method.
+    """
+    widened = release >= UNGATED_FIRST
     if platform in (("cuda", "rocm", "xpu") if widened else ("cuda", "rocm")):
         return None
     text = "is_act_and_mul=False is supported only for CUDA"

@@ -48,6 +48,8 @@ class LayerQuery(NamedTuple):
     """File and class under vllm/ that builds the layer; empty for the general rule."""
     rebalances: bool = False
     """Whether --enable-eplb reaches the layer."""
+    late: EngineRefusal | None = None
+    """What the layer raises once its method has asked the oracle."""
     all2all: str | None = None
     """The all2all backend in use, or None."""
     quantized: bool = True
@@ -151,6 +153,7 @@ def _build(
             swiglu_limit=spec.swiglu_limit if row.clamps and release >= (0, 22, 0) else None,
             situ_betas=spec.situ_betas,
         ),
+        late=None if spec.gated else _refuse_late(platform, release),
         assumed=_assumed(spec, row),
         unasked=settled.unasked,
         source=row.source,
@@ -159,6 +162,12 @@ def _build(
         all2all=active,
         quantized=row.quantized,
     )
+
+
+def _refuse_late(platform: str, release: Release) -> EngineRefusal | None:
+    if release >= refusals.UNGATED_FIRST:
+        return None
+    return refusals.refuse_ungated(platform, release)
 
 
 def _with_lora(
