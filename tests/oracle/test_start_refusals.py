@@ -216,7 +216,8 @@ def test_glm_lite_keeps_no_experts_twice_until_0_24(tmp_path: Path) -> None:
 
     assert asked("0.23.0", 32) == {"Redundant experts are only supported with EPLB."}
     assert asked("0.23.0", 0) == {""}
-    assert asked("0.24.0", 32) == {""}
+    assert asked("0.24.0", 32) == {"Redundant experts are only supported with EPLB."}
+    assert asked("0.33.0", 2) == {"Redundant experts are only supported with EPLB."}
 
 
 def test_pcp_wants_compressed_keys_in_0_27_and_0_28() -> None:
