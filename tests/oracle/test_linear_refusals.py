@@ -276,3 +276,48 @@ def test_mlps_beside_the_experts_take_silu_alone(name: str) -> None:
     assert said(config | {"hidden_act": "gelu"}, None, "0.33.0") == (
         "ValueError: Unsupported activation: gelu. Only silu is supported for now."
     )
+
+
+def test_modelopt_s_blocks_are_whole_in_rows_until_0_29() -> None:
+    stored = {
+        "quant_method": "modelopt",
+        "quant_algo": "FP8_PB_WO",
+        "ignore": ["lm_head"],
+        "producer": {"name": "modelopt"},
+    }
+    even = DEEPSEEK | {"intermediate_size": 10752}
+    rows = "ValueError: ModelOpt FP8_PB_WO requires out_features divisible by 128, got 2112."
+    assert said(even, stored, "0.26.0") == rows
+    assert said(even, stored, "0.30.0") is None
+    columns = "ValueError: FP8_PB_WO requires in divisible by 128, got 10944"
+    assert said(DEEPSEEK, stored, "0.30.0") == columns
+
+
+def test_nemotron_s_shared_experts_are_columns_of_16_on_each_rank() -> None:
+    config = {
+        "architectures": ["NemotronHForCausalLM"],
+        "model_type": "nemotron_h",
+        "hybrid_override_pattern": "ME*E",
+        "num_attention_heads": 32,
+        "num_key_value_heads": 2,
+        "head_dim": 128,
+        "hidden_size": 2688,
+        "n_routed_experts": 128,
+        "num_experts_per_tok": 6,
+        "n_shared_experts": 1,
+        "moe_intermediate_size": 1856,
+        "moe_shared_expert_intermediate_size": 3712,
+    }
+    nvfp4 = {
+        "quant_method": "modelopt",
+        "quant_algo": "NVFP4",
+        "group_size": 16,
+        "ignore": ["lm_head"],
+        "producer": {"name": "modelopt"},
+    }
+    split = {"expert_parallel": True}
+    assert said(config, nvfp4, "0.33.0", tensor_parallel_size=8, **split) is None
+    text = "ValueError: Unsupported model when in features size is not multiple of 16"
+    assert said(config, nvfp4, "0.33.0", tensor_parallel_size=16, **split) == text
+    listed = nvfp4 | {"ignore": ["lm_head", "*mixer.shared_experts*"]}
+    assert said(config, listed, "0.33.0", tensor_parallel_size=16, **split) is None

@@ -50,7 +50,7 @@ def reader_of(question: Question, declared: Declared, name: str) -> Reader | Non
         case "awq" | "awq_marlin" | "auto_awq":
             return _awq(question, spec, declared, name)
         case "modelopt" | "modelopt_fp4" | "modelopt_mxfp8" | "modelopt_mixed":
-            return _modelopt(question, spec, name)
+            return _modelopt(question, spec, name, declared.algorithm)
         case "compressed-tensors":
             return _compressed(question, spec)
         case "quark":
@@ -161,13 +161,15 @@ def _awq(question: Question, spec: QuantSpec, declared: Declared, name: str) -> 
     return read
 
 
-def _modelopt(question: Question, spec: QuantSpec, name: str) -> Reader:
+def _modelopt(question: Question, spec: QuantSpec, name: str, algorithm: str) -> Reader:
     from moe_doctor.oracle.engines.vllm.methods.select import is_unread
 
     entries = () if is_unread(spec, question.release) else spec.ignore
     exact = frozenset(entry.removesuffix("*") for entry in entries)
     fused, pieces = question.release >= NAMES_FUSED, read_pieces(entries)
     stored = {"modelopt_fp4": Stored("nvfp4"), "modelopt_mxfp8": Stored("mxfp8")}.get(name, ANY)
+    if name == "modelopt" and algorithm == "FP8_PB_WO":
+        stored = Stored("pb_wo", block=(128, 128))
     matches = _among(exact)
 
     def read(linear: Linear, place: Place) -> Stored | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
 from moe_doctor.oracle.engines.vllm.linear.stored import Stored
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import GROUPS, NO_LINEAR_KERNEL
@@ -21,6 +22,8 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _PADS = (0, 24, 0)
 _HUMMING = (0, 23, 0)
+_PADS_ROWS = (0, 29, 0)
+_COMPOSED = (0, 30, 0)
 _ALIGNED = (
     "The {side} size is not aligned with the quantized weight shape. This can be caused by too "
     "large tensor parallel size."
@@ -40,7 +43,11 @@ def refuse_shape(
             return _refuse_unit(linear, 16, "Unsupported model when in features size is not ")
         case "mxfp8":
             text = "MXFP8 requires input dimension to be divisible by 32, got "
+            if question.release >= _COMPOSED:
+                text = "MXFP8 requires input size divisible by 32, got "
             return _refuse_unit(linear, 32, f"{text}{linear.inputs_here}")
+        case "pb_wo":
+            return _refuse_whole_blocks(linear, stored, question.release)
         case "awq":
             return _refuse_awq(linear, stored, question, has_humming=has_humming)
         case "gptq" if stored.fallback and question.release < (0, 22, 0):
@@ -83,6 +90,21 @@ def _refuse_blocks(linear: Linear, stored: Stored, ranks: int) -> MethodRefused 
             )
             return _refused("ValueError", text, linear, f"blocks are {rows} rows high")
     return None
+
+
+def _refuse_whole_blocks(linear: Linear, stored: Stored, release: Release) -> MethodRefused | None:
+    """ModelOptFp8PbWoLinearMethod: rows are padded from 0.29.0 on, columns never."""
+    rows, columns = stored.block
+    if linear.rows % rows and release < _PADS_ROWS:
+        text = f"ModelOpt FP8_PB_WO requires out_features divisible by {rows}, got {linear.rows}."
+        return _refused("ValueError", text, linear, f"blocks are {rows} rows high")
+    found = linear.inputs_here
+    if found % columns == 0:
+        return None
+    text = f"ModelOpt FP8_PB_WO requires in_features divisible by {columns}, got {found}."
+    if release >= _COMPOSED:
+        text = f"FP8_PB_WO requires in divisible by {columns}, got {found}"
+    return _refused("ValueError", text, linear, f"blocks are {columns} columns wide")
 
 
 def _refuse_awq(

@@ -24,7 +24,7 @@ class Stored(NamedTuple):
 
     kind: str
     """`gptq`, `awq` (packed integers with those methods' classes), `int` (compressed-tensors),
-    `fp8` (blocks), `nvfp4`, `mxfp8`, or empty where no shape is refused."""
+    `fp8` (blocks), `pb_wo` (ModelOpt's blocks), `nvfp4`, `mxfp8`; empty where every shape fits."""
     bits: int = 0
     """Of an integer."""
     group: int = -1
