@@ -66,6 +66,10 @@ _FILES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r".*/lora/.*", (f"{_ENGINE}/aftermath.py", f"{_ENGINE}/architectures/lora.py")),
     (r".*/config/lora\.py", (f"{_ENGINE}/architectures/lora.py",)),
     (r".*/model_arch_config_convertor\.py", (f"{_ENGINE}/methods/declared.py",)),
+    (
+        r".*/config/speculative\.py|.*/configs/eagle\.py",
+        (f"{_ENGINE}/drafting_tables.py", f"{_ENGINE}/drafting.py"),
+    ),
     (r".*/config/.*|.*/engine/.*", (f"{_ENGINE}/layer_options.py", f"{_ENGINE}/layer_refusals.py")),
     (r".*/_aiter_ops\.py", (f"{_ENGINE}/features/aiter.py",)),
     (r".*/utils/flashinfer\.py", (f"{_ENGINE}/features/flashinfer.py",)),

@@ -32,10 +32,11 @@ WATCHED: tuple[tuple[str, str, str], ...] = (
     ("layer", r"model_executor/layers/batch_invariant\.py", r".*(enabled|is_|invariant).*"),
     ("lora", r"lora/layers/(fused_moe.*|utils\.py|base\.py)|config/lora\.py", _ANY),
     ("lora", r"lora/(utils|model_manager|worker_manager)\.py", r".*(moe|expert|supported).*"),
-    ("option", r"config/(kernel|parallel)\.py", _ANY),
+    ("option", r"config/(kernel|parallel|speculative)\.py", _ANY),
+    ("option", r"transformers_utils/configs/eagle\.py", _ANY),
     (
         "option",
-        r"config/(model|vllm|speculative|quantization|model_arch)\.py|engine/arg_utils\.py"
+        r"config/(model|vllm|quantization|model_arch)\.py|engine/arg_utils\.py"
         r"|transformers_utils/model_arch_config_convertor\.py|config/quantization.*",
         r"(?i).*(lora|moe|expert|quant|dtype|all2all|eplb|invariant|parallel|supported|draft).*",
     ),
