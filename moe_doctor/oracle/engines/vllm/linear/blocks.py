@@ -34,6 +34,8 @@ class Block(NamedTuple):
     """Whether checkpoints store q, k and v apart (packed_modules_mapping)."""
     router: str = ""
     """Router, where it is quantized."""
+    since: Release = (0, 16, 0)
+    """First release that builds the layers under these names."""
     mapped_since: Release = (0, 16, 0)
     """First release whose class says which of a checkpoint's layers it fuses."""
     varies: bool = False
@@ -88,6 +90,8 @@ _BLOCKS = {
     "mellum.py": _STANDARD,
     "interns1_pro.py": Block(router="mlp.gate"),
     "mimo_v2_flash.py": _STANDARD,
+    # Transformers' own blocks, of which attention has these names everywhere; fused from then on.
+    "moe.py": Block(dense="", since=(0, 27, 0)),
     "nemotron_h.py": Block(
         "mixer",
         dense="",

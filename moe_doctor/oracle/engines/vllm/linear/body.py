@@ -150,8 +150,16 @@ def _alone(
     if not has_experts and softmax:
         return _attention(model, block, ranks)
     if not has_experts:
-        inner = None if state is None else state.heads * state.head_size
-        return [rows(f"{block.delta}.out_proj", inner, hidden, ranks)]
+        if state is None:
+            return []
+        inner = state.heads * state.head_size
+        # Too few groups are repeated, one per rank (MambaMixer2).
+        groups = (ranks if state.groups % ranks else state.groups) * state.group_size
+        parts = (inner, inner, groups, groups, state.heads)
+        return [
+            fused(f"{block.delta}.in_proj", ("in_proj",), hidden, parts, ranks),
+            rows(f"{block.delta}.out_proj", inner, hidden, ranks),
+        ]
     spec, width = model.moe_layers[0].spec, model.beside.shared_width
     found = []
     if spec.num_shared_experts:

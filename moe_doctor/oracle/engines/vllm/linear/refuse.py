@@ -128,7 +128,7 @@ def _refuse(
     release: Release,
 ) -> LinearRefusal:
     block, declared = block_of(source), model.declared
-    if block is None or declared is None:
+    if block is None or declared is None or release < block.since:
         return _NONE
     question = _question(model, query, deployment, machine, release)
     try:
