@@ -203,7 +203,7 @@ def test_0_30_spreads_the_experts_of_a_draft_without_any() -> None:
     assert refusals(asked(model, "0.31.0", config, **spread)) == {""}
 
 
-def test_a_wrapper_of_qwen_without_mtp_layers_fails_in_its_draft_until_0_28(
+def test_a_wrapper_of_qwen_without_mtp_layers_fails_in_its_draft_until_0_30(
     tmp_path: Path,
 ) -> None:
     text = {
@@ -218,9 +218,9 @@ def test_a_wrapper_of_qwen_without_mtp_layers_fails_in_its_draft_until_0_28(
         "text_config": text,
     }
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    assert refusals(asked(str(tmp_path), "0.26.0", MTP)) == {
+    assert refusals(asked(str(tmp_path), "0.29.0", MTP)) == {
         "RuntimeError: No Qwen3Next layer found in the model.layers."
     }
-    assert refusals(asked(str(tmp_path), "0.28.0", MTP)) == {
+    assert refusals(asked(str(tmp_path), "0.30.0", MTP)) == {
         "ZeroDivisionError: integer modulo by zero"
     }

@@ -207,7 +207,7 @@ def refuse_draft_class(model: ModelSpec, release: Release) -> EngineRefusal | No
         text = "Only one MTP layer is supported for NemotronH-MTP"
         return EngineRefusal("model", EngineError("AssertionError", text), text)
     if drafts.name == "Qwen3_5MoeMTP" and model.num_mtp_layers == 0:
-        # Before 0.28.0 the number inside text_config is not found, and divides nothing.
+        # Before 0.30.0 the number inside text_config is not found, and divides nothing.
         text = "No Qwen3Next layer found in the model.layers."
         reason = "the model's config says that it has no MTP layers"
         return EngineRefusal("model", EngineError("RuntimeError", text), reason)
@@ -229,7 +229,7 @@ def _steps(drafts: DraftClass, model: ModelSpec, release: Release) -> int | None
             return 1 if steps is None else steps
         case "or none":
             return steps or 0
-        case "nested" if release < (0, 28, 0):
+        case "nested" if release < (0, 30, 0):
             return None
         case _:
             return steps

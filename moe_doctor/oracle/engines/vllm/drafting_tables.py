@@ -109,7 +109,7 @@ class DraftClass(NamedTuple):
     since: Release
     """First release that names it."""
     steps: Literal["declared", "or one", "or none", "one", "nested"] = "declared"
-    """`n_predict`: what the config says, or 1 or 0 without it, or always 1; `nested`: before 0.28 a
+    """`n_predict`: what the config says, or 1 or 0 without it, or always 1; `nested`: before 0.30 a
     number inside text_config is not found."""
 
 
