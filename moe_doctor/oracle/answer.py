@@ -15,13 +15,10 @@ from moe_doctor.core.release import Release, parse_release
 from moe_doctor.core.report import Engine
 from moe_doctor.core.selection import EngineError, Outcome, Selection
 from moe_doctor.core.spec import BesideSpec, ModelSpec, MoELayers, MoESpec
-from moe_doctor.oracle.drafted import answer_drafted
 from moe_doctor.oracle.engines.vllm.beside_refusals import refuse_beside
 from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, build_query
-from moe_doctor.oracle.engines.vllm.linear.refuse import refuse_linears
 from moe_doctor.oracle.engines.vllm.methods.eplb import refuse_eplb
-from moe_doctor.oracle.engines.vllm.methods.needed_packages import NEEDS_PACKAGE, lacks_package
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
 from moe_doctor.oracle.engines.vllm.releases import NEWEST
@@ -68,6 +65,8 @@ def select_layers(
     release = release_of(engine)
     facts = make_facts(machine, release)
     if model.drafting is not None:
+        from moe_doctor.oracle.drafted import answer_drafted
+
         return answer_drafted(
             model,
             deployment,
@@ -173,9 +172,16 @@ def _answer(
         call = late or call
     if not built.quantized and not _is_earlier(call, False):
         call = OracleCall("unquantized", None, built.query, "UnquantizedFusedMoEMethod")
-    linears = refuse_linears(model, built.source, built.query, deployment, machine, release)
-    if linears.refusal is not None and not linears.late and not _is_earlier(call, linears.listed):
-        call = linears.refusal
+    linear = None
+    if model.declared is not None:
+        # Loaded where a checkpoint is quantized: a tenth of what `select` imports.
+        from moe_doctor.oracle.engines.vllm.linear.refuse import refuse_linears
+
+        linear, late_linear, listed = refuse_linears(
+            model, built.source, built.query, deployment, machine, release
+        )
+        if linear is not None and not late_linear and not _is_earlier(call, listed):
+            call = linear
     if isinstance(call, EngineRefusal):
         return _refused(index, lora, call)
     stopped = None if built.all2all is None else refuse_mori(built.all2all, facts.features)
@@ -184,8 +190,8 @@ def _answer(
     absent = refuse_dispatch(built.all2all, machine, release)
     if absent is not None and release < _ROUNDS_LATER:
         return _refused(index, lora, absent)
-    if isinstance(call, NoOracle) and linears.refusal is not None:
-        return _refused(index, lora, linears.refusal)
+    if isinstance(call, NoOracle) and linear is not None:
+        return _refused(index, lora, linear)
     if isinstance(call, NoOracle):
         note = f"{call.method}: {call.why}" if call.method else call.why
         if call.backend is None:
@@ -207,7 +213,7 @@ def _answer(
         late = absent or call.refused_with(selection.backend)
         if built.rebalances:
             late = refuse_eplb(call.method, selection.backend, release) or late
-        late = built.late or late or linears.refusal
+        late = built.late or late or linear
         if late is not None:
             # Still with the trace: the oracle answered, its method then refuses the shapes.
             refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)
@@ -263,6 +269,10 @@ def _missing(
 ) -> str:
     """Package that the declared or wanted method needs and the machine lacks."""
     declared = model.declared
+    if declared is None and deployment.quantization is None:
+        return ""
+    from moe_doctor.oracle.engines.vllm.methods.needed_packages import NEEDS_PACKAGE, lacks_package
+
     for name in (deployment.quantization, None if declared is None else declared.method):
         if name in NEEDS_PACKAGE and lacks_package(name, machine, release):
             return name

@@ -171,14 +171,15 @@ def _plan(question: Question, model: ModelSpec, block: Block, name: str) -> tupl
 def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Iterator[Step]:
     release = question.release
     mapped = release >= block.mapped_since
+    first = min(kind.first_layer for kind in model.moe_layers)
+    linears = tuple(_walk(model, block, name, release))
     late, made = False, False
     seen = set()
     try:
         reader = reader_of(question, read_declared(model.declared, release), name)
         if reader is None:
             return
-        first = min(kind.first_layer for kind in model.moe_layers)
-        for group, number, linear, place in _walk(model, block, name, release):
+        for group, number, linear, place in linears:
             late = number > first or (number == first and linear.late)
             whole = linear if mapped else linear._replace(shards=(linear.path,))
             stored = reader(whole, place)
