@@ -1,7 +1,7 @@
-"""5xx: releases whose adapters' kernels go wrong, although the start is fine.
+"""5xx: releases whose adapters' kernels go wrong once they run.
 
-The first, second and last were seen in proofs of 0.20.0's own kernels on an H100; the releases
-beside it have the same code.
+MOE506, MOE507 and MOE509 were seen in proofs of 0.20.0's own kernels on an H100; the releases
+beside it have the same code. MOE508 and MOE510 are read off the sources, and users met both.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from moe_doctor.rules.rule import Rule
 # Tokens are not sorted where their pairs are fewer than this share of experts x adapters.
 _SPARSITY = 8
 _PUNICA_GPU = ("cuda", "rocm")
+_ONE_SHOT = 128
 
 
 def check_stale_adapters(case: Case) -> Iterator[Finding]:
@@ -63,6 +64,21 @@ def check_mixed_batches(case: Case) -> Iterator[Finding]:
         )
 
 
+def check_large_ranks(case: Case) -> Iterator[Finding]:
+    """MOE510; FlashInfer's LoRA experts bring kernels of their own."""
+    rank = case.request.deployment.max_lora_rank or 0
+    served = _served(case, rules.LARGE_RANKS)
+    if rank > _ONE_SHOT and any(
+        not (selection.runs or "").startswith("TrtLlm") for selection, _ in served
+    ):
+        yield rules.LARGE_RANKS.finding(
+            f"--max-lora-rank is {rank}; without --fully-sharded-loras {case.engine_name} asserts "
+            f"in its warm-up: fused_moe_lora_one_shot supports max_lora_rank<={_ONE_SHOT}; got "
+            f"rank={rank}",
+            commands=serve_line(case, f"--max-lora-rank {rank} --fully-sharded-loras"),
+        )
+
+
 def _hands_over_quantized(case: Case, rule: Rule) -> bool:
     # INT8's dynamic scales make no quantized inputs: make_int8_moe_quant_config takes 16 bits then.
     return any(
@@ -83,4 +99,10 @@ def _served(case: Case, rule: Rule) -> list[tuple[Selection, MoEQuery]]:
     ]
 
 
-CHECKS = (check_stale_adapters, check_scaled_inputs, check_refused_inputs, check_mixed_batches)
+CHECKS = (
+    check_stale_adapters,
+    check_scaled_inputs,
+    check_refused_inputs,
+    check_mixed_batches,
+    check_large_ranks,
+)

@@ -132,6 +132,25 @@ MIXED_BATCHES = Rule(
     vllm=span(until="0.21.0"),
 )
 
+LARGE_RANKS = Rule(
+    "MOE510",
+    "lora-rank-above-128",
+    Severity.ERROR,
+    "The adapters' kernel takes no --max-lora-rank above 128.",
+    "Buffers have the rank that --max-lora-rank allows, whatever the adapter has. From 0.22.0 on "
+    "MoE layers have one kernel for both products of an adapter, which asserts that this rank is "
+    "at most 128: the warm-up, before the server is ready, ends with an AssertionError. vLLM "
+    "0.32.0 goes back to two kernels above 128; --fully-sharded-loras always does.",
+    "Use vLLM 0.32.0 or newer, --max-lora-rank 128 where adapters are no larger, or "
+    "--fully-sharded-loras.",
+    links=(
+        "https://github.com/vllm-project/vllm/issues/55158",
+        "https://github.com/vllm-project/vllm/pull/55161",
+    ),
+    # lora/ops/triton_ops/fused_moe_lora_op.py, _run_fused_moe_lora_one_shot.
+    vllm=span("0.22.0", "0.31.0"),
+)
+
 RULES = (
     CRASH,
     WRONG_NUMBERS,
@@ -142,4 +161,5 @@ RULES = (
     SCALED_INPUTS,
     REFUSED_INPUTS,
     MIXED_BATCHES,
+    LARGE_RANKS,
 )

@@ -104,6 +104,26 @@ def test_a_full_batch_beside_base_requests_has_no_room_until_0_22_0(
         )
 
 
+@pytest.mark.parametrize(
+    ("release", "rank", "found"),
+    [
+        ("0.21.0", 256, False),
+        ("0.22.0", 256, True),
+        ("0.22.0", 128, False),
+        ("0.31.0", 512, True),
+        ("0.32.0", 256, False),
+    ],
+)
+def test_ranks_above_128_die_in_the_warm_up_from_0_22_0_to_0_31_0(
+    release: str, rank: int, found: bool
+) -> None:
+    deployment = Deployment(max_lora_rank=rank)
+    case = make_case(QWEN, release, deployment=deployment)
+    assert ("MOE510" in codes(case)) is found
+    if found:
+        assert f"got rank={rank}" in find(case, "MOE510").message
+
+
 def test_other_platforms_kernels_have_no_such_defects() -> None:
     case = make_case(QWEN, "0.20.0", MachineSnapshot("xpu", simulated=True))
     assert not {"MOE506", "MOE509"} & set(codes(case))
