@@ -43,6 +43,9 @@ _moe_doctor() {
             return ;;
         check:--quantization|check:-q)
             return ;;
+        check:--mm-encoder-tp-mode)
+            COMPREPLY=($(compgen -W 'weights data' -- "$current"))
+            return ;;
         check:--dtype)
             COMPREPLY=($(compgen -W 'auto bfloat16 float16 float32' -- "$current"))
             return ;;
@@ -113,6 +116,9 @@ _moe_doctor() {
             return ;;
         select:--quantization|select:-q)
             return ;;
+        select:--mm-encoder-tp-mode)
+            COMPREPLY=($(compgen -W 'weights data' -- "$current"))
+            return ;;
         select:--dtype)
             COMPREPLY=($(compgen -W 'auto bfloat16 float16 float32' -- "$current"))
             return ;;
@@ -178,6 +184,9 @@ _moe_doctor() {
             COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
             return ;;
         prove:--quantization|prove:-q)
+            return ;;
+        prove:--mm-encoder-tp-mode)
+            COMPREPLY=($(compgen -W 'weights data' -- "$current"))
             return ;;
         prove:--dtype)
             COMPREPLY=($(compgen -W 'auto bfloat16 float16 float32' -- "$current"))
@@ -256,6 +265,9 @@ _moe_doctor() {
             return ;;
         diff:--quantization|diff:-q)
             return ;;
+        diff:--mm-encoder-tp-mode)
+            COMPREPLY=($(compgen -W 'weights data' -- "$current"))
+            return ;;
         diff:--dtype)
             COMPREPLY=($(compgen -W 'auto bfloat16 float16 float32' -- "$current"))
             return ;;
@@ -322,6 +334,9 @@ _moe_doctor() {
             return ;;
         matrix:--quantization|matrix:-q)
             return ;;
+        matrix:--mm-encoder-tp-mode)
+            COMPREPLY=($(compgen -W 'weights data' -- "$current"))
+            return ;;
         matrix:--dtype)
             COMPREPLY=($(compgen -W 'auto bfloat16 float16 float32' -- "$current"))
             return ;;
@@ -364,12 +379,12 @@ _moe_doctor() {
         return
     fi
     case $command in
-        check) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --level --timeout --build --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        select) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        prove) COMPREPLY=($(compgen -W '-h --help --backend --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --timeout --build --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        check) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --mm-encoder-tp-mode --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --level --timeout --build --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        select) COMPREPLY=($(compgen -W '-h --help --engine --python --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --mm-encoder-tp-mode --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        prove) COMPREPLY=($(compgen -W '-h --help --backend --engine --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --mm-encoder-tp-mode --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --timeout --build --require-proof --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
         env) COMPREPLY=($(compgen -W '-h --help --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        diff) COMPREPLY=($(compgen -W '-h --help --from --engine --to --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
-        matrix) COMPREPLY=($(compgen -W '-h --help --engine --gpu --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --quiet --verbose -v' -- "$current")) ;;
+        diff) COMPREPLY=($(compgen -W '-h --help --from --engine --to --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --mm-encoder-tp-mode --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --gpu --capability --platform --arch --snapshot --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --fail-on --quiet --verbose -v' -- "$current")) ;;
+        matrix) COMPREPLY=($(compgen -W '-h --help --engine --gpu --tensor-parallel-size -tp --data-parallel-size -dp --prefill-context-parallel-size -pcp --pipeline-parallel-size -pp --enable-expert-parallel --no-enable-expert-parallel -ep --all2all-backend --enable-eplb --no-enable-eplb --enable-dbo --no-enable-dbo --eplb-config --moe-backend --quantization -q --mm-encoder-tp-mode --dtype --max-num-batched-tokens --lora --no-lora --enable-lora --no-enable-lora --max-lora-rank --with --without --env --revision --speculative-config --hf-overrides --offline --format --output -o --quiet --verbose -v' -- "$current")) ;;
         explain) COMPREPLY=($(compgen -W '-h --help --format --output -o --quiet --verbose -v' -- "$current")) ;;
     esac
 }

@@ -72,8 +72,8 @@ def _other_machine(
     """ROCm by architecture, XPU, or the processor that the harness runs on."""
     table = dict(image_packages(release, platform)) if packages != "none" else {}
     if platform == "rocm":
-        # The harness's stand-in for aiter has every attribute but no parameters, so that vLLM finds no
-        # gate_mode (aiter 0.1.14) in its fused_moe; its profile has quark.
+        # The harness's stand-in for aiter has every attribute but no parameters, so that vLLM finds
+        # no gate_mode (aiter 0.1.14) in its fused_moe; its profile has quark.
         table |= {"aiter": "0.1.13", "amd-quark": ""}
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text("utf-8").split() if cpuinfo.is_file() else []

@@ -22,6 +22,7 @@ FORMATS = ("text", "json", "github", "junit", "markdown")
 PAGE_FORMATS = ("text", "json", "markdown")
 PLATFORMS = CHOICES["platform"]
 FAIL_ON = CHOICES["fail_on"]
+TOWER_MODES = CHOICES["mm_encoder_tp_mode"]
 SIZES = Within(*LIMITS["tensor_parallel_size"])
 
 
@@ -180,6 +181,13 @@ class ServerOptions(OptionGroup):
     )
     quantization: str | None = option(
         "--quantization", "-q", metavar="METHOD", help="Instead of what the checkpoint says."
+    )
+    mm_encoder_tp_mode: str = option(
+        "--mm-encoder-tp-mode",
+        default="weights",
+        metavar="|".join(TOWER_MODES),
+        help="How ranks divide a vision tower.",
+        limit=OneOf(TOWER_MODES),
     )
     dtype: str = option(
         "--dtype", default="auto", metavar="DTYPE", help="Dtype of unquantized weights."

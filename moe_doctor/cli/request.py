@@ -103,6 +103,7 @@ def _deployment(server: ServerOptions) -> Deployment:
         moe_backend=server.moe_backend.lower().replace("-", "_"),
         quantization=server.quantization,
         dtype=server.dtype,
+        mm_encoder_tp_mode=server.mm_encoder_tp_mode,
         max_num_batched_tokens=server.max_num_batched_tokens,
         max_lora_rank=server.max_lora_rank,
     )

@@ -19,6 +19,7 @@ CARRIED = frozenset(
         "--hf-overrides",
         "--max-lora-rank",
         "--max-num-batched-tokens",
+        "--mm-encoder-tp-mode",
         "--moe-backend",
         "--no-enable-dbo",
         "--no-enable-eplb",

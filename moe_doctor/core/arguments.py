@@ -28,6 +28,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "fail_on": ("error", "warning", "never"),
+    "mm_encoder_tp_mode": ("weights", "data"),
     "platform": ("cuda", "rocm", "xpu", "cpu", "tpu", "oot"),
 }
 """Values of each short list, by the field's name."""

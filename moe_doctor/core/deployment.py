@@ -36,6 +36,8 @@ class Deployment:
     """Explicit `--quantization`, or None for what the checkpoint says."""
     dtype: str = "auto"
     """Explicit `--dtype`, or `auto`."""
+    mm_encoder_tp_mode: str = "weights"
+    """How ranks divide a vision tower: its `weights`, or its `data` with whole weights each."""
     max_num_batched_tokens: int | None = None
     """Largest batch of tokens; None = the engine's default."""
     max_lora_rank: int | None = None
@@ -56,6 +58,11 @@ class Deployment:
                 f"num_redundant_experts is {self.num_redundant_experts}; expected 0..65536"
             )
 
+    @property
+    def tower_ranks(self) -> int:
+        """Ranks that share the weights of a vision tower."""
+        return 1 if self.mm_encoder_tp_mode == "data" else self.tensor_parallel_size
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form, as in the contract."""
         return {
@@ -71,6 +78,7 @@ class Deployment:
             "moe_backend": self.moe_backend,
             "quantization": self.quantization,
             "dtype": self.dtype,
+            "mm_encoder_tp_mode": self.mm_encoder_tp_mode,
             "max_num_batched_tokens": self.max_num_batched_tokens,
             "max_lora_rank": self.max_lora_rank,
         }

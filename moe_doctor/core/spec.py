@@ -207,6 +207,8 @@ class VisionSpec(NamedTuple):
     """Width of the patches that are merged into one token."""
     out: int | None = None
     """Width of that token."""
+    heads: int | None = None
+    """Heads of its attention."""
 
 
 class WidthsSpec(NamedTuple):

@@ -103,6 +103,7 @@ def engine_arguments(deployment: Deployment) -> dict[str, Any]:
         "moe_backend": (deployment.moe_backend, "auto"),
         "quantization": (deployment.quantization, None),
         "dtype": (deployment.dtype, "auto"),
+        "mm_encoder_tp_mode": (deployment.mm_encoder_tp_mode, "weights"),
         "max_num_batched_tokens": (deployment.max_num_batched_tokens, None),
     }
     return {name: value for name, (value, default) in given.items() if value != default}

@@ -60,6 +60,7 @@ def _vision(section: Mapping[str, Any]) -> VisionSpec:
         mlp=_size(section, "intermediate_size", "vt_intermediate_size"),
         merged=None if hidden is None or merge is None else hidden * merge * merge,
         out=_size(section, "out_hidden_size"),
+        heads=_size(section, "num_heads", "num_attention_heads"),
     )
 
 

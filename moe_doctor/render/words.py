@@ -130,6 +130,7 @@ def deployment_facts(deployment: Deployment) -> str:
         ("--moe-backend", deployment.moe_backend, "auto"),
         ("--quantization", deployment.quantization, None),
         ("--dtype", deployment.dtype, "auto"),
+        ("--mm-encoder-tp-mode", deployment.mm_encoder_tp_mode, "weights"),
         ("--max-num-batched-tokens", deployment.max_num_batched_tokens, None),
         ("--max-lora-rank", deployment.max_lora_rank, None),
     ):

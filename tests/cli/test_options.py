@@ -52,6 +52,7 @@ def test_every_option_reaches_the_request(doctor: FakeDoctor) -> None:
         "check org/model -tp 2 -dp 3 -pcp 4 -pp 5 -ep --all2all-backend deepep_low_latency "
         '--enable-dbo --enable-eplb --eplb-config={"num_redundant_experts":32} '
         "--moe-backend FlashInfer-CUTLASS -q fp8 --dtype float16 --enable-lora "
+        "--mm-encoder-tp-mode data "
         "--max-lora-rank 64 --max-num-batched-tokens 8k --revision main --engine vllm@0.20.0 "
         "--gpu h100 --with a==1 --with b --without triton --env VLLM_A=1 --env VLLM_B=x=y "
         "--level 4 --timeout 7.5 --offline --build --require-proof --fail-on warning --quiet"
@@ -82,6 +83,7 @@ def test_every_option_reaches_the_request(doctor: FakeDoctor) -> None:
         "moe_backend": "flashinfer_cutlass",
         "quantization": "fp8",
         "dtype": "float16",
+        "mm_encoder_tp_mode": "data",
         "max_num_batched_tokens": 8000,
         "max_lora_rank": 64,
     }

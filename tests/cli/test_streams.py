@@ -174,8 +174,13 @@ WAITS = (
 def test_a_signal_ends_the_process_with_its_code_and_leaves_no_folder(
     ending: signal.Signals, code: int, said: bytes
 ) -> None:
+    # As a terminal starts it; the tests themselves may have been started by nohup.
+    heard = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
     with subprocess.Popen(
-        [sys.executable, "-c", WAITS], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", heard + WAITS],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().decode().strip())

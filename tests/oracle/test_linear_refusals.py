@@ -231,6 +231,33 @@ def test_llama_4_s_patches_are_divided_before_its_vocabulary() -> None:
     }
     refused = said(config, None, "0.33.0", tensor_parallel_size=5)
     assert refused == "AssertionError: 1408 is not divisible by 5"
+    kept = said(config, None, "0.33.0", tensor_parallel_size=5, mm_encoder_tp_mode="data")
+    assert kept is None or "1408" not in kept
+
+
+@pytest.mark.parametrize("release", ["0.16.0", "0.33.0"])
+def test_glm_4_5v_s_twelve_heads_stay_whole_where_ranks_share_data(release: str) -> None:
+    config = {
+        "architectures": ["Glm4vMoeForConditionalGeneration"],
+        "model_type": "glm4v_moe",
+        "vision_config": {"hidden_size": 1536, "num_heads": 12},
+        "text_config": {
+            "model_type": "glm4v_moe_text",
+            "num_hidden_layers": 46,
+            "num_attention_heads": 96,
+            "num_key_value_heads": 8,
+            "hidden_size": 4096,
+            "n_routed_experts": 128,
+            "num_experts_per_tok": 8,
+            "moe_intermediate_size": 1408,
+            "first_k_dense_replace": 1,
+        },
+    }
+    refused = said(config, None, release, tensor_parallel_size=8)
+    assert refused == "AssertionError: 12 is not divisible by 8"
+    assert said(config, None, release, tensor_parallel_size=4) is None
+    data = {"tensor_parallel_size": 8, "mm_encoder_tp_mode": "data"}
+    assert said(config, None, release, **data) is None
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def refuse_beside(
     """What a layer's other MLPs raise; `source` is its row's, `method` the experts' class."""
     ranks = deployment.tensor_parallel_size
     if method in _MX and model.architecture in _QWEN_TOWERS:
-        refused = _refuse_tower(model, _MX[method], ranks)
+        refused = _refuse_tower(model, _MX[method], deployment.tower_ranks)
         if refused is not None:
             return refused
     if ranks == 1 or query.parallel.sp_size > 1:

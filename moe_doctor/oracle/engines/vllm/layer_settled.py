@@ -96,7 +96,7 @@ def settle(
     if refused is None:
         refused = start.refuse_mega_moe(asked, row, deployment)
     if refused is None:
-        refused = refuse_tower(model, deployment.tensor_parallel_size)
+        refused = refuse_tower(model, deployment.tower_ranks)
     if refused is None:
         refused = start.refuse_attention(attention, row, deployment)
     if refused is None:

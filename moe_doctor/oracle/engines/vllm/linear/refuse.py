@@ -107,6 +107,7 @@ def refuse_linears(
         machine.platform,
         machine.capability,
         deployment.tensor_parallel_size,
+        deployment.tower_ranks,
         deployment.quantization,
         query.in_dtype,
         query.parallel.sp_size,
@@ -137,7 +138,6 @@ def _refuse(
         return _NONE  # the experts' method says so as well, and first
     if name not in _ERAS:
         return _NONE
-    ranks = deployment.tensor_parallel_size
     shares = query.parallel.sp_size == 1
     sizes: dict[str, dict[str, Linear]] = {}
     for step in _plan(question, model, block, name):
@@ -145,6 +145,8 @@ def _refuse(
             return step.found
         if step.stored is None or machine.platform != "cuda":
             continue
+        in_tower = step.group == "tower"
+        ranks = deployment.tower_ranks if in_tower else deployment.tensor_parallel_size
         if step.group not in sizes:
             made = _linears(step.group, model, block, name, ranks, release, shares=shares)
             sizes[step.group] = {linear.path: linear for linear in made}
