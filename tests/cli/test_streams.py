@@ -174,8 +174,11 @@ WAITS = (
 def test_a_signal_ends_the_process_with_its_code_and_leaves_no_folder(
     ending: signal.Signals, code: int, said: bytes
 ) -> None:
-    # As a terminal starts it; the tests themselves may have been started by nohup.
-    heard = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+    # As a terminal starts it: nohup, or a shell's `&`, may have started the tests.
+    heard = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+    )
     with subprocess.Popen(
         [sys.executable, "-c", heard + WAITS],
         cwd=ROOT,
