@@ -223,6 +223,8 @@ def test_what_the_tables_do_not_know_is_said_and_not_guessed() -> None:
     [
         {**BLOCKS, "weight_block_size": 128},
         {**BLOCKS, "weight_block_size": ["a", "b"]},
+        {**BLOCKS, "weight_block_size": [0, 0]},
+        {**BLOCKS, "weight_block_size": [128, -1]},
         {"quant_method": "awq", "bits": 4, "group_size": "128", "zero_point": True},
         {"quant_method": "compressed-tensors", "config_groups": [1]},
         {"quant_method": "quark", "global_quant_config": [], "export": {}, "exclude": []},

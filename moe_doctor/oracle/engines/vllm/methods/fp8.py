@@ -90,6 +90,8 @@ def check_config(declared: Declared) -> None:
 
 def ask_for_blocks(question: Question, block: tuple[int, int]) -> OracleCall:
     """Fp8MoEMethod of a block checkpoint: which scales it asks for, and for which width."""
+    if min(block) < 1:
+        raise ValueError(f"weight_block_size is {list(block)}; expected positive numbers")
     query, release = question.query, question.release
     if release < _REFINED:
         late = late_block_refusal(question, block)
