@@ -32,7 +32,7 @@ def check_bad_proofs(case: Case) -> Iterator[Finding]:
             rule = rules.SLOW_WITHOUT_GPU
         other = "triton" if proof.backend_option != "triton" else "flashinfer_cutlass"
         slow = proof.outcome is ProofOutcome.TIMED_OUT
-        alone = proof.lora and proof.backend_option == "triton"  # the others take no adapters
+        alone = proof.lora and other == "flashinfer_cutlass"  # takes no adapters
         adapters = " --lora" if proof.lora else ""
         commands = [f"moe-doctor prove {case.model_argument} --backend {other}{adapters}"]
         commands = [] if alone else commands

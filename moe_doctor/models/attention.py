@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_doctor.core.spec import AttentionSpec, RecurrentSpec
-from moe_doctor.models.fields import MAX_COUNT
+from moe_doctor.models.fields import read_size
 
 _KV_HEADS = ("n_head_kv", "num_kv_heads", "num_key_value_heads", "multi_query_group_num")
 _MAMBA_HEADS = ("mamba_num_heads", "mamba_n_heads")
@@ -22,10 +22,10 @@ _MAMBA_STATE = ("ssm_state_size", "mamba_d_state")
 def read_attention(section: Mapping[str, Any]) -> AttentionSpec:
     """Read the language model's section of a config."""
     return AttentionSpec(
-        heads=_size(section, "num_attention_heads", "n_heads", "n_head"),
-        kv_heads=_size(section, *_KV_HEADS, "num_attention_groups"),
-        vocabulary=_size(section, "vocab_size"),
-        latent=_size(section, "kv_lora_rank") is not None
+        heads=read_size(section, "num_attention_heads", "n_heads", "n_head"),
+        kv_heads=read_size(section, *_KV_HEADS, "num_attention_groups"),
+        vocabulary=read_size(section, "vocab_size"),
+        latent=read_size(section, "kv_lora_rank") is not None
         or section.get("model_type") == "deepseek_v4",
         recurrent=_recurrent(section),
     )
@@ -34,17 +34,18 @@ def read_attention(section: Mapping[str, Any]) -> AttentionSpec:
 def _recurrent(section: Mapping[str, Any]) -> RecurrentSpec | None:
     linear = section.get("linear_attn_config")
     if isinstance(linear, Mapping):  # Kimi Delta Attention: keys are as wide as values
-        heads, width = _size(linear, "num_heads"), _size(linear, "head_dim")
+        heads, width = read_size(linear, "num_heads"), read_size(linear, "head_dim")
         if heads is not None and width is not None:
             return RecurrentSpec(heads, width, heads, width)
     delta = (
-        _size(section, "linear_num_value_heads"),
-        _size(section, "linear_value_head_dim"),
-        _size(section, "linear_num_key_heads"),
-        _size(section, "linear_key_head_dim"),
+        read_size(section, "linear_num_value_heads"),
+        read_size(section, "linear_value_head_dim"),
+        read_size(section, "linear_num_key_heads"),
+        read_size(section, "linear_key_head_dim"),
     )
     mamba = tuple(
-        _size(section, *names) for names in (_MAMBA_HEADS, _MAMBA_SIZE, _MAMBA_GROUPS, _MAMBA_STATE)
+        read_size(section, *names)
+        for names in (_MAMBA_HEADS, _MAMBA_SIZE, _MAMBA_GROUPS, _MAMBA_STATE)
     )
     width = _single_state(section)
     if width is not None:
@@ -58,18 +59,9 @@ def _recurrent(section: Mapping[str, Any]) -> RecurrentSpec | None:
 
 def _single_state(section: Mapping[str, Any]) -> int | None:
     """Width of layers whose state has no heads: Mamba 1 (Jamba) and short convolutions (LFM2)."""
-    kind, hidden = section.get("model_type"), _size(section, "hidden_size")
+    kind, hidden = section.get("model_type"), read_size(section, "hidden_size")
     if kind == "jamba" and hidden is not None:
-        return hidden * (_size(section, "mamba_expand") or 2)
+        return hidden * (read_size(section, "mamba_expand") or 2)
     if kind == "lfm2_moe":
-        return _size(section, "conv_dim") or hidden
-    return None
-
-
-def _size(section: Mapping[str, Any], *names: str) -> int | None:
-    """First of `names` that is a positive number; anything else is not said."""
-    for name in names:
-        value = section.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_COUNT:
-            return value
+        return read_size(section, "conv_dim") or hidden
     return None

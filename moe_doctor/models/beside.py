@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_doctor.core.spec import BesideSpec
-from moe_doctor.models.fields import MAX_COUNT, MAX_LAYERS
+from moe_doctor.models.fields import MAX_COUNT, MAX_LAYERS, read_size
 from moe_doctor.models.sections import Sections
 from moe_doctor.models.shared_experts import COUNT_KEYS
 
@@ -41,8 +41,10 @@ def read_beside(sections: Sections) -> BesideSpec:
     return BesideSpec(
         hidden_act=_hidden_act(text),
         shared_width=_shared_width(text),
-        dense_width=_size(text, "intermediate_size"),
-        vision_width=_size(vision, "intermediate_size") if isinstance(vision, Mapping) else None,
+        dense_width=read_size(text, "intermediate_size"),
+        vision_width=read_size(vision, "intermediate_size")
+        if isinstance(vision, Mapping)
+        else None,
         uneven_list=_uneven_list(text),
         odd_words=_odd_words(text),
     )
@@ -58,12 +60,12 @@ def _shared_width(text: Mapping[str, Any]) -> int | None:
     for key in _SHARED_WIDTHS:
         if _is_number(text.get(key)):
             return int(text[key]) * (1 if count is None else int(count))
-    width = _size(text, "moe_intermediate_size")
+    width = read_size(text, "moe_intermediate_size")
     return None if width is None or count is None else width * int(count)
 
 
 def _uneven_list(text: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
-    layers = _size(text, "num_hidden_layers")
+    layers = read_size(text, "num_hidden_layers")
     for key in _LAYER_LISTS:
         words = text.get(key)
         if layers is not None and isinstance(words, (list, tuple)) and len(words) != layers:
@@ -77,11 +79,6 @@ def _odd_words(text: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     found = dict.fromkeys(str(word)[:64] for word in words[:MAX_LAYERS])
     return tuple(word for word in found if word not in _PLAIN_WORDS)[:8]
-
-
-def _size(section: Mapping[str, Any], key: str) -> int | None:
-    value = section.get(key)
-    return value if _is_number(value) and value else None
 
 
 def _is_number(value: object) -> bool:

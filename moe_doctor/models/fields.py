@@ -133,6 +133,15 @@ class Fields:
         return Fields({**self.values, **extra}, self.defaults)
 
 
+def read_size(section: Mapping[str, Any], *names: str) -> int | None:
+    """First of `names` that is a positive number; anything else is not said."""
+    for name in names:
+        value = section.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_COUNT:
+            return value
+    return None
+
+
 def as_integer(name: str, value: object, *, minimum: int, maximum: int) -> int:
     """`value` if it is an integer within bounds; booleans and floats are not integers."""
     if isinstance(value, bool) or not isinstance(value, int):

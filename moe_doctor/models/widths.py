@@ -10,25 +10,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_doctor.core.spec import VisionSpec, WidthsSpec
-from moe_doctor.models.fields import MAX_COUNT, MAX_LAYERS
+from moe_doctor.models.fields import MAX_LAYERS, read_size
 from moe_doctor.models.sections import Sections
 
 
 def read_widths(sections: Sections) -> WidthsSpec:
     """Read the language model's section and the vision tower's."""
     text = sections.text
-    hidden, heads = _size(text, "hidden_size"), _size(text, "num_attention_heads")
-    head = _size(text, "qk_nope_head_dim", "head_dim", "attention_head_dim")
+    hidden, heads = read_size(text, "hidden_size"), read_size(text, "num_attention_heads")
+    head = read_size(text, "qk_nope_head_dim", "head_dim", "attention_head_dim")
     if head is None and hidden is not None and heads is not None:
         head = hidden // heads
     vision = sections.outer.get("vision_config")
     return WidthsSpec(
         hidden=hidden,
         head=head,
-        value=_size(text, "v_head_dim"),
-        query_rank=_size(text, "q_lora_rank"),
-        key_rank=_size(text, "kv_lora_rank"),
-        rotated=_size(text, "qk_rope_head_dim"),
+        value=read_size(text, "v_head_dim"),
+        query_rank=read_size(text, "q_lora_rank"),
+        key_rank=read_size(text, "kv_lora_rank"),
+        rotated=read_size(text, "qk_rope_head_dim"),
         gates_output=text.get("attn_output_gate", True) is not False,
         softmax_layers=_softmax_layers(text),
         vision=_vision(vision) if isinstance(vision, Mapping) else VisionSpec(),
@@ -41,38 +41,30 @@ def _softmax_layers(text: Mapping[str, Any]) -> frozenset[int] | None:
     pattern = text.get("hybrid_override_pattern")
     if isinstance(pattern, str):
         return frozenset(number for number, mark in enumerate(pattern[:MAX_LAYERS]) if mark == "*")
-    layers = _size(text, "num_hidden_layers")
-    if layers is None or layers > MAX_LAYERS or _size(text, "linear_num_value_heads") is None:
+    layers = read_size(text, "num_hidden_layers")
+    if layers is None or layers > MAX_LAYERS or read_size(text, "linear_num_value_heads") is None:
         return None
     words = text.get("layer_types")
     if isinstance(words, (list, tuple)):
         found = (number for number, word in enumerate(words) if word == "full_attention")
         return frozenset(number for number in found if number < layers)
-    step = _size(text, "full_attention_interval") or 4
+    step = read_size(text, "full_attention_interval") or 4
     return frozenset(range(step - 1, layers, step))
 
 
 def _vision(section: Mapping[str, Any]) -> VisionSpec:
-    hidden = _size(section, "hidden_size", "vt_hidden_size")
-    merge = _size(section, "spatial_merge_size")
+    hidden = read_size(section, "hidden_size", "vt_hidden_size")
+    merge = read_size(section, "spatial_merge_size")
     return VisionSpec(
         hidden=hidden,
-        mlp=_size(section, "intermediate_size", "vt_intermediate_size"),
+        mlp=read_size(section, "intermediate_size", "vt_intermediate_size"),
         merged=None if hidden is None or merge is None else hidden * merge * merge,
-        out=_size(section, "out_hidden_size"),
-        heads=_size(section, "num_heads", "num_attention_heads"),
+        out=read_size(section, "out_hidden_size"),
+        heads=read_size(section, "num_heads", "num_attention_heads"),
     )
 
 
 def _audio_heads(sections: Sections) -> int | None:
     found = (section.get("audio_config") for section in sections.chain)
     tower = next((one for one in found if isinstance(one, Mapping)), {})
-    return _size(tower, "encoder_attention_heads")
-
-
-def _size(section: Mapping[str, Any], *names: str) -> int | None:
-    for name in names:
-        value = section.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_COUNT:
-            return value
-    return None
+    return read_size(tower, "encoder_attention_heads")

@@ -174,7 +174,7 @@ def _answer(
         call = OracleCall("unquantized", None, built.query, "UnquantizedFusedMoEMethod")
     linear = None
     if model.declared is not None:
-        # Loaded where a checkpoint is quantized: a tenth of what `select` imports.
+        # Loaded where a checkpoint is quantized: a plain one does not wait for it.
         from moe_doctor.oracle.engines.vllm.linear.refuse import refuse_linears
 
         linear, late_linear, listed = refuse_linears(

@@ -14,60 +14,21 @@ from moe_doctor.core.errors import UnknownNameError
 
 # vLLM config/model.py, ModelDType, 0.16.0 to 0.33.0
 _DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
-# vLLM config/speculative.py, SpeculativeMethod, 0.16.0 to 0.33.0
-_SPECULATIVE = (
-    "bailing_hybrid_mtp",
-    "bailing_hybrid_v3_mtp",
-    "custom_class",
-    "deepseek_mtp",
-    "dflash",
-    "dots3_note_mtp",
-    "draft_model",
-    "dspark",
-    "eagle",
-    "eagle3",
-    "ernie_mtp",
-    "exaone4_5_mtp",
-    "exaone_moe_mtp",
-    "extract_hidden_states",
-    "gemma4_mtp",
-    "glm4_moe_lite_mtp",
-    "glm4_moe_mtp",
-    "glm5_next_mtp",
-    "glm_ocr_mtp",
-    "hy_v3_mtp",
-    "hy_v4_mtp",
-    "inkling_mtp",
-    "kimi_k3_mtp",
-    "longcat_flash_mtp",
-    "medusa",
-    "mimo_mtp",
-    "mimo_v2_mtp",
-    "minimax_m3_mtp",
-    "mlp_speculator",
-    "mtp",
-    "nemotron_h_mtp",
-    "ngram",
-    "ngram_gpu",
-    "pangu_ultra_moe_mtp",
-    "qwen3_5_mtp",
-    "qwen3_next_mtp",
-    "qwen4_exp_mtp",
-    "step3p5_mtp",
-    "step5_mtp",
-    "suffix",
-)
 
 
 def refuse_unknown_method(speculative_config: Mapping[str, Any]) -> None:
     """The same for `method` of a `--speculative-config`."""
     method = speculative_config.get("method")
-    if method is None or method in _SPECULATIVE:
+    if method is None:
+        return
+    from moe_doctor.oracle.engines.vllm.drafting_tables import METHODS
+
+    if isinstance(method, str) and method in METHODS:
         return
     shown = method if isinstance(method, str) else repr(method)
-    nearest = tuple(get_close_matches(shown[:64], _SPECULATIVE, 3, 0.5))
+    nearest = tuple(get_close_matches(shown[:64], METHODS, 3, 0.5))
     hint = f"nearest: {', '.join(nearest)}; " if nearest else ""
-    known = ", ".join(_SPECULATIVE)
+    known = ", ".join(sorted(METHODS))
     raise UnknownNameError(
         "--speculative-config method", shown[:80], nearest, f"{hint}known: {known}"
     )

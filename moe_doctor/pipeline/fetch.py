@@ -9,9 +9,6 @@ from moe_doctor.core.errors import DoctorError, UsageError
 from moe_doctor.core.request import Request
 from moe_doctor.core.spec import ModelSpec
 
-WITHOUT_MODEL = frozenset({"ngram", "ngram_gpu", "suffix", "custom_class", "extract_hidden_states"})
-"""Methods of `--speculative-config` that draft without a second model."""
-
 
 def fetch_model(request: Request, say: Callable[[str], None]) -> ModelSpec | None:
     """The request's model, or None without one; raises DoctorError."""
@@ -33,11 +30,13 @@ def fetch_model(request: Request, say: Callable[[str], None]) -> ModelSpec | Non
     if not request.speculative_config:
         return model
     from moe_doctor.models.draft import read_draft, with_draft
+    from moe_doctor.oracle.engines.vllm.drafting_tables import WITHOUT_MODEL
 
     draft = read_draft(model, request.speculative_config).model
     other = None
-    # A method without a model may have its own name in that place (`ngram`).
-    if draft is not None and request.speculative_config.get("method") not in WITHOUT_MODEL:
+    # A method without a model may have its own name in that place (`ngram`); DSpark may have one.
+    alone = (*WITHOUT_MODEL - {"dspark"},)
+    if draft is not None and request.speculative_config.get("method") not in alone:
         other = _draft_model(draft, request, say)
     return with_draft(model, request.speculative_config, other)
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from moe_doctor.core.release import Release
 
 # SpeculativeMethod, in its order: first release, and the first without it.
-_METHODS: dict[str, tuple[Release, Release | None]] = {
+METHODS: dict[str, tuple[Release, Release | None]] = {
     "ngram": ((0, 16, 0), None),
     "medusa": ((0, 16, 0), (0, 33, 0)),
     "mlp_speculator": ((0, 16, 0), (0, 33, 0)),
@@ -171,14 +171,14 @@ def draft_class(architecture: str, model_type: str, release: Release) -> DraftCl
 
 def knows_method(method: str, release: Release) -> bool:
     """Whether SpeculativeMethod has the value."""
-    since, gone = _METHODS.get(method, ((99,), None))
+    since, gone = METHODS.get(method, ((99,), None))
     return since <= release and (gone is None or release < gone)
 
 
 @lru_cache(maxsize=64)
 def methods(release: Release) -> tuple[str, ...]:
     """Values of SpeculativeMethod, in the order in which the release prints them."""
-    return tuple(name for name in _METHODS if knows_method(name, release))
+    return tuple(name for name in METHODS if knows_method(name, release))
 
 
 def names_mtp(method: str | None) -> bool:

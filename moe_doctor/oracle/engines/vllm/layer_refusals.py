@@ -30,8 +30,6 @@ _ACTIVATIONS: dict[str, Release] = {
     "swigluoai_uninterleave": (0, 24, 0),
     "situ": (0, 27, 0),
 }
-_OMNI = "Qwen3OmniMoeForConditionalGeneration"
-_AUDIO_REPLICATED: Release = (0, 29, 0)
 
 
 UNGATED_FIRST: Release = (0, 24, 0)
@@ -94,23 +92,6 @@ def refuse_class(row: ClassRow, deployment: Deployment) -> EngineRefusal | None:
         reason = "Transformers' class has no plan for tensor parallelism"
         return EngineRefusal("model", EngineError("ValueError", text), reason)
     return None
-
-
-def refuse_audio(
-    model: ModelSpec, deployment: Deployment, release: Release
-) -> EngineRefusal | None:
-    """Qwen3-Omni's audio tower, the first that its class builds (qwen3_omni_moe_thinker.py).
-
-    `--mm-encoder-tp-mode data` reaches the vision tower alone; from 0.29.0 on audio is replicated.
-    """
-    heads, ranks = model.widths.audio_heads, deployment.tensor_parallel_size
-    if release >= _AUDIO_REPLICATED or model.architecture != _OMNI or not heads:
-        return None
-    if heads % ranks == 0:
-        return None
-    error = EngineError("AssertionError", f"{heads} is not divisible by {ranks}")
-    reason = f"{heads} heads of the audio tower cannot be shared by {ranks} ranks before 0.29.0"
-    return EngineRefusal("model", error, reason)
 
 
 def refuse_hidden_act(model: ModelSpec, row: ClassRow, release: Release) -> EngineRefusal | None:

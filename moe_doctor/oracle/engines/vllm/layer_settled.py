@@ -21,7 +21,7 @@ from moe_doctor.oracle.engines.vllm.architectures.index import find_row
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
 from moe_doctor.oracle.engines.vllm.layer_lists import refuse_head_sizes, refuse_layer_list
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
-from moe_doctor.oracle.engines.vllm.linear.tower import refuse_tower
+from moe_doctor.oracle.engines.vllm.linear.tower import refuse_audio, refuse_tower
 
 
 class Settled(NamedTuple):
@@ -92,7 +92,7 @@ def settle(
         return refusals.refuse_text_architecture(text_architecture, release)
     refused = refusals.refuse_class(row, deployment)
     if refused is None:
-        refused = refusals.refuse_audio(model, deployment, release)
+        refused = refuse_audio(model, deployment.tensor_parallel_size, release)
     if refused is None:
         refused = start.refuse_mega_moe(asked, row, deployment)
     if refused is None:

@@ -1,4 +1,4 @@
-"""What a vision tower raises about its own widths: it is built before the language model.
+"""What vision and audio towers raise about their sizes: they are built before the language model.
 
 Sources, 0.16.0 to 0.33.0: Llama4UnfoldConvolution of mllama4.py (a column-parallel layer);
 Glm4vVisionAttention of glm4_1v.py.
@@ -6,6 +6,7 @@ Glm4vVisionAttention of glm4_1v.py.
 
 from __future__ import annotations
 
+from moe_doctor.core.release import Release
 from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import ModelSpec
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
@@ -14,6 +15,20 @@ _SPLITS_PATCHES = frozenset({"Llama4ForConditionalGeneration"})
 _SPLITS_HEADS = frozenset({"Glm4vMoeForConditionalGeneration"})
 _DEFAULT = 768  # Transformers' Llama4VisionConfig
 _HEADS = 12  # Transformers' Glm4vMoeVisionConfig
+_OMNI = "Qwen3OmniMoeForConditionalGeneration"
+_AUDIO_REPLICATED: Release = (0, 29, 0)
+
+
+def refuse_audio(model: ModelSpec, ranks: int, release: Release) -> EngineRefusal | None:
+    """Qwen3-Omni's audio tower, the first that its class builds (qwen3_omni_moe_thinker.py).
+
+    `--mm-encoder-tp-mode data` reaches the vision tower alone; from 0.29.0 on audio is replicated.
+    """
+    heads = model.widths.audio_heads
+    if release >= _AUDIO_REPLICATED or model.architecture != _OMNI or not heads:
+        return None
+    reason = f"{heads} heads of the audio tower cannot be shared by {ranks} ranks before 0.29.0"
+    return _refuse(heads, ranks, reason)
 
 
 def refuse_tower(model: ModelSpec, ranks: int) -> EngineRefusal | None:
@@ -23,8 +38,15 @@ def refuse_tower(model: ModelSpec, ranks: int) -> EngineRefusal | None:
         size, what = model.widths.vision.hidden or _DEFAULT, "columns of a patch"
     elif model.architecture in _SPLITS_HEADS:
         size, what = model.widths.vision.heads or _HEADS, "heads"
-    if size is None or size % ranks == 0:
+    if size is None:
+        return None
+    reason = f"{ranks} ranks cannot share the vision tower's {size} {what}"
+    return _refuse(size, ranks, f"{reason}; --mm-encoder-tp-mode data gives each all")
+
+
+def _refuse(size: int, ranks: int, reason: str) -> EngineRefusal | None:
+    """distributed/utils.py divide(); None where nothing is left over."""
+    if size % ranks == 0:
         return None
     error = EngineError("AssertionError", f"{size} is not divisible by {ranks}")
-    reason = f"{ranks} ranks cannot share the vision tower's {size} {what}"
-    return EngineRefusal("model", error, f"{reason}; --mm-encoder-tp-mode data gives each all")
+    return EngineRefusal("model", error, reason)
