@@ -27,6 +27,7 @@ from moe_doctor.kernels.fused_moe_details._shrink import lora_shrink_kernel
 from moe_doctor.kernels.fused_moe_details.checks import check_layer
 from moe_doctor.kernels.fused_moe_details.eight_bit_gemm import quantized_inner
 from moe_doctor.kernels.fused_moe_details.hopper import describe, fits_tma, has_tma
+from moe_doctor.kernels.fused_moe_details.hopper_layer import fits_hopper, hopper_layer
 from moe_doctor.kernels.fused_moe_details.launch import (
     MeasuredRows,
     QuantizedRows,
@@ -71,8 +72,9 @@ def fused_moe(
     """Return sum over slots of weight * w2[e] @ act(w13[e] @ x), with adapters where given.
 
     `limit`, `alpha` and `beta` are the numbers of a gated activation (see `activations.resolve`).
-    `tiles` overrides the table's choice for the two GEMMs; both need the same block_m. Raises
-    ValueError, naming the argument and both shapes, for anything that does not fit.
+    `tiles` overrides the table's choice for the two GEMMs, and rules out those of sm_90; both need
+    the same block_m. Raises ValueError, naming the argument and both shapes, for anything that does
+    not fit.
     """
     act = resolve(activation, gated, limit, alpha, beta)
     check_layer(hidden_states, w13, w2, topk_weights, topk_ids, act, bias13, bias2)
@@ -97,6 +99,14 @@ def fused_moe(
     topk_ids = topk_ids.to(torch.int32).contiguous()
     topk_weights = topk_weights.to(torch.float32).contiguous()
 
+    is_bare = lora is None and bias13 is None and bias2 is None and tiles is None
+    if (
+        is_bare
+        and isinstance(w13, Tensor)
+        and isinstance(w2, Tensor)
+        and fits_hopper(hidden_states, w13, w2, act)
+    ):
+        return hopper_layer(hidden_states, w13, w2, topk_weights, topk_ids, act, out)
     first, second = tiles or _tiles(hidden_states, w2, num_tokens * top_k, gated)
     if isinstance(w13, QuantizedWeights):
         first = fit_for(first, w13, hidden_states, gated)
@@ -111,6 +121,7 @@ def fused_moe(
             num_experts=num_experts,
             max_loras=0 if lora is None else lora.max_loras,
             block_m=first.block_m,
+            pdl=_has_pdl(hidden_states.device),
         )
     batch = _Batch(topk_ids, topk_weights, alignment, num_experts, hidden_states)
     x: Tensor | MeasuredRows = hidden_states
@@ -154,6 +165,11 @@ def is_interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0") not in ("", "0")
 
 
+def _has_pdl(device: torch.device) -> bool:
+    """Whether a kernel may be launched before the one before it ends (sm_90 and newer)."""
+    return not is_interpreted() and has_tma(device)
+
+
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """What both GEMMs of one call share."""
@@ -166,8 +182,8 @@ class _Batch:
 
     @property
     def pdl(self) -> bool:
-        """Whether a kernel may be launched before the one before it ends (sm_90 and newer)."""
-        return not is_interpreted() and has_tma(self.like.device)
+        """Whether a kernel may be launched before the one before it ends."""
+        return _has_pdl(self.like.device)
 
     def empty(self, width: int) -> Tensor:
         """[T * k, width], unwritten."""

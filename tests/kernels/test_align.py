@@ -5,7 +5,9 @@ import torch
 
 from moe_doctor.kernels.fused_moe_details._align import Alignment, align
 
-WAYS = pytest.mark.parametrize("chunk", [4096, 4], ids=["one-launch", "chunks"])
+WAYS = pytest.mark.parametrize(
+    "way", [{}, {"one_launch": 0, "chunk": 4}], ids=["one-launch", "chunks"]
+)
 
 
 def listed(found: Alignment) -> list[list[int]]:
@@ -14,28 +16,28 @@ def listed(found: Alignment) -> list[list[int]]:
 
 
 @WAYS
-def test_the_worked_example_of_the_docstring(device: torch.device, chunk: int) -> None:
+def test_the_worked_example_of_the_docstring(device: torch.device, way: dict[str, int]) -> None:
     ids = torch.tensor([[2, 0], [2, 3], [0, 2]], dtype=torch.int32, device=device)
-    found = align(ids, None, num_experts=4, max_loras=0, block_m=2, chunk=chunk)
+    found = align(ids, None, num_experts=4, max_loras=0, block_m=2, **way)
     assert found.sorted_pairs.tolist() == [1, 4, 0, 2, 5, 3]
     assert listed(found) == [[0, 2, 2, 3], [0, 2, 4, 5], [2, 2, 1, 1]]
     assert found.max_tiles >= 4
 
 
 @WAYS
-def test_adapters_split_an_expert_into_groups(device: torch.device, chunk: int) -> None:
+def test_adapters_split_an_expert_into_groups(device: torch.device, way: dict[str, int]) -> None:
     ids = torch.tensor([[1], [1], [1]], dtype=torch.int32, device=device)
     lora_ids = torch.tensor([1, -1, 1], dtype=torch.int32, device=device)
-    found = align(ids, lora_ids, num_experts=2, max_loras=2, block_m=2, chunk=chunk)
+    found = align(ids, lora_ids, num_experts=2, max_loras=2, block_m=2, **way)
     # group = (adapter + 1) * 2 + expert: token 1 is in group 1, tokens 0 and 2 in group 5
     assert listed(found) == [[1, 5], [0, 1], [1, 2]]
     assert found.sorted_pairs.tolist() == [1, 0, 2]
 
 
 @WAYS
-def test_absent_experts_have_no_rows(device: torch.device, chunk: int) -> None:
+def test_absent_experts_have_no_rows(device: torch.device, way: dict[str, int]) -> None:
     ids = torch.tensor([[7, 1], [-1, 0], [1, 4]], dtype=torch.int32, device=device)
-    found = align(ids, None, num_experts=4, max_loras=0, block_m=16, chunk=chunk)
+    found = align(ids, None, num_experts=4, max_loras=0, block_m=16, **way)
     assert listed(found) == [[0, 1], [0, 1], [1, 2]]
     assert found.sorted_pairs[:3].tolist() == [3, 1, 4]
 
@@ -49,7 +51,7 @@ def test_chunks_place_pairs_as_one_launch_does(
     ids = torch.randint(0, experts, (65, 4), generator=generator, dtype=torch.int32).to(device)
     kwargs = {"num_experts": experts, "max_loras": 0, "block_m": 16}
     whole = align(ids, None, **kwargs)
-    parts = align(ids, None, **kwargs, chunk=chunk)
+    parts = align(ids, None, **kwargs, one_launch=0, chunk=chunk)
     wanted = torch.argsort(ids.flatten().long(), stable=True).tolist()
     assert whole.sorted_pairs.tolist() == wanted
     assert parts.sorted_pairs.tolist() == wanted
@@ -60,9 +62,9 @@ def test_chunks_place_pairs_as_one_launch_does(
 @WAYS
 @pytest.mark.parametrize(("tokens", "top_k", "experts"), [(1, 1, 8), (3, 2, 2), (50, 4, 8)])
 def test_the_bound_holds_when_every_tile_is_as_empty_as_it_can_be(
-    device: torch.device, tokens: int, top_k: int, experts: int, chunk: int
+    device: torch.device, tokens: int, top_k: int, experts: int, way: dict[str, int]
 ) -> None:
     pairs = torch.arange(tokens * top_k, dtype=torch.int32, device=device)
     ids = pairs.remainder(experts).view(tokens, top_k)
-    found = align(ids, None, num_experts=experts, max_loras=0, block_m=16, chunk=chunk)
+    found = align(ids, None, num_experts=experts, max_loras=0, block_m=16, **way)
     assert int(found.num_tiles) <= found.max_tiles

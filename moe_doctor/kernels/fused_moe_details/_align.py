@@ -11,9 +11,9 @@ E=4, BLOCK_M=2, no LoRA:
     num_tiles     4
 
 An expert without tokens has no tile. An id outside 0..E-1 (an expert of another rank) is left out.
-Up to CHUNK pairs one launch does it, every group reading all pairs. Beyond that the pairs are cut
-into chunks, which are counted first: a program then knows what lies before its group's pairs of its
-chunk, and reads no other chunk's pairs.
+Up to ONE_LAUNCH pairs one launch does it, every group reading all pairs. Beyond that there are
+three: the groups of every chunk of pairs are counted; for every group the counts are summed up
+chunk by chunk; each chunk places its pairs, by what lies before its own and their order in it.
 """
 
 # Loops over runtime bounds are `while`: `range` needs __index__, which the interpreter of triton
@@ -30,8 +30,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-CHUNK = 4096
-"""Most pairs that one program reads."""
+from moe_doctor.kernels.fused_moe_details.hopper import gdc_launch_dependents, gdc_wait
+
+ONE_LAUNCH = 4096
+"""Most pairs that one launch sorts."""
+_CHUNK = 128
+"""Pairs of a program beyond that."""
+_BLOCK_G = 32
+"""Groups that a program sums up."""
+_BLOCK_C = 128
+"""Chunks that it reads at a time."""
 _BLOCK_T = 64
 """Tiles that are listed at a time."""
 
@@ -57,19 +65,24 @@ def align(
     num_experts: int,
     max_loras: int,
     block_m: int,
-    chunk: int = CHUNK,
+    one_launch: int = ONE_LAUNCH,
+    chunk: int = _CHUNK,
+    pdl: bool = False,
 ) -> Alignment:
     """Sort the pairs by (adapter, expert) and list tiles of at most `block_m` rows.
 
-    `chunk` exists for tests.
+    `one_launch` and `chunk` exist for tests. `pdl`: a kernel may be launched before the one before
+    it ends.
     """
     num_pairs = topk_ids.numel()
     groups = num_experts * (max_loras + 1 if lora_ids is not None else 1)
     max_tiles = (num_pairs + min(groups, num_pairs) * (block_m - 1)) // block_m
-    scratch = torch.empty(num_pairs + 3 * max_tiles + 1, dtype=torch.int32, device=topk_ids.device)
-    sorted_pairs, tiles, num_tiles = scratch.split([num_pairs, 3 * max_tiles, 1])
-    chunks = triton.cdiv(num_pairs, chunk)
+    sizes = [num_pairs, 3 * max_tiles, 1]
+    scratch = torch.empty(sum(sizes), dtype=torch.int32, device=topk_ids.device)
+    sorted_pairs, tiles, num_tiles = scratch.split(sizes)
     block_g = triton.next_power_of_2(groups + 1)
+    ids = topk_ids if lora_ids is None else lora_ids
+    options: dict[str, Any] = {"PDL": pdl, **({"launch_pdl": True} if pdl else {})}
     routes: dict[str, Any] = {
         "num_pairs": num_pairs,
         "top_k": topk_ids.shape[1],
@@ -77,29 +90,38 @@ def align(
         "max_loras": max_loras,
         "HAS_LORA": lora_ids is not None,
         "BLOCK_G": block_g,
-        "BLOCK_P": chunk if chunks > 1 else max(2, triton.next_power_of_2(num_pairs)),
+        **options,
     }
-    ids = topk_ids if lora_ids is None else lora_ids
-    counts = topk_ids
-    if chunks > 1:
-        counts = torch.empty(chunks * block_g, dtype=torch.int32, device=topk_ids.device)
-        _count_kernel[(chunks,)](topk_ids, ids, counts, **routes)
-    _place_kernel[(groups, chunks)](
-        topk_ids,
-        ids,
-        counts,
-        sorted_pairs,
-        tiles,
-        num_tiles,
-        max_tiles,
-        groups,
-        chunks,
-        **routes,
-        ONE_CHUNK=chunks == 1,
-        BLOCK_M=block_m,
-        BLOCK_C=max(1, 4096 // block_g),
-        BLOCK_T=_BLOCK_T,
-    )
+    placed = (sorted_pairs, tiles, num_tiles, max_tiles, groups)
+    if num_pairs <= one_launch:
+        _place_kernel[(groups,)](
+            topk_ids,
+            ids,
+            *placed,
+            **routes,
+            BLOCK_P=max(2, triton.next_power_of_2(num_pairs)),
+            BLOCK_M=block_m,
+            BLOCK_T=_BLOCK_T,
+        )
+    else:
+        chunks = triton.cdiv(num_pairs, chunk)
+        counts = torch.empty((chunks + 1) * block_g, dtype=torch.int32, device=topk_ids.device)
+        _count_kernel[(chunks,)](topk_ids, ids, counts, **routes, BLOCK_P=chunk)
+        _sum_kernel[(triton.cdiv(block_g, _BLOCK_G),)](
+            counts, chunks, ALL_G=block_g, BLOCK_C=_BLOCK_C, BLOCK_G=_BLOCK_G, **options
+        )
+        _place_chunks_kernel[(chunks,)](
+            topk_ids,
+            ids,
+            counts,
+            *placed,
+            chunks,
+            **routes,
+            BLOCK_P=chunk,
+            BLOCK_M=block_m,
+            BLOCK_S=min(_CHUNK, block_g),
+            BLOCK_T=_BLOCK_T,
+        )
     return Alignment(sorted_pairs, tiles.view(3, max_tiles), num_tiles, max_tiles)
 
 
@@ -128,11 +150,15 @@ def _load_group(
     return tl.where(here, group, BLOCK_G - 1)
 
 
-@triton.jit(do_not_specialize=["num_pairs"])
-def _count_kernel(
+@triton.jit(do_not_specialize=["num_pairs", "max_tiles"])
+def _place_kernel(
     topk_ids,
     lora_ids,
-    counts,  # [chunks, BLOCK_G]
+    sorted_pairs,
+    tiles,
+    num_tiles,
+    max_tiles,
+    groups,
     num_pairs,
     top_k,
     num_experts,
@@ -140,27 +166,110 @@ def _count_kernel(
     HAS_LORA: tl.constexpr,
     BLOCK_G: tl.constexpr,
     BLOCK_P: tl.constexpr,
+    PDL: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_T: tl.constexpr,
 ):
-    chunk = tl.program_id(0)
+    """One program a group: place its pairs and list its tiles."""
+    if PDL:
+        gdc_wait()
+        gdc_launch_dependents()
+    group = tl.program_id(0)
+    pair = tl.arange(0, BLOCK_P)
     seen = _load_group(
-        topk_ids,
-        lora_ids,
-        chunk * BLOCK_P + tl.arange(0, BLOCK_P),
-        num_pairs,
-        top_k,
-        num_experts,
-        max_loras,
-        HAS_LORA,
-        BLOCK_G,
+        topk_ids, lora_ids, pair, num_pairs, top_k, num_experts, max_loras, HAS_LORA, BLOCK_G
     )
-    tl.store(counts + chunk * BLOCK_G + tl.arange(0, BLOCK_G), tl.histogram(seen, BLOCK_G))
+    every = tl.arange(0, BLOCK_G)
+    # The last bin holds what has no group.
+    total = tl.where(every < groups, tl.histogram(seen, BLOCK_G), 0)
+    cut = (total + BLOCK_M - 1) // BLOCK_M
+    start = tl.sum(tl.where(every < group, total, 0), axis=0)
+    mine = tl.sum(tl.where(every == group, total, 0), axis=0)
+    first_tile = tl.sum(tl.where(every < group, cut, 0), axis=0)
+    if group == 0:
+        tl.store(num_tiles, tl.sum(cut, axis=0))
+    _list_tiles(tiles, max_tiles, group, first_tile, start, mine, BLOCK_M, BLOCK_T)
+    hit = (seen == group).to(tl.int32)
+    place = start + tl.cumsum(hit, axis=0) - 1
+    tl.store(sorted_pairs + place, pair, mask=hit == 1)
+
+
+@triton.jit
+def _list_tiles(
+    tiles, max_tiles, group, first_tile, start, rows, BLOCK_M: tl.constexpr, BLOCK_T: tl.constexpr
+):
+    """Write the tiles of a group that has `rows` rows from `start` on."""
+    done = 0
+    while done * BLOCK_M < rows:
+        tile = done + tl.arange(0, BLOCK_T)
+        row = tile * BLOCK_M
+        entry = tiles + first_tile + tile
+        tl.store(entry, group, mask=row < rows)
+        tl.store(entry + max_tiles, start + row, mask=row < rows)
+        tl.store(entry + 2 * max_tiles, tl.minimum(rows - row, BLOCK_M), mask=row < rows)
+        done += BLOCK_T
+
+
+@triton.jit(do_not_specialize=["num_pairs"])
+def _count_kernel(
+    topk_ids,
+    lora_ids,
+    counts,  # [1 + chunks, BLOCK_G]
+    num_pairs,
+    top_k,
+    num_experts,
+    max_loras,
+    HAS_LORA: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    PDL: tl.constexpr,
+):
+    """One program a chunk: counts[1 + chunk, g] = its pairs of group g."""
+    if PDL:
+        gdc_wait()
+        gdc_launch_dependents()
+    chunk = tl.program_id(0)
+    pair = chunk * BLOCK_P + tl.arange(0, BLOCK_P)
+    seen = _load_group(
+        topk_ids, lora_ids, pair, num_pairs, top_k, num_experts, max_loras, HAS_LORA, BLOCK_G
+    )
+    found = tl.histogram(seen, BLOCK_G)
+    tl.store(counts + (1 + chunk) * BLOCK_G + tl.arange(0, BLOCK_G), found)
+
+
+@triton.jit(do_not_specialize=["chunks"])
+def _sum_kernel(
+    counts,  # [1 + chunks, ALL_G]
+    chunks,
+    ALL_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    PDL: tl.constexpr,
+):
+    """counts[1 + chunk, g] becomes the pairs of chunks before it, counts[0, g] those of all."""
+    if PDL:
+        gdc_wait()
+        gdc_launch_dependents()
+    group = tl.program_id(0) * BLOCK_G + tl.arange(0, BLOCK_G)
+    total = tl.zeros([BLOCK_G], dtype=tl.int32)
+    done = 0
+    while done < chunks:
+        chunk = done + tl.arange(0, BLOCK_C)
+        ptrs = counts + (1 + chunk[:, None]) * ALL_G + group[None, :]
+        mask = (chunk[:, None] < chunks) & (group[None, :] < ALL_G)
+        found = tl.load(ptrs, mask=mask, other=0)
+        before = total[None, :] + tl.cumsum(found, axis=0) - found
+        tl.store(ptrs, before, mask=mask)
+        total += tl.sum(found, axis=0)
+        done += BLOCK_C
+    tl.store(counts + group, total, mask=group < ALL_G)
 
 
 @triton.jit(do_not_specialize=["num_pairs", "max_tiles", "chunks"])
-def _place_kernel(
+def _place_chunks_kernel(
     topk_ids,
     lora_ids,
-    counts,  # [chunks, BLOCK_G], read unless ONE_CHUNK
+    sums,  # [1 + chunks, BLOCK_G], as `_sum_kernel` leaves them
     sorted_pairs,
     tiles,
     num_tiles,
@@ -174,62 +283,47 @@ def _place_kernel(
     HAS_LORA: tl.constexpr,
     BLOCK_G: tl.constexpr,
     BLOCK_P: tl.constexpr,
-    ONE_CHUNK: tl.constexpr,
+    PDL: tl.constexpr,
     BLOCK_M: tl.constexpr,
-    BLOCK_C: tl.constexpr,
+    BLOCK_S: tl.constexpr,
     BLOCK_T: tl.constexpr,
 ):
-    """One program a group and chunk: place its pairs; the first chunk's lists the group's tiles."""
-    group = tl.program_id(0)
-    chunk = tl.program_id(1)
-    pair = chunk * BLOCK_P + tl.arange(0, BLOCK_P)
+    """One program a chunk: place its pairs, and list the tiles of every chunks-th group."""
+    if PDL:
+        gdc_wait()
+        gdc_launch_dependents()
+    chunk = tl.program_id(0)
+    one = tl.arange(0, BLOCK_P)
+    pair = chunk * BLOCK_P + one
     seen = _load_group(
-        topk_ids,
-        lora_ids,
-        pair,
-        num_pairs,
-        top_k,
-        num_experts,
-        max_loras,
-        HAS_LORA,
-        BLOCK_G,
+        topk_ids, lora_ids, pair, num_pairs, top_k, num_experts, max_loras, HAS_LORA, BLOCK_G
     )
-    every = tl.arange(0, BLOCK_G)
-    before = tl.zeros([BLOCK_G], dtype=tl.int32)
-    if ONE_CHUNK:
-        # The last bin holds what has no group.
-        total = tl.where(every < groups, tl.histogram(seen, BLOCK_G), 0)
-    else:
-        total = before
-        done = 0
-        while done < chunks:
-            row = done + tl.arange(0, BLOCK_C)
-            found = tl.load(
-                counts + row[:, None] * BLOCK_G + every[None, :],
-                mask=(row[:, None] < chunks) & (every[None, :] < groups),
-                other=0,
-            )
-            total += tl.sum(found, axis=0)
-            before += tl.sum(tl.where(row[:, None] < chunk, found, 0), axis=0)
-            done += BLOCK_C
-    cut = (total + BLOCK_M - 1) // BLOCK_M
-    start = tl.sum(tl.where(every < group, total, 0), axis=0)
-    mine = tl.sum(tl.where(every == group, total, 0), axis=0)
+    earlier = (seen[:, None] == seen[None, :]) & (one[None, :] < one[:, None])
+    here = seen < groups
+    place = tl.sum(earlier.to(tl.int32), axis=1)
+    place += tl.load(sums + (1 + chunk) * BLOCK_G + seen, mask=here, other=0)
+    done = 0
+    while done < groups:
+        group = done + tl.arange(0, BLOCK_S)
+        total = tl.load(sums + group, mask=group < groups, other=0)
+        place += tl.sum(tl.where(group[None, :] < seen[:, None], total[None, :], 0), axis=1)
+        done += BLOCK_S
+    tl.store(sorted_pairs + place, pair, mask=here)
 
-    if chunk == 0:
-        first_tile = tl.sum(tl.where(every < group, cut, 0), axis=0)
-        if group == 0:
-            tl.store(num_tiles, tl.sum(cut, axis=0))
+    mine = chunk
+    while mine < groups:
+        start, first_tile, rows, all_tiles = 0, 0, 0, 0
         done = 0
-        while done * BLOCK_M < mine:
-            tile = done + tl.arange(0, BLOCK_T)
-            row = tile * BLOCK_M
-            entry = tiles + first_tile + tile
-            tl.store(entry, group, mask=row < mine)
-            tl.store(entry + max_tiles, start + row, mask=row < mine)
-            tl.store(entry + 2 * max_tiles, tl.minimum(mine - row, BLOCK_M), mask=row < mine)
-            done += BLOCK_T
-
-    hit = (seen == group).to(tl.int32)
-    place = start + tl.sum(tl.where(every == group, before, 0), axis=0) + tl.cumsum(hit, axis=0) - 1
-    tl.store(sorted_pairs + place, pair, mask=hit == 1)
+        while done < groups:
+            group = done + tl.arange(0, BLOCK_S)
+            total = tl.load(sums + group, mask=group < groups, other=0)
+            cut = (total + BLOCK_M - 1) // BLOCK_M
+            start += tl.sum(tl.where(group < mine, total, 0), axis=0)
+            first_tile += tl.sum(tl.where(group < mine, cut, 0), axis=0)
+            rows += tl.sum(tl.where(group == mine, total, 0), axis=0)
+            all_tiles += tl.sum(cut, axis=0)
+            done += BLOCK_S
+        if mine == 0:
+            tl.store(num_tiles, all_tiles)
+        _list_tiles(tiles, max_tiles, mine, first_tile, start, rows, BLOCK_M, BLOCK_T)
+        mine += chunks
