@@ -9,7 +9,7 @@ import torch
 
 from moe_doctor.kernels.activations import Activation
 from moe_doctor.kernels.fused_moe import fused_moe
-from moe_doctor.kernels.fused_moe_details import hopper_layer, hopper_tiles
+from moe_doctor.kernels.fused_moe_details import hopper_layer
 from moe_doctor.kernels.fused_moe_details.hopper_layer import fits_hopper, has_gluon
 from moe_doctor.kernels.fused_moe_details.hopper_tiles import HopperTile, choose_hopper_tiles
 from moe_doctor.kernels.reference import fused_moe_reference
@@ -21,15 +21,15 @@ on_hopper = pytest.mark.skipif(
     not (torch.cuda.is_available() and has_gluon(torch.device("cuda", 0))),
     reason="needs an sm_90 GPU and a Triton whose Gluon the kernel was run on",
 )
-every_tile = sorted(
+every_choice = sorted(
     {
-        tile
+        (choose_hopper_tiles(pairs, 128, inner, direct=direct, gated=gated), direct, gated)
         for pairs, inner, direct, gated in itertools.product(
-            (2, 128, 2048, 5120, 65536), (256, 4096), (False, True), (False, True)
+            (128, 2048, 5120, 65536), (256, 4096), (False, True), (False, True)
         )
-        for tile in choose_hopper_tiles(pairs, 128, inner, direct=direct, gated=gated)
     }
 )
+"""Tiles of both GEMMs, whether their rows are not aligned, whether there is a gate."""
 
 
 def make_case(
@@ -79,14 +79,14 @@ def wanted(layer: Layer) -> torch.Tensor:
     )
 
 
-@pytest.mark.parametrize("tile", every_tile, ids=str)
 @pytest.mark.parametrize("num_experts", [8, 512])
-def test_stages_fit_shared_memory(tile: HopperTile, num_experts: int) -> None:
-    columns = tile.block_n * (2 if tile.block_n <= 128 else 1)
-    stages = tile.stages(gated=columns > tile.block_n, num_experts=num_experts)
-    taken = stages * (tile.block_m + columns) * tile.block_k * 2
-    assert stages >= 2
-    assert taken * tile.programs < 227 * 1024
+def test_stages_fit_shared_memory(num_experts: int) -> None:
+    for (first, second), _, gated in every_choice:
+        for tile, halves in ((first, 2 if gated else 1), (second, 1)):
+            stages = tile.stages(gated=halves == 2, num_experts=num_experts)
+            stage = (tile.block_m + halves * tile.block_n) * tile.block_k * 2
+            assert stages >= 2
+            assert stages * stage * tile.programs < 227 * 1024
 
 
 def test_a_stage_holds_gate_and_up() -> None:
@@ -104,6 +104,8 @@ def test_both_gemms_of_a_row_walk_one_alignment() -> None:
 
 def test_swapped_tiles_give_each_warp_whole_products() -> None:
     # wgmma takes 64 rows of the left operand: weights when swapped, tokens when not.
+    every_tile = {tile for tiles, _, _ in every_choice for tile in tiles}
+    assert len(every_tile) > 5
     assert all(t.block_n % 64 == 0 if t.swap else t.block_m % 64 == 0 for t in every_tile)
 
 
@@ -123,14 +125,12 @@ def test_the_layer_matches_the_reference(tokens: int, gated: bool, half: torch.d
 
 
 @on_hopper
-@pytest.mark.parametrize("tile", every_tile, ids=str)
-@pytest.mark.parametrize("tokens", [1, 300])
-def test_every_tile_matches_the_reference(tile: HopperTile, tokens: int) -> None:
-    if tokens <= hopper_tiles.SLOT_ROWS and tile.block_m != 16:
-        pytest.skip("rows that are not aligned have tiles of 16")
-    layer = make_case(tokens, hidden=512, inner=272, gated=tile.block_n <= 128)
-    second = next(t for t in every_tile if t.block_m == tile.block_m)
-    assert relative_error(run(layer, (tile, second)), wanted(layer)) < LIMIT
+@pytest.mark.parametrize(("tiles", "direct", "gated"), every_choice)
+def test_every_choice_of_tiles_matches_the_reference(
+    tiles: tuple[HopperTile, HopperTile], direct: bool, gated: bool
+) -> None:
+    layer = make_case(2 if direct else 300, hidden=512, inner=272, gated=gated)
+    assert relative_error(run(layer, tiles), wanted(layer)) < LIMIT
 
 
 @on_hopper
