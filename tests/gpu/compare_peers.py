@@ -29,7 +29,16 @@ import torch
 from moe_doctor.kernels.reference import fused_moe_reference
 from tests.gpu import peers
 from tests.gpu.graph_time import graph_us, interleaved_us, print_ratios
-from tests.gpu.layers import ROUTINGS, SHAPES, TOKENS, Batch, Layer, make_batches, make_layer
+from tests.gpu.layers import (
+    ROUTINGS,
+    SHAPES,
+    TOKENS,
+    Batch,
+    Layer,
+    datasheet_bandwidth,
+    make_batches,
+    make_layer,
+)
 
 LIMIT = 1.2e-2
 REFERENCE_TOKENS = 256
@@ -102,7 +111,7 @@ def measure(layer: Layer, num_tokens: int, calls: dict[str, peers.Call]) -> dict
         )
     else:
         wanted = calls["ours"](batch)
-    cell: dict[str, Any] = {"floor": shape.floor_us(num_tokens)}
+    cell: dict[str, Any] = {"floor": shape.floor_us(num_tokens, datasheet_bandwidth())}
     racing: dict[str, list[partial[torch.Tensor]]] = {}
     for name, call in calls.items():
         try:

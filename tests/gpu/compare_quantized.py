@@ -35,7 +35,15 @@ from moe_doctor.kernels.reference import fused_moe_reference
 from tests.gpu import peers
 from tests.gpu import quantized_peers as quantized
 from tests.gpu.graph_time import graph_us, interleaved_us, print_ratios
-from tests.gpu.layers import ROUTINGS, SHAPES, TOKENS, Batch, Shape, make_batches
+from tests.gpu.layers import (
+    ROUTINGS,
+    SHAPES,
+    TOKENS,
+    Batch,
+    Shape,
+    datasheet_bandwidth,
+    make_batches,
+)
 from tests.gpu.quantized_tiles import Candidates, grid
 
 GPT_OSS = Shape(32, 4, 2880, 2880, "swigluoai")
@@ -130,7 +138,9 @@ def measure(
         first.topk_ids[:checked],
         **layer.how,
     )
-    cell: dict[str, Any] = {"floor": quantized.floor_us(shape, layer.scheme, num_tokens)}
+    cell: dict[str, Any] = {
+        "floor": quantized.floor_us(shape, layer.scheme, num_tokens, datasheet_bandwidth())
+    }
     calls = dict(calls)
     rows = rows_per_expert(shape, num_tokens)
     if tune:

@@ -19,16 +19,22 @@ class Shape:
     activation: str = "silu"
     gated: bool = True
 
-    def floor_us(self, num_tokens: int, bandwidth: float = 3.35e12, rate: float = 989e12) -> float:
+    def floor_us(self, num_tokens: int, bandwidth: float, rate: float = 989e12) -> float:
         """Least time in microseconds, by the datasheet: weights read once, products at full rate.
 
-        Experts touched are those that uniform routing reaches on average.
+        `bandwidth` in bytes a second. Experts touched are those that uniform routing reaches on
+        average.
         """
         pairs = num_tokens * self.top_k
         touched = self.num_experts * (1 - (1 - self.top_k / self.num_experts) ** num_tokens)
         elements = (3 if self.gated else 2) * self.hidden_size * self.intermediate_size
         read = touched * elements * 2 + 2 * num_tokens * self.hidden_size * 2
         return 1e6 * max(read / bandwidth, 2 * pairs * elements / rate)
+
+
+def datasheet_bandwidth() -> float:
+    """Bytes a second of this Hopper GPU's memory: 4.8e12 of an H200, 3.35e12 of an H100 SXM."""
+    return 4.8e12 if "H200" in torch.cuda.get_device_name() else 3.35e12
 
 
 SHAPES = {

@@ -88,8 +88,8 @@ def make_blank(shape: Shape, name: str) -> QuantizedLayer:
     return QuantizedLayer(shape, name, w13, w2, bias13, bias2)
 
 
-def floor_us(shape: Shape, scheme: str, num_tokens: int, bandwidth: float = 3.35e12) -> float:
-    """Least time in microseconds by an H100's datasheet; see `Shape.floor_us`."""
+def floor_us(shape: Shape, scheme: str, num_tokens: int, bandwidth: float) -> float:
+    """Least time in microseconds by the datasheet; see `Shape.floor_us`."""
     found = find_scheme(scheme)
     pairs = num_tokens * shape.top_k
     touched = shape.num_experts * (1 - (1 - shape.top_k / shape.num_experts) ** num_tokens)
