@@ -2,21 +2,24 @@
 
 Understood: `[NAME=VALUE ...] vllm serve MODEL ...`, `python -m vllm.entrypoints.openai.api_server
 --model MODEL ...` and `docker run ... -e NAME=VALUE ... vllm/vllm-openai:vX.Y.Z --model MODEL ...`,
-behind any wrapper (env, nohup, uv run), as words or as one quoted string.
+behind any wrapper (env, nohup, uv run) and after other commands (export NAME=VALUE; cd X &&), as
+words or as one quoted string. A dotted option (`--eplb-config.num_redundant_experts 32`) is a key
+of its JSON, as vLLM's parser has it (utils/argparse_utils.py, FlexibleArgumentParser.parse_args).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from moe_doctor.cli.vllm_flags import CARRIED, FLAGS, LISTS, SHORT
+from moe_doctor.cli.vllm_flags import CARRIED, FLAGS, JSON_OPTIONS, KERNEL_CONFIG, LISTS, SHORT
 from moe_doctor.core.errors import UsageError
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_IMAGE = re.compile(r"(?:.*/)?vllm/vllm-openai(?::(?P<tag>[^@]*))?(?:@.*)?")
+_IMAGE = re.compile(r"(?:.*/)?vllm/vllm-openai(?:-[a-z0-9-]+)?(?::(?P<tag>[^@]*))?(?:@.*)?")
 _RELEASE = re.compile(r"v?(\d+\.\d+\.\d+(?:\.post\d+|rc\d+)?)")
 _SERVER_MODULE = re.compile(r"vllm\.entrypoints\..*api_server")
 # A shell would have acted on these; only a quoted line still holds them.
@@ -41,11 +44,14 @@ def is_pasted(words: Sequence[str]) -> bool:
 def parse_pasted(words: Sequence[str]) -> PastedLine:
     """The line in our own options. Raises `UsageError` when no server command is in it."""
     words = _split(words)
-    for index, word in enumerate(words):
+    start, arguments = _find_server(words)
+    for index, word in enumerate(words[start:], start):
         if _SHELL_END.fullmatch(word):
             words = words[:index]
             break
-    start, arguments = _find_server(words)
+        if word.endswith(";"):
+            words = [*words[:index], word[:-1]]
+            break
     model, options, ignored = _read_options(words[start:])
     if model is not None:
         arguments.append(model)
@@ -87,12 +93,21 @@ def _find_server(words: list[str]) -> tuple[int, list[str]]:
 
 
 def _environment(words: list[str]) -> list[str]:
-    """`--env NAME=VALUE` for every assignment, as a shell, env or docker would make it."""
+    """`--env NAME=VALUE` for every assignment that the server sees: those of its own command, as
+    a shell, env or docker would make them, and what a command before it exports."""
     found: list[str] = []
-    for word in words:
-        assignment = word.removeprefix("--env=")
-        if _ASSIGNMENT.match(assignment):
-            found.extend(("--env", assignment))
+    command: list[str] = []
+    for word in [*words, ""]:
+        ends = word.endswith(";") or _SHELL_END.fullmatch(word) is not None
+        command.append(word.removesuffix(";"))
+        if word and not ends:
+            continue
+        if not word or command[0] == "export":
+            for each in command:
+                assignment = each.removeprefix("--env=")
+                if _ASSIGNMENT.match(assignment):
+                    found.extend(("--env", assignment))
+        command = []
     return found
 
 
@@ -101,6 +116,8 @@ def _read_options(words: list[str]) -> tuple[str | None, list[str], list[str]]:
     model: str | None = None
     kept: list[str] = []
     ignored: list[str] = []
+    dotted: dict[str, dict[str, Any]] = {}
+    kernel = ""
     index = 0
     while index < len(words):
         word = words[index]
@@ -110,7 +127,15 @@ def _read_options(words: list[str]) -> tuple[str | None, list[str], list[str]]:
             model = model if model is not None else word
             continue
         name, equals, value = word.partition("=")
+        name, dot, keys = name.partition(".")
         name = SHORT.get(name, name.replace("_", "-"))
+        if dot and name in JSON_OPTIONS:
+            if not equals and index < len(words):
+                value = words[index]
+                index += 1
+            _set(dotted.setdefault(name, {}), keys, value)
+            continue
+        name += dot + keys
         if not equals and not _is_flag(name):
             taken = _values(words[index:], name)
             index += len(taken)
@@ -118,11 +143,60 @@ def _read_options(words: list[str]) -> tuple[str | None, list[str], list[str]]:
             equals = "=" if taken else ""
         if name == "--model":
             model = value
+        elif name == "--config":
+            ignored.append(f"--config (the options in {value} are not read: paste them as well)")
+        elif name == KERNEL_CONFIG:
+            kernel = value
         elif name in CARRIED:
             kept.extend((name, value) if equals else (name,))
         else:
             ignored.append(name)
-    return model, kept, ignored
+    kernel = json.dumps(dotted.pop(KERNEL_CONFIG)) if KERNEL_CONFIG in dotted else kernel
+    for name, value in dotted.items():
+        # Added last by vLLM too: the same option's JSON is forgotten then.
+        kept.extend((name, json.dumps(value)))
+    named, others = _kernel_config(kernel)
+    # vLLM's own --moe-backend wins where it names a backend (EngineArgs.create_engine_config).
+    return model, [*kept, *named] if _says_auto(kept) else [*named, *kept], [*ignored, *others]
+
+
+def _says_auto(kept: list[str]) -> bool:
+    if "--moe-backend" not in kept:
+        return True
+    last = len(kept) - 1 - kept[::-1].index("--moe-backend")
+    return kept[last + 1 : last + 2] == ["auto"]
+
+
+def _set(tree: dict[str, Any], keys: str, text: str) -> None:
+    """The value of a dotted option at its keys: JSON, else the text; `key+` is a list."""
+    *parents, last = keys.split(".")
+    for key in parents:
+        found = tree.setdefault(key, {})
+        if not isinstance(found, dict):
+            found = tree[key] = {}
+        tree = found
+    if last.endswith("+"):
+        tree[last[:-1]] = text.split(",")
+        return
+    try:
+        tree[last] = json.loads(text)
+    except ValueError:
+        tree[last] = text
+
+
+def _kernel_config(text: str) -> tuple[list[str], list[str]]:
+    """`--moe-backend NAME` where --kernel-config names one, and what else it holds."""
+    if not text:
+        return [], []
+    try:
+        config = json.loads(text)
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        return [], [KERNEL_CONFIG]
+    backend = config.pop("moe_backend", None)
+    named = ["--moe-backend", backend] if isinstance(backend, str) else []
+    return named, [f"{KERNEL_CONFIG}.{key}" for key in config]
 
 
 def _is_flag(name: str) -> bool:

@@ -35,6 +35,12 @@ CARRIED = frozenset(
 )
 """Options that mean the same here."""
 
+KERNEL_CONFIG = "--kernel-config"
+"""JSON that may name the MoE backend, from 0.17.0 on."""
+
+JSON_OPTIONS = frozenset({"--eplb-config", "--hf-overrides", "--speculative-config", KERNEL_CONFIG})
+"""Options that we read and whose keys may be given one by one, after a dot."""
+
 SHORT = {
     "-tp": "--tensor-parallel-size",
     "-dp": "--data-parallel-size",

@@ -42,6 +42,38 @@ def parse(line: str) -> tuple[str, ...]:
             ),
         ),
         ("docker run registry.local/vllm/vllm-openai:latest m", ("m",)),
+        (
+            "docker run vllm/vllm-openai-rocm:v0.18.0 vllm serve m",
+            ("--engine", "vllm@0.18.0", "m"),
+        ),
+        (
+            "export A=1; B=2; cd x && C=3 vllm serve m; echo -tp 4",
+            ("--env", "A=1", "--env", "C=3", "m"),
+        ),
+        ("vllm serve m;", ("m",)),
+        (
+            "vllm serve m --eplb_config.num_redundant_experts 32 --eplb-config.window_size=9",
+            ("m", "--eplb-config", '{"num_redundant_experts": 32, "window_size": 9}'),
+        ),
+        (
+            "vllm serve m --hf-overrides.a.b x --hf-overrides.c+ x,y -sc.method mtp",
+            (
+                "m",
+                "--hf-overrides",
+                '{"a": {"b": "x"}, "c": ["x", "y"]}',
+                "--speculative-config",
+                '{"method": "mtp"}',
+            ),
+        ),
+        ("vllm serve m --kernel-config.moe_backend triton", ("m", "--moe-backend", "triton")),
+        (
+            'vllm serve m --kernel-config {"moe_backend":"triton"} --moe-backend auto',
+            ("m", "--moe-backend", "auto", "--moe-backend", "triton"),
+        ),
+        (
+            'vllm serve m --moe-backend marlin --kernel-config {"moe_backend":"triton"}',
+            ("m", "--moe-backend", "triton", "--moe-backend", "marlin"),
+        ),
     ],
 )
 def test_a_pasted_line_becomes_our_options(line: str, arguments: tuple[str, ...]) -> None:
@@ -64,6 +96,18 @@ def test_what_is_not_judged_is_named_and_takes_its_values_along() -> None:
         "--enforce-eager",
         "--seed",
         "--no-enable-log-requests",
+    )
+
+
+def test_what_a_file_or_another_key_holds_is_named_too() -> None:
+    line = parse_pasted(
+        "vllm serve m --config c.yaml --kernel-config.linear_backend x -cc.mode 3".split()
+    )
+    assert line.arguments == ("m",)
+    assert line.ignored == (
+        "--config (the options in c.yaml are not read: paste them as well)",
+        "-cc.mode",
+        "--kernel-config.linear_backend",
     )
 
 
