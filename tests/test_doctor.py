@@ -241,7 +241,20 @@ def test_a_name_that_no_file_can_have_is_no_defect(name: str) -> None:
         moe_doctor.select(name, gpu="h100", offline=True)
 
 
-def test_a_release_without_its_engine_is_told_how_to_write_it() -> None:
+@pytest.mark.parametrize("engine", ["0.20.0", "v0.20", "vllm==0.20.0", "vllm-0.20.0+cu129"])
+def test_a_release_without_its_engine_is_told_how_to_write_it(engine: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
-        moe_doctor.select(NEMOTRON, engine="0.20.0", gpu="h100", offline=True)
+        moe_doctor.select(NEMOTRON, engine=engine, gpu="h100", offline=True)
     assert caught.value.hint == "a release needs its engine: vllm@0.20.0"
+
+
+@pytest.mark.parametrize("engine", ["0.20.3rc1", "vllm@0.20.3rc1", "vllm@0.20.3+fork"])
+def test_a_release_of_no_table_is_told_the_nearest_numbers(engine: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        moe_doctor.select(NEMOTRON, engine=engine, gpu="h100", offline=True)
+    assert "nearest: 0.20.2, 0.20.1, 0.20.0; the tables hold 0.16.0 to" in caught.value.hint
+
+
+def test_a_build_for_one_cuda_has_its_releases_rules() -> None:
+    report = moe_doctor.select(NEMOTRON, engine="vllm@0.20.0+cu129", gpu="h100", offline=True)
+    assert report.engine.version == "0.20.0"

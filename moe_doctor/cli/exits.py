@@ -155,7 +155,10 @@ def _unknown_option(name: str, context: Any, path: str, help_hint: str) -> Docto
     takers = _commands_with(name)
     if takers:
         return UnknownNameError(
-            "option", name, nearest, f"{path} does not take it; {', '.join(takers)} do"
+            "option",
+            name,
+            nearest,
+            f"{path} does not take it; {', '.join(takers)} {'does' if len(takers) == 1 else 'do'}",
         )
     return UnknownNameError("option", name, nearest, "" if nearest else help_hint)
 

@@ -152,9 +152,9 @@ def _read_options(words: list[str]) -> tuple[str | None, list[str], list[str]]:
         else:
             ignored.append(name)
     kernel = json.dumps(dotted.pop(KERNEL_CONFIG)) if KERNEL_CONFIG in dotted else kernel
-    for name, value in dotted.items():
+    for name, tree in dotted.items():
         # Added last by vLLM too: the same option's JSON is forgotten then.
-        kept.extend((name, json.dumps(value)))
+        kept.extend((name, json.dumps(tree)))
     named, others = _kernel_config(kernel)
     # vLLM's own --moe-backend wins where it names a backend (EngineArgs.create_engine_config).
     return model, [*kept, *named] if _says_auto(kept) else [*named, *kept], [*ignored, *others]

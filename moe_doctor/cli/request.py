@@ -46,6 +46,9 @@ def build_request(
     backends: tuple[str, ...] = (),
 ) -> Request:
     """One Request out of the groups that a command takes. Raises `UsageError`."""
+    for flag, value in (("--engine", engine), ("--python", python)):
+        if value is not None and not value.strip():
+            raise UsageError(f"{flag} is empty; expected a value")
     source = model_options or ModelOptions()
     asked = server or ServerOptions()
     limits = proof or ProofOptions()

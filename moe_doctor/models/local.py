@@ -12,6 +12,8 @@ from moe_doctor.core.errors import ModelError, ModelNotFoundError
 from moe_doctor.models.json_files import read_json_object
 from moe_doctor.models.source import CONFIG_FILE, QUANT_FILE, ConfigFiles
 
+ADAPTER_FILE = "adapter_config.json"
+GGUF_HINT = "GGUF weights hold their own config: name a folder with the model's config.json instead"
 _SLIP = re.compile(r"^[a-z]+://|/$|^\s|\s$")
 _HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
 
@@ -67,6 +69,10 @@ def read_local(name: str) -> ConfigFiles | None:
         )
     if is_directory:
         return _read_directory(path)
+    if path.name.lower().endswith(".gguf"):
+        raise ModelError(f"{path} is a GGUF file; expected a config.json", GGUF_HINT)
+    if path.name == ADAPTER_FILE:
+        raise ModelError(f"{path} describes no model", adapter_hint(path))
     config = read_json_object(path)
     return ConfigFiles(config, _quant_beside(path.parent), "directory")
 
@@ -83,11 +89,32 @@ def _read_directory(path: Path) -> ConfigFiles:
     if not os.access(path, os.X_OK):
         raise ModelError(f"{path} may not be entered", "check the folder's permissions")
     if not os.path.lexists(config):
-        raise ModelError(
-            f"{path} has no {CONFIG_FILE}",
-            "name the directory that holds the model's config.json",
-        )
+        raise ModelError(f"{path} has no {CONFIG_FILE}", _what_lies_there(path))
     return ConfigFiles(read_json_object(config), _quant_beside(path), "directory")
+
+
+def _what_lies_there(directory: Path) -> str:
+    """What to name instead of a folder without config.json."""
+    adapter = directory / ADAPTER_FILE
+    if os.path.lexists(adapter):
+        return adapter_hint(adapter)
+    try:
+        holds_gguf = any(path.suffix.lower() == ".gguf" for path in directory.iterdir())
+    except OSError:
+        holds_gguf = False
+    if holds_gguf:
+        return GGUF_HINT
+    return "name the directory that holds the model's config.json"
+
+
+def adapter_hint(path: Path) -> str:
+    """What to ask instead of an adapter: the model that it was trained on, with --lora."""
+    try:
+        base = read_json_object(path).get("base_model_name_or_path")
+    except (ModelError, ModelNotFoundError):
+        base = None
+    named = base if isinstance(base, str) and base.strip() else "the model that it was trained on"
+    return f"it is a LoRA adapter: name its model, with --lora: {named}"
 
 
 def _quant_beside(directory: Path) -> Mapping[str, Any] | None:

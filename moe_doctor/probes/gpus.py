@@ -35,10 +35,29 @@ def find_gpu(name: str) -> KnownGpu:
     folded = _fold(name)
     if folded in index:
         return index[folded]
+    other = _other_option(name.strip().lower())
+    if other:
+        raise UnknownNameError("GPU", name, (), f"it is no product's name: {other}")
     nearest = _nearest(folded, index)
     known = ", ".join(sorted(gpu.key for gpu in KNOWN_GPUS))
-    hint = f"nearest: {', '.join(nearest)}; known: {known}"
+    hint = f"nearest: {', '.join(nearest)}; any other CUDA GPU: --capability X.Y; known: {known}"
     raise UnknownNameError("GPU", name, nearest, hint)
+
+
+def _other_option(name: str) -> str:
+    """The option that takes what was given as a product, or empty."""
+    if name in ARCH_GPUS:
+        return f"--arch {name}"
+    if name in ("xpu", "tpu"):
+        return f"--platform {name}"
+    if name in ("cuda", "nvidia"):
+        return "--capability 9.0, or another"
+    if name in ("rocm", "hip", "amd"):
+        return "--arch gfx942, or another"
+    found = re.fullmatch(r"(?:sm_?|cc_?)?(\d{1,2})\.?(\d)[af]?", name)
+    if found is not None and (int(found[1]), int(found[2])) in CAPABILITY_GPUS:
+        return f"--capability {found[1]}.{found[2]}"
+    return ""
 
 
 def gpu_of_device(device_name: str) -> KnownGpu | None:

@@ -81,12 +81,14 @@ def adjust_machine(machine: MachineSnapshot, request: MachineRequest) -> Machine
 
 
 def parse_capability(text: str) -> tuple[int, int]:
-    """`9.0`, `sm_90`, `90` -> (9, 0); raises UsageError when no GPU has it."""
+    """`9.0`, `sm_90`, `90`, `9` -> (9, 0); raises UsageError when no GPU has it."""
     folded = text.strip().lower()
     match = re.fullmatch(r"([0-9]{1,2})\.([0-9])", folded) or re.fullmatch(
         r"(?:sm_?)?([0-9]{1,2})([0-9])[af]?", folded
     )
     capability = (int(match.group(1)), int(match.group(2))) if match else None
+    if re.fullmatch(r"[0-9]{1,2}", folded) and (int(folded), 0) in CAPABILITY_GPUS:
+        capability = int(folded), 0
     if capability is None or capability not in CAPABILITY_GPUS:
         known = ", ".join(format_capability(capability) for capability in CAPABILITY_GPUS)
         raise UsageError(

@@ -172,6 +172,11 @@ def _asked_cells(page: BackendPage, layout: Layout) -> list[tuple[Cell, ...]]:
 def _accepted(page: BackendPage) -> str:
     if page.accepted is not None:
         return f"a value of --moe-backend in vLLM {_span(*page.accepted)}"
+    options = dict.fromkeys(one.option for one in page.asked_by if one.option)
+    if any(kernel.name == page.name for kernel in page.kernels):
+        return "a kernel's class, no value of --moe-backend"
+    if options:
+        return f"the engine's name of a backend; --moe-backend {' or '.join(options)} asks for it"
     return "no value of --moe-backend in any release"
 
 

@@ -16,7 +16,11 @@ from moe_doctor.cli.main import main
         ("lora-changes-backend", "# MOE412 lora-changes-backend\n"),
         ("triton", "triton: a value of --moe-backend in vLLM 0.17.0 - 0.33.0\n"),
         ("Batched-Triton", "batched_triton: a value of --moe-backend in vLLM 0.27.0 - 0.33.0\n"),
-        ("TritonExperts", "TritonExperts: no value of --moe-backend in any release\n"),
+        ("TritonExperts", "TritonExperts: a kernel's class, no value of --moe-backend\n"),
+        (
+            "DEEPGEMM",
+            "deepgemm: the engine's name of a backend; --moe-backend deep_gemm asks for it\n",
+        ),
     ],
 )
 def test_a_name_has_one_page(capsys: pytest.CaptureFixture[str], name: str, start: str) -> None:

@@ -161,6 +161,7 @@ def test_token_counts_take_vllms_suffixes(doctor: FakeDoctor, text: str, tokens:
         ("check m --env X", "--env is 'X'; expected NAME=VALUE", "for example: --env"),
         ("check m --env 1X=2", "--env is '1X=2'; expected NAME=VALUE", "for example: --env"),
         ("check m --gpu=", "--gpu is empty; expected a value", ""),
+        ("check m --engine=", "--engine is empty; expected a value", ""),
         ("check m --hf-overrides {", "--hf-overrides is not JSON", "quote it for the shell"),
         ("check m --hf-overrides [1]", "--hf-overrides is a JSON list; expected an object", ""),
         ("check m --quiet -v", "--quiet and --verbose exclude each other", "give one of them"),
@@ -258,6 +259,7 @@ def test_a_command_of_a_later_release_is_said_to_be_one(
     ("line", "hint"),
     [
         (["env", "--gpu", "h100"], "moe-doctor env does not take it; check, select, prove, "),
+        (["select", "--level", "1"], "moe-doctor select does not take it; check does"),
         (["env", "extra"], "moe-doctor env --help lists what it takes"),
         (["check", "m", "extra"], "moe-doctor check -- vllm serve MODEL ..."),
         (["help"], "moe-doctor --help, or moe-doctor COMMAND --help"),

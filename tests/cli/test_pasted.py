@@ -100,9 +100,8 @@ def test_what_is_not_judged_is_named_and_takes_its_values_along() -> None:
 
 
 def test_what_a_file_or_another_key_holds_is_named_too() -> None:
-    line = parse_pasted(
-        "vllm serve m --config c.yaml --kernel-config.linear_backend x -cc.mode 3".split()
-    )
+    text = "vllm serve m --config c.yaml --kernel-config.linear_backend x -cc.mode 3"
+    line = parse_pasted(text.split())
     assert line.arguments == ("m",)
     assert line.ignored == (
         "--config (the options in c.yaml are not read: paste them as well)",

@@ -30,6 +30,23 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("name", ["", "adapter_config.json"])
+def test_an_adapter_is_told_its_model(tmp_path: Path, name: str) -> None:
+    adapter = {"peft_type": "LORA", "base_model_name_or_path": "org/base"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(adapter))
+    with pytest.raises(ModelError) as caught:
+        load_model(str(tmp_path / name))
+    assert caught.value.hint == "it is a LoRA adapter: name its model, with --lora: org/base"
+
+
+@pytest.mark.parametrize("name", ["", "m-Q4_K_M.gguf"])
+def test_gguf_weights_are_told_where_a_config_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / "m-Q4_K_M.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelError) as caught:
+        load_model(str(tmp_path / name))
+    assert caught.value.hint.startswith("GGUF weights hold their own config: name a folder")
+
+
 def cache_model(home: Path, name: str, config: bytes, ref: str = "main") -> Path:
     repository = home / "hub" / f"models--{name.replace('/', '--')}"
     snapshot = repository / "snapshots" / COMMIT

@@ -60,6 +60,23 @@ def test_an_unknown_gpu_names_the_nearest() -> None:
     assert "; known: a10, a100, a100-40gb, a100-pcie, " in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("gfx950", "it is no product's name: --arch gfx950"),
+        ("XPU", "it is no product's name: --platform xpu"),
+        ("sm_90a", "it is no product's name: --capability 9.0"),
+        ("10.3", "it is no product's name: --capability 10.3"),
+        ("rocm", "it is no product's name: --arch gfx942, or another"),
+        ("cuda", "it is no product's name: --capability 9.0, or another"),
+    ],
+)
+def test_what_another_option_takes_is_named_with_it(name: str, hint: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        find_gpu(name)
+    assert caught.value.hint == hint
+
+
 @pytest.mark.parametrize("name", ["", "   ", "-", "nvidia", "rtx", "rtx a100", "🦙", "x" * 100_000])
 def test_nonsense_is_an_unknown_name_and_never_a_gpu(name: str) -> None:
     with pytest.raises(UnknownNameError):

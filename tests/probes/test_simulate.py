@@ -46,6 +46,8 @@ def test_a_named_gpu_comes_with_the_packages_of_the_image() -> None:
         ("sm_90a", "NVIDIA H100 80GB HBM3"),
         ("SM120", "NVIDIA RTX PRO 6000 Blackwell Server Edition"),
         ("103", "NVIDIA B300 SXM6 AC"),
+        ("9", "NVIDIA H100 80GB HBM3"),
+        ("12", "NVIDIA RTX PRO 6000 Blackwell Server Edition"),
     ],
 )
 def test_a_capability_stands_for_a_product(capability: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 
 from moe_doctor.core.errors import UnknownNameError, UsageError
@@ -13,6 +14,11 @@ from moe_doctor.oracle.engines.vllm.releases import BY_VERSION, NEWEST
 ENGINES = ("vllm",)
 INSTALLED = "installed"
 """`--engine installed`: the vLLM of this environment, or none."""
+
+# A release alone, or after the engine's name as pip would have it: 0.20.0, v0.20, vllm==0.20.0.
+_BARE_RELEASE = re.compile(r"(?:vllm)?[\s=:_-]*v?(?P<release>\d+\.\d\S*)")
+# A build of the release for one CUDA, ROCm or for the CPU: the same Python, other kernels.
+_BUILD = re.compile(r"\+(?:cu\d+|cpu|rocm\d*)$")
 
 
 def resolve_engine(text: str | None, installed: str | None) -> Engine:
@@ -29,9 +35,16 @@ def resolve_engine(text: str | None, installed: str | None) -> Engine:
         name = ENGINES[0]
     if name not in ENGINES:
         near = tuple(difflib.get_close_matches(name, ENGINES, 3, 0.3))
-        if parse_release(name) is not None and not separator:
+        bare = _BARE_RELEASE.fullmatch(name)
+        if bare is not None and not separator:
+            known = _plain(bare["release"])
             raise UnknownNameError(
-                "engine", name, near, f"a release needs its engine: {ENGINES[0]}@{name}"
+                "engine",
+                name,
+                near,
+                f"a release needs its engine: {ENGINES[0]}@{known}"
+                if known
+                else f"a release is spelled {ENGINES[0]}@VERSION; {_hint(bare['release'])}",
             )
         raise UnknownNameError(
             "engine",
@@ -61,11 +74,17 @@ def nothing_installed() -> UsageError:
 
 
 def _known(version: str) -> str:
-    release = parse_release(version)
-    plain = format_release(release) if release is not None else version
-    if plain in BY_VERSION:
+    plain = _plain(version)
+    if plain:
         return plain
     raise UnknownNameError("vLLM release", version, nearest_releases(version), _hint(version))
+
+
+def _plain(version: str) -> str:
+    """The release of the tables that a version means, or empty."""
+    release = parse_release(_BUILD.sub("", version))
+    plain = "" if release is None else format_release(release)
+    return plain if plain in BY_VERSION else ""
 
 
 def _installed(version: str) -> str:
@@ -85,15 +104,19 @@ def nearest_releases(version: str) -> tuple[str, ...]:
     """Up to three known releases, nearest in number first."""
     wanted = parse_release(version)
     if wanted is None:
+        # A candidate or a local build: the release that its numbers name comes first.
+        numbers = re.match(r"v?\d+\.\d+(?:\.\d+)?", version)
+        if numbers is not None:
+            return nearest_releases(numbers[0])
         near = difflib.get_close_matches(version, BY_VERSION, 3, 0.4)
         return tuple(near) or (NEWEST.version,)
-    numbers = {name: parse_release(name) or (0, 0, 0) for name in BY_VERSION}
+    known = {name: parse_release(name) or (0, 0, 0) for name in BY_VERSION}
 
     def distance(name: str) -> tuple[int, int, int]:
-        one = numbers[name]
+        one = known[name]
         return abs(one[0] - wanted[0]), abs(one[1] - wanted[1]), abs(one[2] - wanted[2])
 
-    return tuple(sorted(numbers, key=distance)[:3])
+    return tuple(sorted(known, key=distance)[:3])
 
 
 def _hint(version: str) -> str:
