@@ -42,6 +42,11 @@ def run(request: Request, progress: Progress | None = None) -> Report:
     if installed is not None:
         case = ask_installed(case, installed, say)
     case = replace(case, proofs=prove_case(case, say))
+    selections = case.selections
+    if model is None and request.command == "select":
+        from moe_doctor.pipeline.schemes import with_schemes
+
+        selections = with_schemes(selections, machine, request.deployment, case.engine or engine)
     from moe_doctor.checks.judge import judge
 
     return Report(
@@ -50,7 +55,7 @@ def run(request: Request, progress: Progress | None = None) -> Report:
         engine=case.engine,
         model=model,
         deployment=request.deployment,
-        selections=case.selections,
+        selections=selections,
         proofs=case.proofs,
         findings=judge(case),
         fail_on=request.fail_on,

@@ -135,7 +135,18 @@ def test_without_a_model_every_scheme_has_a_row() -> None:
     report = select(None, gpu="b200", lora=False)
     assert report.selections[0].oracle == "unquantized"
     assert report.selections[0].backend == "FlashInfer TRTLLM"
-    assert {"fp8", "nvfp4", "mxfp4"} <= {one.oracle for one in report.selections}
+    assert [(one.oracle, one.backend) for one in report.selections[1:]] == [
+        ("fp8", "FLASHINFER_TRTLLM"),
+        ("nvfp4", "FLASHINFER_TRTLLM"),
+        ("mxfp4", "FLASHINFER_TRTLLM_MXFP4_BF16"),
+        ("mxfp8", "FLASHINFER_TRTLLM"),
+        ("int8", "TRITON"),
+        ("int_wna16", "MARLIN"),
+        ("w4a8", None),
+        ("w4a8_int8", None),
+    ]
+    # What one scheme lacks on a machine is no fault of the machine.
+    assert report.exit_code == 0
 
 
 def test_level_1_asks_no_oracle() -> None:

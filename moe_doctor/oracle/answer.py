@@ -120,22 +120,6 @@ def release_of(engine: Engine) -> Release:
     return release
 
 
-@lru_cache(maxsize=1)
-def schemes() -> tuple[str, ...]:
-    """Quantization schemes that vLLM has an oracle for, the unquantized one first."""
-    return (
-        "unquantized",
-        "fp8",
-        "nvfp4",
-        "mxfp4",
-        "mxfp8",
-        "int8",
-        "int_wna16",
-        "w4a8",
-        "w4a8_int8",
-    )
-
-
 def _answer(
     model: ModelSpec,
     index: int,

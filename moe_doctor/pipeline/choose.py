@@ -9,7 +9,6 @@ from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.record import replace
 from moe_doctor.core.report import Engine
 from moe_doctor.core.request import Request
-from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.core.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def choose(
 ) -> Case:
     """The tables' answers, LoRA off and on as the request says; none for `prove` or level 1."""
     from moe_doctor.checks.case import Case, Refusal
-    from moe_doctor.oracle.answer import Answer, schemes, select_layers, select_scheme
+    from moe_doctor.oracle.answer import Answer, select_layers, select_scheme
 
     answers: list[Answer] = []
     if request.level >= 2 and request.command != "prove":
@@ -35,11 +34,6 @@ def choose(
                 answers += select_layers(model, request.deployment, machine, engine, lora=lora)
                 continue
             answers.append(select_scheme(machine, request.deployment, engine, lora=lora))
-            answers += [
-                Answer(Selection(row, lora, scheme, Outcome.NOT_APPLICABLE))
-                for row, scheme in enumerate(schemes())
-                if scheme != "unquantized"
-            ]
     return Case(
         request=request,
         machine=machine,

@@ -46,12 +46,9 @@ def grid(
     """
     if not rows:
         return []
-    columns = max(len(row) for row in rows)
-    whole = [
-        tuple(row) + (Cell(),) * (columns - len(row)) for row in (*([head] if head else []), *rows)
-    ]
-    sizes = [max(len(row[column].text) for row in whole) for column in range(columns)]
-    room = width - indent - sum(sizes[:-1]) - gap * (columns - 1)
+    whole = _filled((*([head] if head else []), *rows))
+    sizes = _sizes(whole)
+    room = width - indent - sum(sizes[:-1]) - gap * (len(sizes) - 1)
     if room < min(sizes[-1], _NARROWEST_COLUMN):
         return [line for row in rows for line in pack(row, width, indent)]
     lines: list[Line] = []
@@ -63,6 +60,22 @@ def grid(
             lines.append((*margin, Cell(piece, row[-1].style)))
             margin = (Cell(" " * (width - room)),)
     return lines
+
+
+def has_room(rows: Sequence[Row], width: int, gap: int = 2) -> bool:
+    """Whether `grid` can put the rows in columns."""
+    sizes = _sizes(_filled(rows))
+    room = width - sum(sizes[:-1]) - gap * (len(sizes) - 1)
+    return room >= min(sizes[-1], _NARROWEST_COLUMN)
+
+
+def _filled(rows: Sequence[Row]) -> list[Line]:
+    columns = max(len(row) for row in rows)
+    return [tuple(row) + (Cell(),) * (columns - len(row)) for row in rows]
+
+
+def _sizes(rows: Sequence[Line]) -> list[int]:
+    return [max(len(row[column].text) for row in rows) for column in range(len(rows[0]))]
 
 
 def pack(row: Row, width: int, indent: int = 0, gap: int = 2) -> list[Line]:

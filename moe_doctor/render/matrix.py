@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from moe_doctor.core.comparison import Cell, CellAnswer, Matrix
+from moe_doctor.core.schemes import PLAIN_LAYER
 from moe_doctor.core.selection import Outcome
 from moe_doctor.render import Layout
 from moe_doctor.render.escape import markdown_cell, one_line
@@ -17,7 +18,6 @@ from moe_doctor.render.words import deployment_facts, layers_phrase, lora_label,
 FORMATS = ("text", "json", "markdown")
 _GPU_COLUMN = 32
 _NARROW = 80
-_PLAIN = "a plain layer: 128 experts, top 8, hidden 2048, expert 768, SwiGLU, bf16"
 
 
 Range = tuple[str, tuple[tuple[CellAnswer, ...], ...]]
@@ -123,7 +123,7 @@ def _style(answers: tuple[CellAnswer, ...]) -> str:
 def _title(matrix: Matrix, model: int) -> tuple[str, list[str]]:
     spec = matrix.models[model]
     if spec is None:
-        return "no model", [_PLAIN]
+        return "no model", [PLAIN_LAYER]
     return model_title(spec), [layers_phrase(layers, spec.dtype) for layers in spec.moe_layers]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moe_doctor.core.report import Report
+from moe_doctor.core.schemes import PLAIN_LAYER
 from moe_doctor.core.selection import Outcome, Selection
 from moe_doctor.render import Layout
 from moe_doctor.render.escape import one_line
@@ -68,6 +69,8 @@ def _header(report: Report, layout: Layout) -> list[Line]:
             rows.append((Cell(title, "strong"), Cell(label + layers_phrase(layers, model.dtype))))
             title = ""
         rows.append((Cell(title, "strong"), Cell(source_phrase(model), "dim")))
+    elif report.selections:
+        rows.append((Cell("no model", "strong"), Cell(PLAIN_LAYER)))
     rows.append(
         (Cell(machine_title(report.machine), "strong"), Cell(machine_facts(report.machine)))
     )

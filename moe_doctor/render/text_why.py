@@ -8,7 +8,7 @@ from moe_doctor.core.report import Report
 from moe_doctor.core.selection import Candidate, Outcome, Selection
 from moe_doctor.render import Layout
 from moe_doctor.render.escape import one_line
-from moe_doctor.render.grid import Cell, Line, grid
+from moe_doctor.render.grid import Cell, Line, grid, has_room
 from moe_doctor.render.words import lora_label, selection_label
 
 _LIST_ONE_BY_ONE = 2
@@ -16,14 +16,25 @@ _LIST_ONE_BY_ONE = 2
 
 def why_lines(report: Report, layout: Layout) -> list[Line]:
     """One block of rows per distinct trace; empty when nothing was selected."""
+    told = list(_merged(report))
+    if report.model is None and not layout.verbose:
+        # One row per scheme: nine traces would bury the answer.
+        told = [(label, one) for label, one in told if one.oracle == "unquantized"]
+    blocks = [(label, _trace_rows(selection, layout)) for label, selection in told]
     rows: list[tuple[Cell, ...]] = []
-    for label, selection in _merged(report):
-        start = label
-        for cells in _trace_rows(selection, layout):
+    for label, cells in blocks:
+        for number, each in enumerate(cells):
             title = Cell("" if rows else "Why", "strong")
-            rows.append((title, Cell(start), *cells))
-            start = ""
-    return grid(rows, layout.width)
+            rows.append((title, Cell("" if number else label), *each))
+    if not rows or has_room(rows, layout.width):
+        return grid(rows, layout.width)
+    # No room for the labels beside the candidates: above them.
+    lines: list[Line] = []
+    for label, cells in blocks:
+        start = "     " if lines else "Why  "
+        lines.append((Cell(start, "strong"), Cell(label)))
+        lines += grid(cells, layout.width, indent=2)
+    return lines
 
 
 def _merged(report: Report) -> Iterable[tuple[str, Selection]]:

@@ -10,6 +10,7 @@ from moe_doctor.core.findings import Severity
 from moe_doctor.core.machine import MachineSnapshot, Present, Probe, ProbeFailed
 from moe_doctor.core.proof import Proof, ProofOutcome
 from moe_doctor.core.report import Engine, Report
+from moe_doctor.core.schemes import FORMS
 from moe_doctor.core.selection import EngineError, Outcome, Selection
 from moe_doctor.core.spec import ModelSpec, MoELayers, QuantSpec
 from moe_doctor.core.units import count, format_bytes
@@ -148,7 +149,8 @@ def selection_label(report: Report, selection: Selection) -> str:
     """Which row of the answer this is, beside LoRA: the layers, the scheme, or nothing."""
     model = report.model
     if model is None:
-        return one_line(selection.oracle or "")
+        oracle = selection.oracle or ""
+        return one_line(f"{oracle} ({FORMS[oracle]})" if oracle in FORMS else oracle)
     if len(model.moe_layers) > 1 and selection.moe_layers < len(model.moe_layers):
         return layers_label(model.moe_layers[selection.moe_layers])
     return ""

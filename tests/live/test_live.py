@@ -111,6 +111,9 @@ def test_without_a_model_a_plain_layer_is_asked_about(tmp_path: Path) -> None:
     report = select(None, write_fake_vllm(tmp_path), lora=False)
     assert report.selections[0].backend == "Second"
     assert report.selections[0].engine_log == "Using Second MoE backend."
+    # The tables do not answer in the installed engine's name.
+    assert {one.outcome for one in report.selections[1:]} == {Outcome.NOT_APPLICABLE}
+    assert report.selections[1].note.startswith("only the tables are asked about schemes")
 
 
 def test_tables_answer_for_an_engine_that_gives_no_answer_and_say_why(
