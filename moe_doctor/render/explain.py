@@ -58,7 +58,7 @@ def render_explanation(found: Explanation, format: str, layout: Layout | None = 
 
 def _text(found: Explanation, layout: Layout) -> str:
     if len(found.rules) == 1 and not found.names:
-        return found.rules[0].page()
+        return paint(_rule_lines(found.rules[0], layout), color=layout.color)
     lines: list[Line] = []
     if found.rules:
         rows = [
@@ -77,6 +77,20 @@ def _text(found: Explanation, layout: Layout) -> str:
     for page in found.backends:
         lines += _page_lines(page, layout)
     return paint(lines, color=layout.color)
+
+
+def _rule_lines(rule: Rule, layout: Layout) -> list[Line]:
+    """The rule's page, its paragraphs wrapped; a link stays whole, to be clicked."""
+    lines: list[Line] = []
+    for text in rule.page().splitlines():
+        if not text:
+            lines.append(BLANK)
+        elif text.startswith("- "):
+            lines.append((Cell(text),))
+        else:
+            style = "strong" if text.startswith("#") else ""
+            lines += paragraph(text, layout.width, style=style)
+    return lines
 
 
 def _page_lines(page: BackendPage, layout: Layout) -> list[Line]:
@@ -183,7 +197,7 @@ def _accepted(page: BackendPage) -> str:
 def _unasked(page: BackendPage) -> str:
     if page.kernels:
         return "in no oracle's list: a step of its own asks it, and says since when"
-    return "no oracle of these tables has it: a model class uses it, or a release refuses it"
+    return "no oracle has it: a method or a model class uses it, or a release refuses it"
 
 
 def _span(since: str, until: str) -> str:

@@ -28,6 +28,16 @@ def test_a_name_has_one_page(capsys: pytest.CaptureFixture[str], name: str, star
     assert capsys.readouterr().out.startswith(start)
 
 
+def test_a_rules_page_fits_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["explain", "MOE509"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 60 for line in lines if not line.startswith("- "))
+    assert "## What to do" in lines
+
+
 def test_without_a_name_every_rule_and_backend_is_listed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

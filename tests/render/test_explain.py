@@ -44,8 +44,9 @@ def test_a_text_that_changes_is_told_in_full() -> None:
 
 def test_one_rule_is_its_page_in_text_and_markdown() -> None:
     rule = find_rule("MOE412")
-    for form in ("text", "markdown"):
-        assert render_explanation(Explanation(rules=(rule,)), form) == rule.page()
+    page = Explanation(rules=(rule,))
+    assert render_explanation(page, "markdown") == rule.page()
+    assert render_explanation(page, "text", Layout(width=1000)) == rule.page()
 
 
 @pytest.mark.parametrize("found", [PAGE, INDEX], ids=["page", "index"])
