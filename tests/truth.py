@@ -120,6 +120,7 @@ def query_of(q: dict[str, Any]) -> MoEQuery:
         swiglu_limit=q.get("swiglu_limit"),
         swiglu_alpha=q.get("swiglu_alpha"),
         swiglu_beta=q.get("swiglu_beta"),
+        situ_betas=(q["situ_beta"], q["situ_linear_beta"]) if "situ_beta" in q else None,
         quant=quant_of(q),
     )
 

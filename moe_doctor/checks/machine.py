@@ -14,6 +14,7 @@ from moe_doctor.oracle.engines.vllm.environment import (
     is_service_link,
     nearest_variables,
 )
+from moe_doctor.oracle.engines.vllm.releases import BY_VERSION
 from moe_doctor.probes.environment import HIDDEN
 from moe_doctor.probes.variables import find_variable
 from moe_doctor.rules import machine as rules
@@ -32,6 +33,8 @@ _CHOOSERS = (
     "VLLM_MOE_FORCE_MARLIN",
     "VLLM_TEST_FORCE_FP8_MARLIN",
 )
+# Gone before the first release of the tables, and still in many pasted lines.
+_NOW_OPTIONS = {"VLLM_ATTENTION_BACKEND": "--attention-backend"}
 
 
 def check_no_gpu(case: Case) -> Iterator[Finding]:
@@ -173,7 +176,7 @@ def check_variable_ignored(case: Case) -> Iterator[Finding]:
 def _readers_text(case: Case, readers: Span | None) -> str:
     """Which releases read a variable that this one does not."""
     if readers is None:
-        return "is read by no release"
+        return f"is read by no release from {next(iter(BY_VERSION))} on"
     release = case.release
     if release is not None and readers.until is not None and readers.until < release:
         return f"was last read by vLLM {format_release(readers.until)}"
@@ -185,6 +188,8 @@ def _rename(name: str) -> str:
     """The advice for a name that no release knows; empty when it may be anybody's."""
     if is_service_link(name) or find_variable(name) is not None:
         return ""
+    if name in _NOW_OPTIONS:
+        return f"Use {_NOW_OPTIONS[name]}, which took its place."
     nearest = nearest_variables(name)
     if nearest:
         return f"Correct the name; nearest: {', '.join(nearest)}."

@@ -280,20 +280,21 @@ def test_a_variable_of_older_releases_is_named_with_its_last_reader() -> None:
             "0.20.0",
             "VLLM_MOE_FORCE_MARLIN",
             "VLLM_MOE_FORCE_MARLIN is set, but vLLM 0.20.0 does not read it: "
-            "it is read by no release",
+            "it is read by no release from 0.16.0 on",
             "Use --moe-backend",
         ),
         (
             "0.20.0",
             "VLLM_USE_FLASHINFER_MOE_PF16",
             "VLLM_USE_FLASHINFER_MOE_PF16 is set, but vLLM 0.20.0 does not read it: "
-            "it is read by no release",
+            "it is read by no release from 0.16.0 on",
             "Correct the name; nearest: VLLM_USE_FLASHINFER_MOE_FP16, ",
         ),
         (
             "0.20.0",
             "VLM_USE_DEEP_GEMM",
-            "VLM_USE_DEEP_GEMM is set, but vLLM 0.20.0 does not read it: it is read by no release",
+            "VLM_USE_DEEP_GEMM is set, but vLLM 0.20.0 does not read it: "
+            "it is read by no release from 0.16.0 on",
             "Correct the name; nearest: VLLM_USE_DEEP_GEMM, ",
         ),
         (
@@ -313,8 +314,16 @@ def test_a_variable_of_older_releases_is_named_with_its_last_reader() -> None:
         (
             "0.20.0",
             "VLLM_QQQ",
-            "VLLM_QQQ is set, but vLLM 0.20.0 does not read it: it is read by no release",
+            "VLLM_QQQ is set, but vLLM 0.20.0 does not read it: "
+            "it is read by no release from 0.16.0 on",
             "Unset it; no variable of any release has a name like it.",
+        ),
+        (
+            "0.20.0",
+            "VLLM_ATTENTION_BACKEND",
+            "VLLM_ATTENTION_BACKEND is set, but vLLM 0.20.0 does not read it: "
+            "it is read by no release from 0.16.0 on",
+            "Use --attention-backend, which took its place.",
         ),
     ],
 )

@@ -112,7 +112,7 @@ _FLAGS = _words(
     " VLLM_USE_FLASHINFER_MOE_FP8 VLLM_USE_FLASHINFER_MOE_FP4 VLLM_USE_FLASHINFER_MOE_INT4"
     " VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8 VLLM_USE_FLASHINFER_MOE_MXFP4_BF16"
     " VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8_CUTLASS VLLM_MXFP4_USE_MARLIN VLLM_TEST_FORCE_FP8_MARLIN"
-    " VLLM_B12X_MOE_FP4_FORCE_A16"
+    " VLLM_B12X_MOE_FP4_FORCE_A16 VLLM_CPU_INT4_W4A8"
 )
 _FLASHINFER = ("throughput", "latency", "masked_gemm")
 
@@ -192,9 +192,11 @@ def _question(rng: random.Random, oracle: str, platform: str) -> Question:
 
 def _clamp(rng: random.Random, activation: str) -> Question:
     if activation == "situ":
-        return {"situ_beta": 4.0, "situ_linear_beta": 25.0}
+        beta, linear_beta = rng.choice([(4.0, 25.0), (4.0, 25.0), (1.0, 0.0), (4.0, 1.0)])
+        return {"situ_beta": beta, "situ_linear_beta": linear_beta}
     if activation == "swigluoai_uninterleave":
-        return {"swiglu_limit": 7.0, "swiglu_alpha": 1.702, "swiglu_beta": 1.0}
+        limit, alpha, beta = rng.choice([(7.0, 1.702, 1.0), (7.0, 1.702, 1.0), (10.0, 1.0, 0.0)])
+        return {"swiglu_limit": limit, "swiglu_alpha": alpha, "swiglu_beta": beta}
     return {"swiglu_limit": 7.0} if rng.random() < 0.08 else {}
 
 
@@ -237,6 +239,8 @@ def _environment(rng: random.Random, platform: str) -> dict[str, str]:
         environment["VLLM_ROCM_USE_AITER"] = rng.choice(["1", "1", "1", "0"])
         if rng.random() < 0.2:
             environment["VLLM_ROCM_USE_AITER_MOE"] = rng.choice(["1", "0"])
+        if rng.random() < 0.1:
+            environment[rng.choice(_FLAGS)] = rng.choice(["1", "0"])
     elif rng.random() < 0.2:
         environment[rng.choice(_FLAGS)] = rng.choice(["1", "1", "0"])
         if rng.random() < 0.4:

@@ -36,6 +36,23 @@ def test_an_answer_that_differs_is_found() -> None:
     assert differences(record | {"backend": "MARLIN", "kernel": None}) != []
 
 
+def test_betas_of_an_activation_are_part_of_the_question() -> None:
+    asked = {
+        **{"oracle": "nvfp4", "num_experts": 8, "top_k": 2, "hidden_size": 4096},
+        **{"intermediate_size": 14336, "tp": 1, "dp": 1, "use_ep": False, "activation": "situ"},
+        **{"routing_method": "Renormalize", "in_dtype": "bfloat16", "moe_backend": "b12x"},
+        **{"weight_key": "kNvfp4Static", "activation_key": "kNvfp4Dynamic"},
+    }
+    head = "ValueError: NvFp4 MoE backend 'B12X' does not support the deployment configuration"
+    for betas, reason in (
+        ((4.0, 25.0), "kernel does not support current device cpu"),
+        ((1.0, 0.0), "kernel supports only SiTU beta=4 and linear_beta=25"),
+    ):
+        question = asked | dict(zip(("situ_beta", "situ_linear_beta"), betas, strict=True))
+        record = {"v": "0.33.0", "platform": "cpu", "cap": "0.0", "pk": "none", "q": question}
+        assert differences(record | {"exc": f"{head} since {reason}."}) == []
+
+
 def test_without_the_harness_the_command_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
