@@ -56,6 +56,7 @@ class Walk:
         "_judged",
         "aside",
         "backends",
+        "earlier",
         "environment",
         "kernels",
         "left_out",
@@ -101,6 +102,8 @@ class Walk:
         """Classes asked by a step alone -> the member that they belong to."""
         self.overruled: Mapping[str, str] = _NOTHING
         """Classes that fit and were passed over by a step's own condition: why."""
+        self.earlier: tuple[tuple[str, str, Rejection], ...] = ()
+        """(member, class, why not) of what is asked once more about another situation."""
         self._asked: list[tuple[str, str]] = []
         self._judged: dict[str | tuple[str, str], Rejection | None] = {}
 
@@ -140,6 +143,14 @@ class Walk:
             raise Refused("KeyError", rejection.raises)
         return rejection
 
+    def begin_again(self, member: str) -> None:
+        """Put what a member was turned down for aside: it is asked about another situation next."""
+        for kernel in self.backends[member].kernels:
+            rejection = self.judge(kernel, member)
+            if (kernel, member) in self._asked and rejection is not None:
+                self.earlier += ((member, kernel, rejection),)
+            self._judged.pop((kernel, member), None)
+
     def drop(self, members: Iterable[str], why: str) -> None:
         """Take members off the list."""
         dropped = [member for member in members if member in self.order]
@@ -159,6 +170,11 @@ class Walk:
         members = self.shown if chosen is None or chosen in self.shown else [chosen, *self.shown]
         for member in members:
             backend = self.backends[member]
+            out += [
+                rejected(backend.value, self.kernels[name].name, rejection, True)
+                for one, name, rejection in self.earlier
+                if one == member
+            ]
             if not backend.kernels:
                 out.append(Candidate(backend.value, None, True, _without_class(backend)))
             out += [self._candidate(member, name) for name in backend.kernels]

@@ -78,12 +78,14 @@ def said(
     quantization: dict[str, Any] | None,
     release: str,
     capability: str = "9.0",
+    platform: str = "cuda",
     **deployment: Any,
 ) -> str | None:
     """What the first kind of layer is refused with, or None."""
     stored = config if quantization is None else config | {"quantization_config": quantization}
     model = parse_model(stored, id="m", source="directory")
-    machine = emulated_machine(release, capability, "docker")
+    packages = {"cuda": "docker", "rocm": "docker_rocm"}.get(platform, "none")
+    machine = emulated_machine(release, capability, packages, platform=platform)
     asked = Deployment(**deployment)
     answers = select_layers(model, asked, machine, Engine("vllm", release), lora=False)
     error = answers[0].selection.error
@@ -137,6 +139,143 @@ def test_a_list_that_names_some_of_q_k_and_v_is_refused() -> None:
     assert said(QWEN3, some, "0.30.0") == words
     every = ["re:.*q_proj$", "re:.*k_proj$", "re:.*v_proj$"]
     assert said(QWEN3, COMPRESSED | {"ignore": every}, "0.33.0") is None
+
+
+QUARK_MXFP4 = {
+    "quant_method": "quark",
+    "exclude": ["lm_head", "re:.*mlp.gate", "re:.*self_attn.*"],
+    "export": {"kv_cache_group": [], "pack_method": "reorder"},
+    "layer_quant_config": {},
+    "layer_type_quant_config": {},
+    "global_quant_config": {
+        "weight": {
+            "dtype": "fp4",
+            "qscheme": "per_group",
+            "group_size": 32,
+            "scale_format": "e8m0",
+            "is_dynamic": False,
+        },
+        "input_tensors": {
+            "dtype": "fp4",
+            "qscheme": "per_group",
+            "group_size": 32,
+            "scale_format": "e8m0",
+            "is_dynamic": True,
+        },
+    },
+}
+
+
+def test_quark_s_list_may_name_a_fused_layer_from_0_30_on() -> None:
+    # mlp.gate matches the dense layer's gate_up_proj and gate_proj, and not up_proj.
+    words = "ValueError: Found a different quantization schemes for ['gate_proj', 'up_proj'] in "
+    assert said(DEEPSEEK, QUARK_MXFP4, "0.29.0", "10.0") == words
+    assert said(DEEPSEEK, QUARK_MXFP4, "0.30.0", "gfx950", "rocm") is None
+
+
+@pytest.mark.parametrize(("platform", "where"), [("cuda", "10.0"), ("rocm", "gfx950")])
+def test_quark_s_mx_linear_layers_want_whole_groups_of_32(platform: str, where: str) -> None:
+    # 10944 / 4 = 2736 columns of down_proj are no whole groups of 32.
+    names = ["lm_head", "re:.*mlp.gate$", "re:.*self_attn.*"]
+    stored = QUARK_MXFP4 | {"exclude": names}
+    split = {"tensor_parallel_size": 4, "expert_parallel": True, "platform": platform}
+    refused = said(DEEPSEEK, stored, "0.29.0", where, **split)
+    assert refused == "ValueError: OCP MX linear layer '"
+    assert said(DEEPSEEK, stored, "0.28.0", where, **split) != refused
+    alone = {"expert_parallel": True, "platform": platform}
+    assert said(DEEPSEEK, stored, "0.29.0", where, **alone) != refused
+
+
+def test_blocks_that_ranks_cut_are_refused_off_cuda_too() -> None:
+    fp8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+    split = {"tensor_parallel_size": 2, "expert_parallel": True}
+    head = "ValueError: Weight input_size_per_partition = 5472 is not divisible by weight "
+    for platform, where in (("cuda", "9.0"), ("rocm", "gfx942"), ("xpu", "0.0")):
+        refused = said(DEEPSEEK, fp8, "0.33.0", where, platform, **split)
+        assert refused == f"{head}quantization block_k = 128."
+
+
+def test_formats_without_a_linear_kernel_on_a_platform_are_refused() -> None:
+    sides = {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16}
+    group = {"targets": ["Linear"], "weights": sides | {"dynamic": False, "symmetric": True}}
+    four = COMPRESSED | {
+        "format": "nvfp4-pack-quantized",
+        "config_groups": {"g": group | {"input_activations": sides | {"dynamic": "local"}}},
+    }
+    sixteen = COMPRESSED | {
+        "format": "nvfp4-pack-quantized",
+        "config_groups": {"g": group | {"input_activations": None}},
+    }
+    words = "ValueError: Failed to find a kernel that can implement the NVFP4 linear layer. "
+    assert said(QWEN3, four, "0.33.0", "0.0", "xpu") == f"{words}Reasons: "
+    assert said(QWEN3, four, "0.20.0", "0.0", "cpu") == f"{words}Reasons: "
+    assert said(QWEN3, four, "0.33.0", "gfx942", "rocm") is None
+    marlin = "ValueError: Forced NVFP4 kernel MarlinNvFp4LinearKernel is not supported: "
+    for platform, where in (("rocm", "gfx942"), ("xpu", "0.0")):
+        refused = said(QWEN3, sixteen, "0.33.0", where, platform)
+        assert refused == f"{marlin}Marlin FP4 not available"
+    assert said(QWEN3, sixteen, "0.33.0", "10.0") is None
+
+
+def test_blocks_on_processors_need_amx_tiles() -> None:
+    fp8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+    words = "ValueError: Failed to find a kernel that can implement the ScaledMM linear layer. "
+    assert said(QWEN3, fp8, "0.20.0", "0.0", "cpu") == "KeyError: <PlatformEnum.CPU: 5>"
+    model = parse_model(QWEN3 | {"quantization_config": fp8}, id="m", source="directory")
+    machine = emulated_machine("0.33.0", "0.0", "none", platform="cpu")
+    for features, told in (((), f"{words}Reasons: "), (("amx_tile",), None)):
+        there = replace(machine, cpu_features=features)
+        [one] = select_layers(model, Deployment(), there, Engine("vllm", "0.33.0"), lora=False)
+        error = one.selection.error
+        assert (None if error is None else error.text) == told
+
+
+@pytest.mark.parametrize("platform", ["cpu", "xpu"])
+def test_eight_bit_integers_have_no_kernel_off_the_big_gpus(platform: str) -> None:
+    whole = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True}
+    group = {"targets": ["Linear"], "weights": whole, "input_activations": None}
+    stored = COMPRESSED | {"format": "pack-quantized", "config_groups": {"g": group}}
+    text = said(QWEN3, stored, "0.33.0", "0.0", platform)
+    assert text is not None
+    assert text.startswith("ValueError: Failed to find a kernel that can implement the WNA16 ")
+
+
+def test_compressed_mxfp4_has_no_linear_kernel_on_rocm_before_0_27() -> None:
+    sides = {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32}
+    group = {"targets": ["Linear"], "weights": sides | {"symmetric": True}}
+    stored = COMPRESSED | {
+        "format": "mxfp4-pack-quantized",
+        "config_groups": {"g": group | {"input_activations": None}},
+    }
+    words = "ValueError: Failed to find a kernel that can implement the MXFP4 linear layer. "
+    assert said(QWEN3, stored, "0.26.0", "gfx950", "rocm") == f"{words}Reasons: "
+    assert said(QWEN3, stored, "0.27.0", "gfx950", "rocm") != f"{words}Reasons: "
+    assert said(QWEN3, stored, "0.33.0", "0.0", "cpu") == f"{words}Reasons: "
+
+
+def test_gpt_oss_without_a_backend_ends_in_an_assertion_until_0_18() -> None:
+    gpt_oss = {
+        "architectures": ["GptOssForCausalLM"],
+        "model_type": "gpt_oss",
+        "num_hidden_layers": 2,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "num_local_experts": 32,
+        "num_experts_per_tok": 4,
+        "hidden_size": 2880,
+        "intermediate_size": 2880,
+        "quantization_config": {"quant_method": "mxfp4"},
+    }
+    model = parse_model(gpt_oss, id="m", source="directory")
+    machine = emulated_machine("0.18.0", "gfx942", "docker_rocm", platform="rocm")
+    engine = Engine("vllm", "0.18.0")
+    [plain] = select_layers(model, Deployment(), machine, engine, lora=False)
+    assert plain.selection.backend == "TRITON"
+    [lora] = select_layers(model, Deployment(), machine, engine, lora=True)
+    assert lora.selection.error is not None
+    assert lora.selection.error.text.startswith(
+        "AssertionError: get_mxfp4_backend(with_lora_support=True) foundno compatible MXFP4 "
+    )
 
 
 def test_a_shard_without_whole_groups_has_no_integer_kernel_before_humming() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from moe_doctor.core.machine import Gpu
+from moe_doctor.core.machine import Gpu, MachineSnapshot
 from moe_doctor.core.query import MoEQuery, Parallel, QuantQuery
+from moe_doctor.oracle.engines.vllm.facts import make_facts
+from moe_doctor.oracle.engines.vllm.select import select_moe
 from tests.oracle.asking import ask, reason_of
 
 GPT_OSS = MoEQuery(128, 4, 2880, 2880, 128, activation="swigluoai", has_bias=True)
@@ -35,6 +37,29 @@ def test_lora_in_0_20_goes_to_marlin_unless_the_variable_says_no() -> None:
     assert ask("gpt_oss_mxfp4", "0.20.0", H100, lora).kernel == "MarlinExperts"
     refused = ask("gpt_oss_mxfp4", "0.20.0", H100, lora, environment={"VLLM_MXFP4_USE_MARLIN": "0"})
     assert refused.kernel == "UnfusedOAITritonExperts"
+
+
+def test_xpu_is_asked_once_more_with_plain_inputs() -> None:
+    layer = MoEQuery(
+        512,
+        22,
+        5120,
+        2688,
+        64,
+        activation="swigluoai",
+        parallel=Parallel(
+            dp_size=8,
+            ep_size=8,
+            use_ep=True,
+            all2all_backend="flashinfer_nvlink_one_sided",
+        ),
+        quant=QuantQuery(activation_key="kMxfp8Dynamic"),
+    )
+    facts = make_facts(MachineSnapshot("xpu", (), simulated=True), (0, 21, 0))
+    selection = select_moe("mxfp4", layer, facts, (0, 21, 0), {})
+    assert (selection.backend, selection.kernel) == ("XPU", "XPUExpertsMXFp4")
+    said = [(one.accepted, one.asked) for one in selection.trace if one.backend == "XPU"]
+    assert said == [(False, True), (True, True)]
 
 
 def test_lora_on_rocm_is_refused_in_0_20() -> None:

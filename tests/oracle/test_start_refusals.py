@@ -276,7 +276,13 @@ def test_a_class_that_does_not_pass_eplb_on_takes_uneven_experts() -> None:
     )
 
 
-def select(release: str, *, declared: QuantSpec | None = None, **deployment: Any) -> Selection:
+def select(
+    release: str,
+    *,
+    declared: QuantSpec | None = None,
+    platform: str = "cuda",
+    **deployment: Any,
+) -> Selection:
     spec = MoESpec(128, 8, 2048, 768, quantization=declared)
     model = ModelSpec(
         "m",
@@ -287,7 +293,8 @@ def select(release: str, *, declared: QuantSpec | None = None, **deployment: Any
         attention=QWEN3,
         declared=declared,
     )
-    machine = emulated_machine(release, "9.0", "docker")
+    packages = "docker" if platform == "cuda" else "none"
+    machine = emulated_machine(release, "9.0", packages, platform=platform)
     answers = select_layers(
         model, Deployment(**deployment), machine, Engine("vllm", release), lora=False
     )
@@ -316,6 +323,18 @@ def test_a_dispatch_without_its_package_ends_in_a_name_error(
     assert low.outcome is Outcome.SELECTED
     alone = select(release, all2all_backend=all2all, expert_parallel=True, tensor_parallel_size=2)
     assert alone.outcome is Outcome.SELECTED
+
+
+def test_deepep_is_never_imported_off_cuda_and_rocm() -> None:
+    asked = {
+        **{"data_parallel_size": 4, "expert_parallel": True},
+        "all2all_backend": "deepep_high_throughput",
+    }
+    for release in ("0.19.1", "0.33.0"):
+        chosen = select(release, platform="xpu", **asked)
+        assert chosen.error is not None
+        assert chosen.error.text == ("NameError: name 'DeepEPHTPrepareAndFinalize' is not defined")
+        assert select(release, **asked).error is None
 
 
 def test_a_wrong_quantization_is_refused_before_the_sizes() -> None:

@@ -168,20 +168,23 @@ def refuse_dispatch(
 ) -> EngineRefusal | None:
     """A dispatch whose package is absent: FusedMoE rounds its width with a class that is not there.
 
-    all2all_utils.py imports the classes where has_deep_ep() and has_nixl_ep() say so, and names
-    them wherever they are asked for. `all2all` is the one in use.
+    all2all_utils.py imports the classes on CUDA and ROCm where has_deep_ep() and has_nixl_ep() say
+    so, and names them wherever they are asked for. `all2all` is the one in use.
     """
-    if all2all is None or all2all not in _DISPATCHERS or machine.platform not in ("cuda", "rocm"):
+    if all2all is None or all2all not in _DISPATCHERS:
         return None
     package, name = _DISPATCHERS[all2all]
     if all2all == "nixl_ep" and release < (0, 18, 0):
         return None
+    error = EngineError("NameError", f"name '{name}' is not defined")
+    if machine.platform not in ("cuda", "rocm"):
+        reason = f"vLLM has no {all2all} on {machine.platform}"
+        return EngineRefusal("model", error, reason)
     if machine.has(package) and all2all != "deepep_v2":
         return None
     version = parse_release(machine.version(package) or "")
     if all2all == "deepep_v2" and version is not None and version >= (2, 0, 0):
         return None
-    error = EngineError("NameError", f"name '{name}' is not defined")
     return EngineRefusal("model", error, f"{all2all} needs {package}, which is not there")
 
 

@@ -218,13 +218,21 @@ def _compressed(question: Question, spec: QuantSpec) -> Reader:
             ordered = weights.actorder == "group"
             zeros = not weights.symmetric
             return Stored("int", weights.num_bits, size, zeros=zeros, ordered=ordered)
+        if (weights.type, weights.num_bits, weights.strategy) == ("float", 4, "tensor_group"):
+            return Stored("nvfp4a16" if group.inputs is None else "ct_nvfp4")
+        if (weights.type, weights.strategy, weights.group_size) == ("float", "group", 32):
+            return Stored({4: "ct_mxfp4", 8: "ct_mxfp8"}.get(weights.num_bits, ""))
         return ANY
 
     return read
 
 
 def _quark(question: Question, spec: QuantSpec) -> Reader:
+    from moe_doctor.oracle.engines.vllm.methods.quark_sides import is_mx_linear
+
     release = question.release
+    # utils/config_utils.py, find_matching_patterns: an entry that matches the fused layer itself.
+    names_fused = release >= (0, 30, 0)
     reader = LayerQuantization("compressed-tensors", {}, spec.ignore, [], everywhere=True)
     settings = spec.details.get("layer_quant_config")
     settings = settings if isinstance(settings, Mapping) else {}
@@ -239,7 +247,7 @@ def _quark(question: Question, spec: QuantSpec) -> Reader:
         return None
 
     def read(linear: Linear, place: Place) -> Stored | None:
-        if agree_on_scheme(linear, place, matches, release, names_fused=False):
+        if agree_on_scheme(linear, place, matches, release, names_fused=names_fused):
             return None
         if linear.is_fused and settings:
             configs = [config(place(shard)) for shard in linear.shards]
@@ -248,7 +256,8 @@ def _quark(question: Question, spec: QuantSpec) -> Reader:
                 text = f"Found a different quantization configuration for {names} in "
                 reason = f"{place(linear.path)[0]}: its parts are stored in different formats"
                 raise by_linear(refused_by_method("ValueError", text, reason))
-        return ANY
+        own = config(place(linear.shards[0] if linear.is_fused else linear.path))
+        return Stored("ocp_mx") if is_mx_linear(question, own) else ANY
 
     return read
 

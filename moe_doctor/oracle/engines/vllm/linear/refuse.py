@@ -20,6 +20,7 @@ from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.linear.blocks import Block, block_of
 from moe_doctor.oracle.engines.vllm.linear.body import layer_linears, tower_linears
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
+from moe_doctor.oracle.engines.vllm.linear.platforms import ANYWHERE, refuse_platform
 from moe_doctor.oracle.engines.vllm.linear.readers import named_layers, reader_of
 from moe_doctor.oracle.engines.vllm.linear.shapes import refuse_shape
 from moe_doctor.oracle.engines.vllm.linear.stored import Place, Stored
@@ -54,7 +55,7 @@ _ERAS: dict[str, tuple[Release, ...]] = {
     "modelopt_mxfp8": ((0, 24, 0), (0, 33, 0)),
     "modelopt_mixed": ((0, 24, 0), (0, 33, 0)),
     "compressed-tensors": ((0, 17, 0), (0, 21, 0), (0, 27, 0), (0, 30, 0)),
-    "quark": ((0, 30, 0),),
+    "quark": ((0, 17, 0), (0, 30, 0), (0, 31, 0)),
     "inc": ((0, 24, 0), (0, 27, 0)),
 }
 
@@ -112,6 +113,7 @@ def refuse_linears(
         query.in_dtype,
         query.parallel.sp_size,
         machine.environment.get("VLLM_BATCH_INVARIANT"),
+        "amx_tile" in machine.cpu_features,
     )
     known = _KNOWN.find(model, rest)
     if known is None:
@@ -139,11 +141,17 @@ def _refuse(
     if name not in _ERAS:
         return _NONE
     shares = query.parallel.sp_size == 1
+    has_amx = "amx_tile" in machine.cpu_features
     sizes: dict[str, dict[str, Linear]] = {}
     for step in _plan(question, model, block, name):
         if step.found is not None:
             return step.found
-        if step.stored is None or machine.platform != "cuda":
+        if step.stored is None:
+            continue
+        unserved = refuse_platform(step.path, step.stored, question, has_amx=has_amx)
+        if unserved is not None:
+            return LinearRefusal(unserved.refusal, step.late)
+        if machine.platform != "cuda" and step.stored.kind not in ANYWHERE:
             continue
         in_tower = step.group == "tower"
         ranks = deployment.tower_ranks if in_tower else deployment.tensor_parallel_size

@@ -2,7 +2,8 @@
 
 Sources: create_weights of each linear method, kernels/linear/__init__.py (choose_mp_linear_kernel)
 and kernels/linear/mixed_precision/*.py, utils/marlin_utils.py, utils/fp8_utils.py
-(validate_fp8_block_shape), releases 0.16.0 to 0.33.0. CUDA alone.
+(validate_fp8_block_shape), releases 0.16.0 to 0.33.0. Which integers have a kernel is known for
+CUDA alone.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _PADS = (0, 24, 0)
 _HUMMING = (0, 23, 0)
 _PADS_ROWS = (0, 29, 0)
 _COMPOSED = (0, 30, 0)
+_OCP_MX = (0, 29, 0)
 _ALIGNED = (
     "The {side} size is not aligned with the quantized weight shape. This can be caused by too "
     "large tensor parallel size."
@@ -46,6 +48,8 @@ def refuse_shape(
             if question.release >= _COMPOSED:
                 text = "MXFP8 requires input size divisible by 32, got "
             return _refuse_unit(linear, 32, f"{text}{linear.inputs_here}")
+        case "ocp_mx" if question.release >= _OCP_MX:
+            return _refuse_unit(linear, 32, "OCP MX linear layer '")
         case "pb_wo":
             return _refuse_whole_blocks(linear, stored, question.release)
         case "awq":

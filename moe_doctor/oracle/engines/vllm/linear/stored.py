@@ -24,7 +24,9 @@ class Stored(NamedTuple):
 
     kind: str
     """`gptq`, `awq` (packed integers with those methods' classes), `int` (compressed-tensors),
-    `fp8` (blocks), `pb_wo` (ModelOpt's blocks), `nvfp4`, `mxfp8`; empty where every shape fits."""
+    `fp8` (blocks), `pb_wo` (ModelOpt's blocks), `nvfp4`, `mxfp8`, `ocp_mx` (Quark's), `ct_nvfp4`,
+    `nvfp4a16`, `ct_mxfp4` and `ct_mxfp8` (compressed-tensors', of every shape); empty where
+    nothing is refused."""
     bits: int = 0
     """Of an integer."""
     group: int = -1

@@ -9,7 +9,13 @@ from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.methods import fp8
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
 from moe_doctor.oracle.engines.vllm.methods.modelopt import ask_for_nvfp4
-from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall, refused_by_method
+from moe_doctor.oracle.engines.vllm.methods.outcome import (
+    Afterwards,
+    NoOracle,
+    OracleCall,
+    refused_by_method,
+    refused_later,
+)
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _SPLIT: Release = (0, 20, 0)
@@ -24,13 +30,25 @@ def build(question: Question, name: str) -> OracleCall | NoOracle:
     if release < (0, 19, 0):
         # The method asks get_mxfp4_backend() of its own module, without candidates.
         method = "XpuMxfp4MoEMethod" if question.platform == "xpu" else "Mxfp4MoEMethod"
-        return question.ask("legacy_mxfp4", method)
+        asked = question.ask("legacy_mxfp4", method)
+        return asked._replace(afterwards=(*asked.afterwards, _none_fits(question.lora)))
     if release < _SPLIT:
         return question.ask("mxfp4", "Mxfp4MoEMethod")
     if name == "mxfp4" and release >= _OWN_METHOD:
         return ask_for_mxfp4(question)
     oracle = "gpt_oss_mxfp4" if release < _RENAMED else "mxfp4"
     return question.ask(oracle, "GptOssMxfp4MoEMethod")
+
+
+def _none_fits(lora: bool) -> Afterwards:
+    """Mxfp4MoEMethod.__init__ asserts that it got a backend; the text has no blank there."""
+    return refused_later(
+        "AssertionError",
+        f"get_mxfp4_backend(with_lora_support={lora}) foundno compatible MXFP4 MoE backend "
+        "(FlashInfer/Marlin/Triton).Please check your environment and try again.",
+        "no backend fits, and the method asserts that it got one",
+        only=("NONE",),
+    )
 
 
 def ask_for_mxfp4(question: Question) -> OracleCall:

@@ -222,6 +222,15 @@ def is_mx(question: Question, weights: Side | None, inputs: Side | None) -> bool
     return question.release >= (0, 17, 0) or _is_mx_side(inputs)
 
 
+def is_mx_linear(question: Question, found: object) -> bool:
+    """Whether a linear layer is QuarkOCP_MX; `found` are its own settings, or None."""
+    settings = _settings(found or _whole(question))
+    weights, inputs = settings.weights, settings.inputs
+    if settings.in_steps or not is_mx(question, weights, inputs):
+        return False
+    return inputs is None or bool(inputs.get("is_dynamic"))
+
+
 def _has_groups_of_32(side: Side | None) -> bool:
     return side is not None and (side.get("qscheme"), side.get("group_size")) == ("per_group", 32)
 
@@ -262,6 +271,9 @@ def _refuse_steps(question: Question) -> MethodRefused:
 
 def _refuse_capability(question: Question, weights: Side, inputs: Side) -> MethodRefused | None:
     capability = question.capability
+    if question.platform in ("cpu", "xpu") and question.release < (0, 30, 0):
+        reason = f"Quark's FP8 wants a compute capability, and {question.platform} has none"
+        return refused_by_method("NotImplementedError", _NO_SCHEME, reason)
     if question.platform != "cuda" or capability is None or capability >= (8, 9):
         return None
     found = capability[0] * 10 + capability[1]

@@ -148,6 +148,7 @@ def fall_back(walk: Walk) -> Choice | None:
     if platform in last:
         member = last[platform]
         walk.notes.append(f"no candidate fits: vLLM asks {member} once more")
+        walk.begin_again(member)
         order.ask_about(walk, member, None)
         return return_or_raise(walk, member)
     if release >= (0, 27, 0) or platform in ("cuda", "rocm"):

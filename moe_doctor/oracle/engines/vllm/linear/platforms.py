@@ -1,0 +1,83 @@
+"""Formats of linear layers that vLLM has no kernel for on a platform.
+
+Sources: the registries of kernels/linear/__init__.py (_POSSIBLE_NVFP4_KERNELS and the like), the
+types of kernels/linear/mixed_precision/{cpu,xpu}.py, and CPUFp8BlockScaledMMKernel.is_supported.
+ROCm's integers are not judged: its image may hold kernels of other packages.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from moe_doctor.core.release import Span, span
+from moe_doctor.oracle.engines.vllm.linear.stored import Stored
+from moe_doctor.oracle.engines.vllm.methods.integer_formats import NO_LINEAR_KERNEL
+from moe_doctor.oracle.engines.vllm.methods.outcome import (
+    MethodRefused,
+    by_linear,
+    refused_by_method,
+)
+from moe_doctor.oracle.engines.vllm.methods.question import Question
+
+ANYWHERE = frozenset({"fp8", "mxfp8", "pb_wo", "ocp_mx"})
+"""Kinds whose sizes are judged alike on every platform."""
+
+_FORCES_MARLIN = (0, 23, 0)
+_LOOKS_UP_BLOCKS = span("0.20.0", "0.20.2")
+
+
+class _Unserved(NamedTuple):
+    name: str
+    kinds: tuple[str, ...]
+    platforms: tuple[str, ...]
+    releases: Span
+
+
+_UNSERVED = (
+    _Unserved("NVFP4", ("nvfp4", "ct_nvfp4"), ("cpu", "xpu"), span("0.20.0")),
+    _Unserved("MXFP8", ("mxfp8", "ct_mxfp8"), ("cpu",), span("0.20.0")),
+    _Unserved("MXFP4", ("ct_mxfp4",), ("cpu",), span("0.22.1")),
+    _Unserved("MXFP4", ("ct_mxfp4",), ("rocm",), span("0.22.1", "0.26.0")),
+)
+
+
+def refuse_platform(
+    path: str, stored: Stored, question: Question, *, has_amx: bool
+) -> MethodRefused | None:
+    """The refusal of a format that no linear kernel of the platform takes, or None."""
+    platform, release = question.platform, question.release
+    if platform == "cuda":
+        return None
+    if platform == "cpu" and stored.kind == "fp8" and not has_amx:
+        return _refuse_blocks(path, question)
+    if stored.kind == "int" and stored.bits == 8 and platform in ("cpu", "xpu"):
+        reason = f"{path} holds 8-bit integers, and vLLM has no kernel for them on {platform}"
+        return by_linear(refused_by_method("ValueError", NO_LINEAR_KERNEL, reason))
+    if question.batch_invariant:
+        return None  # NVFP4 is emulated then
+    if stored.kind == "nvfp4a16" and release >= _FORCES_MARLIN:
+        text = (
+            "Forced NVFP4 kernel MarlinNvFp4LinearKernel is not supported: Marlin FP4 not available"
+        )
+        reason = f"{path} is NVFP4 with plain inputs, which vLLM gives to Marlin, on CUDA alone"
+        return by_linear(refused_by_method("ValueError", text, reason))
+    for row in _UNSERVED:
+        if stored.kind in row.kinds and platform in row.platforms and row.releases.holds(release):
+            reason = f"{path} is {row.name}, and vLLM has no kernel for it on {platform}"
+            return by_linear(refused_by_method("ValueError", _no_kernel(row.name), reason))
+    return None
+
+
+def _refuse_blocks(path: str, question: Question) -> MethodRefused | None:
+    """FP8 in blocks on a processor without AMX tiles; 0.20 has no list for processors."""
+    if question.release < (0, 20, 0):
+        return None
+    reason = f"{path} is FP8 in blocks, which vLLM runs on processors with AMX tiles alone"
+    if _LOOKS_UP_BLOCKS.holds(question.release):
+        reason = f"{path} is FP8 in blocks, and vLLM has no kernel for it on processors"
+        return by_linear(refused_by_method("KeyError", "<PlatformEnum.CPU: 5>", reason))
+    return by_linear(refused_by_method("ValueError", _no_kernel("ScaledMM"), reason))
+
+
+def _no_kernel(name: str) -> str:
+    return f"Failed to find a kernel that can implement the {name} linear layer. Reasons: "
