@@ -230,6 +230,34 @@ def test_blocks_on_processors_need_amx_tiles() -> None:
         assert (None if error is None else error.text) == told
 
 
+def test_blocks_on_xpu_need_a_release_that_has_a_kernel_for_them() -> None:
+    fp8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+    weights = {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 128]}
+    inputs = {"num_bits": 8, "type": "float", "strategy": "group", "group_size": 128}
+    group = {
+        "targets": ["Linear"],
+        "weights": weights | {"symmetric": True},
+        "input_activations": inputs | {"dynamic": True, "symmetric": True},
+    }
+    blocks = COMPRESSED | {"format": "float-quantized", "config_groups": {"g": group}}
+    words = "ValueError: Failed to find a kernel that can implement the ScaledMM linear layer. "
+    told = {
+        release: (
+            said(QWEN3, fp8, release, "0.0", "xpu"),
+            said(QWEN3, blocks, release, "0.0", "xpu"),
+        )
+        for release in ("0.18.0", "0.21.0", "0.23.0", "0.24.0", "0.27.0", "0.29.0")
+    }
+    assert told == {
+        "0.18.0": (None, None),
+        "0.21.0": ("KeyError: <PlatformEnum.XPU: 4>", f"{words}Reasons: "),
+        "0.23.0": (None, f"{words}Reasons: "),
+        "0.24.0": (None, None),
+        "0.27.0": (None, f"{words}Reasons: "),
+        "0.29.0": (None, None),
+    }
+
+
 @pytest.mark.parametrize("platform", ["cpu", "xpu"])
 def test_eight_bit_integers_have_no_kernel_off_the_big_gpus(platform: str) -> None:
     whole = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True}

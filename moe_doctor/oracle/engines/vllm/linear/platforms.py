@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from moe_doctor.core.release import Span, span
+from moe_doctor.core.release import Release, Span, span
 from moe_doctor.oracle.engines.vllm.linear.stored import Stored
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import NO_LINEAR_KERNEL
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
@@ -24,6 +24,9 @@ ANYWHERE = frozenset({"fp8", "mxfp8", "pb_wo", "ocp_mx"})
 
 _FORCES_MARLIN = (0, 23, 0)
 _LOOKS_UP_BLOCKS = span("0.20.0", "0.20.2")
+_LOOKS_UP_BLOCKS_ON_XPU = span("0.20.0", "0.21.0")
+# 0.24.0 takes compressed-tensors' blocks, 0.25 does not, and 0.28.0 does again.
+_WHOLE_ON_XPU = (span("0.20.0", "0.23.0"), span("0.25.1", "0.27.0"))
 
 
 class _Unserved(NamedTuple):
@@ -50,6 +53,8 @@ def refuse_platform(
         return None
     if platform == "cpu" and stored.kind == "fp8" and not has_amx:
         return _refuse_blocks(path, question)
+    if platform == "xpu" and stored.kind in ("fp8", "pb_wo"):
+        return _refuse_blocks_on_xpu(path, stored, release)
     if stored.kind == "int" and stored.bits == 8 and platform in ("cpu", "xpu"):
         reason = f"{path} holds 8-bit integers, and vLLM has no kernel for them on {platform}"
         return by_linear(refused_by_method("ValueError", NO_LINEAR_KERNEL, reason))
@@ -76,6 +81,19 @@ def _refuse_blocks(path: str, question: Question) -> MethodRefused | None:
     if _LOOKS_UP_BLOCKS.holds(question.release):
         reason = f"{path} is FP8 in blocks, and vLLM has no kernel for it on processors"
         return by_linear(refused_by_method("KeyError", "<PlatformEnum.CPU: 5>", reason))
+    return by_linear(refused_by_method("ValueError", _no_kernel("ScaledMM"), reason))
+
+
+def _refuse_blocks_on_xpu(path: str, stored: Stored, release: Release) -> MethodRefused | None:
+    """Blocks went to a list without XPU (fp8), or to a kernel without blocks (the others)."""
+    reason = f"{path} is FP8 in blocks, and this release has no kernel for them on XPU"
+    if stored.kind == "fp8" and stored.lenient:
+        if not _LOOKS_UP_BLOCKS_ON_XPU.holds(release):
+            return None
+        return by_linear(refused_by_method("KeyError", "<PlatformEnum.XPU: 4>", reason))
+    spans = _WHOLE_ON_XPU[:1] if stored.kind == "pb_wo" else _WHOLE_ON_XPU
+    if not any(one.holds(release) for one in spans):
+        return None
     return by_linear(refused_by_method("ValueError", _no_kernel("ScaledMM"), reason))
 
 
