@@ -258,6 +258,15 @@ def test_blocks_on_xpu_need_a_release_that_has_a_kernel_for_them() -> None:
     }
 
 
+def test_awq_has_a_config_of_its_own_on_processors_until_0_22() -> None:
+    model = parse_model(QWEN3 | {"quantization_config": AWQ}, id="m", source="directory")
+    for release in ("0.16.0", "0.18.0", "0.22.1"):
+        machine = emulated_machine(release, "0.0", "none", platform="cpu")
+        engine = Engine("vllm", release)
+        [one] = select_layers(model, Deployment(), machine, engine, lora=False)
+        assert (one.selection.oracle, one.selection.backend) == ("unquantized", "CPU")
+
+
 @pytest.mark.parametrize("platform", ["cpu", "xpu"])
 def test_eight_bit_integers_have_no_kernel_off_the_big_gpus(platform: str) -> None:
     whole = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True}

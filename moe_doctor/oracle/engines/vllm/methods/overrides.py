@@ -127,6 +127,11 @@ def _gguf(question: Question, declared: Declared) -> bool:
     return question.deployment.quantization == "gguf" and question.release >= (0, 20, 0)
 
 
+def _cpu_awq(question: Question, declared: Declared) -> bool:
+    # quantization/cpu_wna16.py, until 0.22: AWQ on processors, experts stay plain.
+    return question.platform == "cpu" and declared.method == "awq"
+
+
 def _humming(question: Question, declared: Declared) -> str:
     oss = question.model_type == "gpt_oss" and declared.method == "mxfp4"
     if oss and question.release >= (0, 21, 0):
@@ -153,6 +158,7 @@ _OVERRIDES: dict[str, _Claims] = {
     "gpt_oss_mxfp4": _gpt_oss,
     "deepseek_v4_fp8": _deepseek_v4,
     "gguf": _gguf,
+    "cpu_awq": _cpu_awq,
 }
 
 
