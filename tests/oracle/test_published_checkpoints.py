@@ -348,3 +348,46 @@ def test_minimax_m3_scales_in_its_router_from_0_26_to_0_30() -> None:
         "0.30.0": "TrtLlmNvFp4ExpertsModular",
         "0.31.0": "TrtLlmNvFp4ExpertsMonolithic",
     }
+
+
+def test_qwen3_5_with_its_tower_leaves_deep_gemm_out_on_blackwell_from_0_33() -> None:
+    text = {
+        "model_type": "qwen3_5_moe_text",
+        "num_hidden_layers": 4,
+        "layer_types": ["linear_attention"] * 3 + ["full_attention"],
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "head_dim": 256,
+        "hidden_size": 2048,
+        "num_experts": 256,
+        "num_experts_per_tok": 8,
+        "moe_intermediate_size": 512,
+        "shared_expert_intermediate_size": 512,
+    }
+    config = {
+        "architectures": ["Qwen3_5MoeForConditionalGeneration"],
+        "model_type": "qwen3_5_moe",
+        "text_config": text,
+        "quantization_config": {
+            "quant_method": "fp8",
+            "activation_scheme": "dynamic",
+            "weight_block_size": [128, 128],
+            "modules_to_not_convert": ["visual", "model.visual"],
+        },
+    }
+    model = parse_model(config, id="m", source="directory")
+    low_latency = Deployment(
+        data_parallel_size=8, expert_parallel=True, all2all_backend="deepep_low_latency"
+    )
+    rebalanced = Deployment(tensor_parallel_size=4, expert_parallel=True, enable_eplb=True)
+    for release, capability, expected in (
+        ("0.32.0", "10.0", ("BATCHED_DEEPGEMM", "DEEPGEMM")),
+        ("0.33.0", "10.0", ("BATCHED_TRITON", "TRITON")),
+        ("0.33.0", "9.0", ("BATCHED_DEEPGEMM", "FLASHINFER_CUTLASS")),
+    ):
+        machine = emulated_machine(release, capability, "docker")
+        found = [
+            select_layers(model, asked, machine, Engine("vllm", release), lora=False)[0]
+            for asked in (low_latency, rebalanced)
+        ]
+        assert tuple(one.selection.backend for one in found) == expected

@@ -208,9 +208,12 @@ def order(situation: Situation, release: Release) -> list[str]:
     return members
 
 
-# should_auto_disable_deep_gemm() as the FP8 oracle asks it, from 0.33.0: the text model's type ->
-# the capability families on which DeepGEMM is left out (accuracy; `kolibri1` for latency).
+# should_auto_disable_deep_gemm() as the FP8 oracle asks it, from 0.33.0: the text model's type, or
+# the outer one of a checkpoint with a tower, -> the capability families on which DeepGEMM is left
+# out (accuracy; `kolibri1` for latency).
 NO_DEEP_GEMM: dict[str, tuple[int, ...]] = {
+    "qwen3_5": (10, 12),
+    "qwen3_5_moe": (10, 12),
     "qwen3_5_text": (10, 12),
     "qwen3_5_moe_text": (10, 12),
     "kolibri1": (12,),
