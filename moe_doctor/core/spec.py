@@ -194,6 +194,8 @@ class BesideSpec(NamedTuple):
     """Key and words of a list of one word per layer that has not as many as there are layers."""
     odd_words: tuple[str, ...] = ()
     """Words of `layer_types` that Transformers came to know late, or never."""
+    tied: bool = False
+    """Whether the output head surely shares the embedding's weights."""
 
 
 class VisionSpec(NamedTuple):

@@ -41,12 +41,21 @@ def read_beside(sections: Sections) -> BesideSpec:
     return BesideSpec(
         hidden_act=_hidden_act(text),
         shared_width=_shared_width(text),
-        dense_width=read_size(text, "intermediate_size"),
+        dense_width=read_size(text, "intermediate_size", "ffn_hidden_size"),
         vision_width=read_size(vision, "intermediate_size")
         if isinstance(vision, Mapping)
         else None,
         uneven_list=_uneven_list(text),
         odd_words=_odd_words(text),
+        tied=_tied(text),
+    )
+
+
+def _tied(text: Mapping[str, Any]) -> bool:
+    """vLLM ties LFM2's head whatever the config says (lfm2_moe.py), Gemma 4's by default."""
+    kind = text.get("model_type")
+    return kind == "lfm2_moe" or (
+        kind == "gemma4_text" and text.get("tie_word_embeddings", True) is True
     )
 
 
@@ -60,6 +69,8 @@ def _shared_width(text: Mapping[str, Any]) -> int | None:
     for key in _SHARED_WIDTHS:
         if _is_number(text.get(key)):
             return int(text[key]) * (1 if count is None else int(count))
+    if _is_number(text.get("share_expert_dim")):
+        return int(text["share_expert_dim"])  # Step-3 and 3.5: the width alone is given
     width = read_size(text, "moe_intermediate_size")
     return None if width is None or count is None else width * int(count)
 

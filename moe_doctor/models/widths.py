@@ -26,7 +26,7 @@ def read_widths(sections: Sections) -> WidthsSpec:
         hidden=hidden,
         head=head,
         value=read_size(text, "v_head_dim"),
-        query_rank=read_size(text, "q_lora_rank"),
+        query_rank=read_size(text, "q_lora_rank", "share_q_dim"),
         key_rank=read_size(text, "kv_lora_rank"),
         rotated=read_size(text, "qk_rope_head_dim"),
         gates_output=text.get("attn_output_gate", True) is not False,
@@ -37,12 +37,19 @@ def read_widths(sections: Sections) -> WidthsSpec:
 
 
 def _softmax_layers(text: Mapping[str, Any]) -> frozenset[int] | None:
-    """Nemotron-H's pattern, Qwen3-Next's list of words per layer or every so many layers."""
+    """Nemotron-H's pattern, Kimi-Linear's numbers from 1, Qwen3-Next's and LFM2's words per layer,
+    or every so many layers."""
     pattern = text.get("hybrid_override_pattern")
     if isinstance(pattern, str):
         return frozenset(number for number, mark in enumerate(pattern[:MAX_LAYERS]) if mark == "*")
+    linear = text.get("linear_attn_config")
+    listed = linear.get("kda_layers") if isinstance(linear, Mapping) else None
     layers = read_size(text, "num_hidden_layers")
-    if layers is None or layers > MAX_LAYERS or read_size(text, "linear_num_value_heads") is None:
+    if layers is None or layers > MAX_LAYERS:
+        return None
+    if isinstance(listed, (list, tuple)):
+        return frozenset(range(layers)) - {one - 1 for one in listed if isinstance(one, int)}
+    if text.get("model_type") != "lfm2_moe" and read_size(text, "linear_num_value_heads") is None:
         return None
     words = text.get("layer_types")
     if isinstance(words, (list, tuple)):

@@ -44,6 +44,16 @@ class Block(NamedTuple):
     """Whether a layer has either attention, a state space or experts (Nemotron-H)."""
     delta: str = ""
     """Linear attention with a delta rule, in layers without the other one."""
+    gate_up: str = "gate_up_proj"
+    """An MLP's first layer; empty where gate and up are layers of their own."""
+    gate: str = "gate_proj"
+    """A checkpoint's gate."""
+    up: str = "up_proj"
+    """A checkpoint's up projection."""
+    down: str = "down_proj"
+    """An MLP's last layer."""
+    twice: bool = False
+    """Whether a layer has two attentions and two MLPs beside its experts (LongCat)."""
 
 
 _SHARED = "mlp.shared_experts"
@@ -65,6 +75,9 @@ _BLOCKS = {
     "exaone_moe.py": _FIRST,
     "openpangu.py": _FIRST,
     "ernie45_moe.py": Block(shared=_SHARED, shared_first=True),
+    "ernie45_vl_moe.py": Block(shared=_SHARED, shared_first=True),
+    # Mamba's projections are built without a quantization config.
+    "jamba.py": Block(qkv="", dense="feed_forward"),
     "afmoe.py": Block(shared=_SHARED, shared_first=True),
     "bailing_moe.py": Block(
         "attention", "query_key_value", "dense", shared=_SHARED, splits_qkv=False
@@ -100,7 +113,24 @@ _BLOCKS = {
         alone=True,
         delta="mixer",
     ),
-    "lfm2_moe.py": Block(qkv="", dense=""),
+    "AXK1.py": _FIRST,
+    "longcat_flash.py": Block(dense="mlps", twice=True),
+    "laguna.py": Block(shared="mlp.shared_expert", shared_first=True, varies=True, gate_up=""),
+    "step3_text.py": Block(qkv="qkv_proj", splits_qkv=False, shared="share_expert"),
+    "kimi_linear.py": Block(
+        shared="block_sparse_moe.shared_experts", shared_first=True, delta="self_attn"
+    ),
+    # Short convolutions are built without a quantization config.
+    "lfm2_moe.py": Block(
+        out="out_proj",
+        dense="feed_forward",
+        router="feed_forward.gate",
+        delta="conv",
+        gate_up="w13",
+        gate="w1",
+        up="w3",
+        down="w2",
+    ),
 }
 
 

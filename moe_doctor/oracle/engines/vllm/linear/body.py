@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from moe_doctor.core.release import Release
-from moe_doctor.core.spec import ModelSpec
+from moe_doctor.core.spec import ModelSpec, RecurrentSpec
 from moe_doctor.oracle.engines.vllm.linear.blocks import Block
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear, columns, fused, rows
 
 _QKV = ("q_proj", "k_proj", "v_proj")
-_GATE_UP = ("gate_proj", "up_proj")
 _LATENT = ("q_a_proj", "kv_a_proj_with_mqa")
 _KIMI_TOWER: Release = (0, 17, 0)
 # Attention that hands out a gate beside its queries.
 _GATED = ("qwen3_next", "qwen3_5")
+_SHARES_QUERIES = ("step3_text", "step3_vl", "step3")
 
 
 def layer_linears(
@@ -30,10 +30,12 @@ def layer_linears(
     """
     if block.alone:
         return _alone(model, block, ranks, has_experts, softmax, shares)
+    if block.twice:
+        return _twice(model, block, ranks)
     found = _attention(model, block, ranks) if softmax else _delta(model, block, ranks)
     beside, widths = model.beside, model.widths
     if block.dense and (block.dense_everywhere or not has_experts):
-        found += _mlp(block.dense, widths.hidden, beside.dense_width, ranks, late=False)
+        found += _mlp(block, block.dense, widths.hidden, beside.dense_width, ranks)
     if not has_experts:
         return found
     if block.router:
@@ -42,7 +44,7 @@ def layer_linears(
     if block.shared and any(kind.spec.num_shared_experts for kind in model.moe_layers):
         among = ranks if shares else 1
         late = not block.shared_first
-        found += _mlp(block.shared, widths.hidden, beside.shared_width, among, late=late)
+        found += _mlp(block, block.shared, widths.hidden, beside.shared_width, among, late=late)
     return found
 
 
@@ -83,6 +85,8 @@ def _attention(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
     if not block.qkv or model.architecture == "DeepseekForCausalLM":
         return []  # DeepSeek V1 builds its attention without names
     heads, head = model.attention.heads, widths.head
+    if model.model_type in _SHARES_QUERIES:
+        return _shared_queries(model, start, ranks)
     if heads is None or head is None or block.varies:
         sizes: tuple[int | None, ...] = (None, None, None)
         inner = None
@@ -98,6 +102,18 @@ def _attention(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
     return [
         fused(f"{start}.{block.qkv}", shards, widths.hidden, sizes, ranks),
         rows(f"{start}.{block.out}", inner, widths.hidden, ranks),
+    ]
+
+
+def _shared_queries(model: ModelSpec, start: str, ranks: int) -> list[Linear]:
+    """Step-3 (step3_text.py): one key and value head, queries by way of a smaller width."""
+    widths, heads = model.widths, model.attention.heads or 0
+    head = widths.head or 0
+    shared = widths.query_rank or head
+    return [
+        columns(f"{start}.qkv_proj", widths.hidden, shared + 2 * head, 1),
+        rows(f"{start}.o_proj", heads * head, widths.hidden, ranks),
+        columns(f"{start}.wq", shared, heads * head, ranks),
     ]
 
 
@@ -126,8 +142,10 @@ def _latent(model: ModelSpec, start: str, ranks: int) -> list[Linear]:
 def _delta(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
     """Gated delta net (qwen3_next.py, qwen3_5.py)."""
     sizes, hidden = model.attention.recurrent, model.widths.hidden
-    if sizes is None:
-        return []
+    if sizes is None or not sizes.groups:
+        return []  # LFM2's convolutions stay plain
+    if model.model_type == "kimi_linear":
+        return _kimi_delta(block.delta, hidden, sizes, ranks)
     keys, values = sizes.groups * sizes.group_size, sizes.heads * sizes.head_size
     split = model.model_type.startswith("qwen3_5")
     first = ("in_proj_qkv", "in_proj_z") if split else ("in_proj_qkvz",)
@@ -139,6 +157,20 @@ def _delta(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
         fused(f"{start}.in_proj_qkvz", first, hidden, whole, ranks),
         fused(f"{start}.in_proj_ba", second, hidden, gates, ranks),
         rows(f"{start}.out_proj", values, hidden, ranks),
+    ]
+
+
+def _kimi_delta(start: str, hidden: int | None, sizes: RecurrentSpec, ranks: int) -> list[Linear]:
+    """Kimi Delta Attention (kda.py, from 0.19 on kimi_gdn_linear_attn.py)."""
+    head, whole = sizes.head_size, sizes.heads * sizes.head_size
+    return [
+        *(columns(f"{start}.{one}", hidden, whole, ranks) for one in _QKV),
+        columns(f"{start}.f_a_proj", hidden, head, 1),
+        columns(f"{start}.f_b_proj", head, whole, ranks),
+        columns(f"{start}.b_proj", hidden, sizes.heads, ranks),
+        columns(f"{start}.g_a_proj", hidden, head, 1),
+        columns(f"{start}.g_b_proj", head, whole, ranks),
+        rows(f"{start}.o_proj", whole, hidden, ranks),
     ]
 
 
@@ -172,11 +204,32 @@ def _alone(
     return found
 
 
-def _mlp(
-    path: str, hidden: int | None, width: int | None, ranks: int, *, late: bool
-) -> list[Linear]:
-    both = (width, width)
-    return [
-        fused(f"{path}.gate_up_proj", _GATE_UP, hidden, both, ranks, late=late),
-        rows(f"{path}.down_proj", width, hidden, ranks, late=late),
+def _twice(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
+    """A layer of LongCat (longcat_flash.py), which does not say what it fuses in attention."""
+    found = [
+        linear._replace(shards=(linear.path,))
+        for number in (0, 1)
+        for linear in _latent(model, f"{block.attention}.{number}", ranks)
     ]
+    width, hidden = model.beside.dense_width, model.widths.hidden
+    for number in (0, 1):
+        found += _mlp(block, f"{block.dense}.{number}", hidden, width, ranks)
+    return found
+
+
+def _mlp(
+    block: Block,
+    path: str,
+    hidden: int | None,
+    width: int | None,
+    ranks: int,
+    *,
+    late: bool = False,
+) -> list[Linear]:
+    last = rows(f"{path}.{block.down}", width, hidden, ranks, late=late)
+    if not block.gate_up:
+        first = (f"{path}.{block.gate}", f"{path}.{block.up}")
+        return [*(columns(one, hidden, width, ranks, late=late) for one in first), last]
+    shards = (block.gate, block.up)
+    whole = fused(f"{path}.{block.gate_up}", shards, hidden, (width, width), ranks, late=late)
+    return [whole, last]

@@ -218,6 +218,8 @@ def _compressed(question: Question, spec: QuantSpec) -> Reader:
             ordered = weights.actorder == "group"
             zeros = not weights.symmetric
             return Stored("int", weights.num_bits, size, zeros=zeros, ordered=ordered)
+        if weights.type == "int" and weights.num_bits == 4 and group.inputs is not None:
+            return Stored("scheme", scheme=group)
         if (weights.type, weights.num_bits, weights.strategy) == ("float", 4, "tensor_group"):
             return Stored("nvfp4a16" if group.inputs is None else "ct_nvfp4")
         if (weights.type, weights.strategy, weights.group_size) == ("float", "group", 32):

@@ -14,6 +14,7 @@ from moe_doctor.core.kept import Kept
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release
+from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import ModelSpec
 from moe_doctor.models.expert_modules import PREFIXES
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
@@ -24,10 +25,11 @@ from moe_doctor.oracle.engines.vllm.linear.platforms import ANYWHERE, refuse_pla
 from moe_doctor.oracle.engines.vllm.linear.readers import named_layers, reader_of
 from moe_doctor.oracle.engines.vllm.linear.shapes import refuse_shape
 from moe_doctor.oracle.engines.vllm.linear.stored import Place, Stored
+from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear
 from moe_doctor.oracle.engines.vllm.methods.declared import read_declared
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import marlin_capable
 from moe_doctor.oracle.engines.vllm.methods.names import registered_name
-from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused
+from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, by_linear
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _TOWER = ("", "model.")
@@ -87,6 +89,9 @@ class Step(NamedTuple):
 
 
 _NONE = LinearRefusal(None)
+# quantization/base_config.py tie_weights; only 0.24 gives the head of ModelOpt's a linear method
+# and has no way to tie one.
+_TIES_NOTHING: Release = (0, 24, 0)
 # One entry per model, release and way to divide it.
 _KNOWN: Kept[LinearRefusal] = Kept(16384)
 _PLANS: Kept[tuple[Step, ...]] = Kept(2048)
@@ -160,10 +165,23 @@ def _refuse(
             sizes[step.group] = {linear.path: linear for linear in made}
         linear = sizes[step.group][step.path]
         has_humming = machine.has("humming-kernels")
-        refused = refuse_shape(linear, step.stored, question, ranks, has_humming=has_humming)
+        refused = (
+            refuse_shape(linear, step.stored, question, ranks, has_humming=has_humming)
+            if step.stored.scheme is None
+            else refuse_linear(question, step.stored.scheme)
+        )
         if refused is not None:
-            return LinearRefusal(refused.refusal, step.late)
-    return _NONE
+            return LinearRefusal(by_linear(refused).refusal, step.late)
+    return _refuse_tied(name) if model.beside.tied and release == _TIES_NOTHING else _NONE
+
+
+def _refuse_tied(name: str) -> LinearRefusal:
+    """vLLM 0.24 asks the head's method to tie it, and ModelOpt's methods cannot."""
+    if not name.startswith("modelopt"):
+        return _NONE
+    reason = "ModelOpt's linear methods cannot tie the output head to the embedding; 0.25 can"
+    refusal = EngineRefusal("model", EngineError("NotImplementedError", ""), reason)
+    return LinearRefusal(refusal, late=True)
 
 
 def _plan(question: Question, model: ModelSpec, block: Block, name: str) -> tuple[Step, ...]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
+from moe_doctor.oracle.engines.vllm.methods.compressed_groups import Group
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     MethodRefused,
     by_linear,
@@ -42,6 +43,8 @@ class Stored(NamedTuple):
     _maybe_allow_fp8_block_shape_mismatch, which looks for the config's own weight_block_size)."""
     fallback: bool = False
     """Whether the method is the plain one, without Marlin (`gptq`, `awq`)."""
+    scheme: Group | None = None
+    """The group of compressed-tensors, where a release or a GPU may know no scheme for it."""
 
 
 ANY = Stored("")

@@ -95,6 +95,11 @@ def _fp8(question: Question, weights: Side, inputs: Side) -> OracleCall | NoOrac
     pair = (weights.get("qscheme"), inputs.get("qscheme"))
     static = not inputs.get("is_dynamic")
     blocks = release >= (0, 30, 0)
+    if blocks and pair[0] != "per_block":
+        # vLLM 0.30 reads the format back from the key, which knows these two words alone.
+        by_row = inputs.get("is_dynamic") and pair[1] == "per_channel"
+        channels = pair[0] == "per_channel"
+        pair = (_named(channels), _named(bool(by_row)))
     keys = {
         ("per_channel", "per_channel"): ("kFp8StaticChannelSym", "kFp8DynamicTokenSym"),
         ("per_tensor", "per_tensor"): (
@@ -116,6 +121,10 @@ def _fp8(question: Question, weights: Side, inputs: Side) -> OracleCall | NoOrac
     if release < (0, 24, 0):
         return _fp8_by_itself(question, method)
     return question.ask("fp8", method, *keys[pair])
+
+
+def _named(by_channel: bool) -> str:
+    return "per_channel" if by_channel else "per_tensor"
 
 
 def _fp8_by_itself(question: Question, method: str) -> NoOracle:
