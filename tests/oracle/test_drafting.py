@@ -44,6 +44,31 @@ def test_the_draft_of_deepseek_v4_has_experts() -> None:
     assert choices(report)[-1] == (43, "deepseek_v4_mxfp4", "MARLIN")
 
 
+def test_heads_that_do_not_divide_are_the_drafts_first_where_it_is_the_model_itself(
+    tmp_path: Path,
+) -> None:
+    model = {
+        "architectures": ["Qwen2MoeForCausalLM"],
+        "model_type": "qwen2_moe",
+        "num_hidden_layers": 4,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "hidden_size": 3584,
+        "num_experts": 64,
+        "num_experts_per_tok": 8,
+        "moe_intermediate_size": 2560,
+        "shared_expert_intermediate_size": 20480,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(model), "utf-8")
+    config = {"method": "ngram", "num_speculative_tokens": 1}
+    text = "Value error, Total number of attention heads (28) must be divisible by tensor parallel"
+    for release in ("0.20.0", "0.33.0"):
+        said = refusals(asked(str(tmp_path), release, config, tensor_parallel_size=8))
+        assert len(said) == 1
+        head = "ValidationError: 1 validation error for SpeculativeConfig\n  "
+        assert said.pop().startswith(head + text)
+
+
 def test_a_refusal_of_the_drafts_backend_leaves_the_models_layers_alone() -> None:
     config = {**MTP, "moe_backend": "flashinfer_trtllm"}
     model, draft = asked(V3, "0.20.0", config, tensor_parallel_size=8).selections

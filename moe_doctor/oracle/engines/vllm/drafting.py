@@ -25,6 +25,9 @@ _HEADS = frozenset({"eagle", "eagle3", "dflash"})
 # Until then a tree of tokens could stand for their number.
 _LAST_TREE: Release = (0, 21, 0)
 
+# Methods that take the served model's own config for the draft's (config/speculative.py).
+_TARGETS_OWN = frozenset({"ngram", "ngram_gpu", "[ngram]", "custom_class"})
+
 
 def deploy_draft(deployment: Deployment, model: ModelSpec) -> Deployment:
     """The deployment as the draft's layers see it (0.33 _create_draft_vllm_config)."""
@@ -88,6 +91,8 @@ def refuse_drafting(
             "model config contains an n_predict parameter."
         )
         return _refused(_validation(text), "add num_speculative_tokens to --speculative-config")
+    if method in _TARGETS_OWN:
+        return _refuse_sizes(model, deployment, release)
     return None
 
 
@@ -169,14 +174,24 @@ def _refuse_ranks(
         )
         return _refused(_validation(text), "leave draft_tensor_parallel_size out")
     alone = replace(deployment, tensor_parallel_size=ranks or deployment.tensor_parallel_size)
-    refused = start.refuse_sizes(draft.attention, alone, release)
-    if refused is not None and refused.error.type == "ValidationError":
-        return replace(refused, error=_for_draft(refused.error))
+    refused = _refuse_sizes(draft, alone, release)
+    if refused is not None:
+        return refused
     # 0.30 is the first to hand expert parallelism on; 0.31 asks first whether there are experts.
     if release[:2] == (0, 30) and deployment.expert_parallel and not draft.moe_layers:
         text = "Number of experts in the model must be greater than 0 when expert parallelism is"
         return _refused(_validation(f"{text} enabled."), f"{draft.id} has no experts")
     return None
+
+
+def _refuse_sizes(
+    draft: ModelSpec, deployment: Deployment, release: Release
+) -> EngineRefusal | None:
+    """What SpeculativeConfig says about a draft's heads, before VllmConfig says it of the model."""
+    refused = start.refuse_sizes(draft.attention, deployment, release)
+    if refused is None or refused.error.type != "ValidationError":
+        return None
+    return replace(refused, error=_for_draft(refused.error))
 
 
 def _refuse_vocabulary(model: ModelSpec, draft: ModelSpec) -> EngineRefusal | None:
