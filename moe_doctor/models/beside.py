@@ -47,15 +47,16 @@ def read_beside(sections: Sections) -> BesideSpec:
         else None,
         uneven_list=_uneven_list(text),
         odd_words=_odd_words(text),
-        tied=_tied(text),
+        tied=_tied(sections),
     )
 
 
-def _tied(text: Mapping[str, Any]) -> bool:
-    """vLLM ties LFM2's head whatever the config says (lfm2_moe.py), Gemma 4's by default."""
-    kind = text.get("model_type")
+def _tied(sections: Sections) -> bool:
+    """vLLM ties LFM2's head whatever the config says (lfm2_moe.py), Gemma 4's by default; a
+    wrapper's word goes before its language model's (config/vllm.py with_hf_config)."""
+    kind = sections.text.get("model_type")
     return kind == "lfm2_moe" or (
-        kind == "gemma4_text" and text.get("tie_word_embeddings", True) is True
+        kind == "gemma4_text" and sections.outer.get("tie_word_embeddings", True) is True
     )
 
 

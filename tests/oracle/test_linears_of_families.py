@@ -99,6 +99,9 @@ def test_modelopts_methods_tie_no_head_in_0_24() -> None:
         for release in ("0.23.0", "0.25.1"):
             assert said(config, MODELOPT, release) is None
     assert said(GEMMA4 | untied, None, "0.24.0") is None
+    outer = {"architectures": ["Gemma4ForConditionalGeneration"], "model_type": "gemma4"}
+    wrapped = outer | {"text_config": GEMMA4, "tie_word_embeddings": False}
+    assert said(wrapped, MODELOPT, "0.24.0") is None
     assert said(GEMMA4 | untied, MODELOPT, "0.24.0") is None
 
 
@@ -115,6 +118,7 @@ def test_quarks_expression_for_the_router_takes_gate_and_up_along_from_0_30() ->
         "export": {"kv_cache_group": [], "pack_method": "reorder"},
         "exclude": ["lm_head", "re:.*mlp.gate"],
         "layer_quant_config": {},
+        "layer_type_quant_config": {},
     }
     dense = QWEN3 | {"mlp_only_layers": [0], "intermediate_size": 6144}
     some = "Found a different quantization schemes for ['gate_proj', 'up_proj'] in "
@@ -133,6 +137,7 @@ def test_quark_reads_tokens_as_one_scale_from_0_30() -> None:
         "export": {"kv_cache_group": [], "pack_method": "reorder"},
         "exclude": ["lm_head"],
         "layer_quant_config": {},
+        "layer_type_quant_config": {},
     }
     for release, ending in (
         ("0.28.0", "per_channel, per_token"),
