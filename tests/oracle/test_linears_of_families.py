@@ -92,6 +92,15 @@ def test_the_shared_expert_of_step_3_5_is_as_wide_as_share_expert_dim() -> None:
     assert said(STEP35, STRICT, "0.26.0", "8.9", tensor_parallel_size=8) == f"{text}block_n = 128."
 
 
+def test_the_gate_of_step_3_5_has_a_row_per_head() -> None:
+    every = STRICT | {"ignore": ["lm_head"]}
+    text = "ValueError: Weight output_partition_size = 8 is not divisible by weight quantization "
+    assert said(STEP35, every, "0.22.1", tensor_parallel_size=8) == f"{text}block_n = 128."
+    gates = [f"model.layers.{layer}.self_attn.g_proj" for layer in range(6)]
+    listed = BLOCKS | {"modules_to_not_convert": gates}
+    assert said(STEP35, listed, "0.22.1", tensor_parallel_size=2) is None
+
+
 def test_modelopts_methods_tie_no_head_in_0_24() -> None:
     untied = {"tie_embedding": False, "tie_word_embeddings": False}
     for config in (LFM2, LFM2 | untied, GEMMA4):

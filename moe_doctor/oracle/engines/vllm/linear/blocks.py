@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from moe_doctor.core.release import Release
 
+_NEVER: Release = (99, 0, 0)
+
 
 class Block(NamedTuple):
     """Names below a decoder layer."""
@@ -36,12 +38,16 @@ class Block(NamedTuple):
     """Router, where it is quantized."""
     since: Release = (0, 16, 0)
     """First release that builds the layers under these names."""
+    until: Release = _NEVER
+    """First release that builds them in another way, which is not stated here."""
     mapped_since: Release = (0, 16, 0)
     """First release whose class says which of a checkpoint's layers it fuses."""
     varies: bool = False
     """Whether layers of sliding-window attention have other heads than the rest."""
     alone: bool = False
     """Whether a layer has either attention, a state space or experts (Nemotron-H)."""
+    head_gate: str = ""
+    """Projection of a gate per head, after attention's last one."""
     delta: str = ""
     """Linear attention with a delta rule, in layers without the other one."""
     gate_up: str = "gate_up_proj"
@@ -91,7 +97,11 @@ _BLOCKS = {
     "gpt_oss.py": Block("attn", dense=""),
     "granitemoe.py": Block(dense=""),
     "step3p5.py": Block(
-        shared="moe.share_expert", shared_first=True, varies=True, mapped_since=(0, 22, 0)
+        shared="moe.share_expert",
+        shared_first=True,
+        varies=True,
+        mapped_since=(0, 22, 0),
+        head_gate="g_proj",
     ),
     "grok1.py": Block("attn", dense=""),
     "minimax_m2.py": Block(dense=""),
@@ -116,9 +126,13 @@ _BLOCKS = {
     "AXK1.py": _FIRST,
     "longcat_flash.py": Block(dense="mlps", twice=True),
     "laguna.py": Block(shared="mlp.shared_expert", shared_first=True, varies=True, gate_up=""),
-    "step3_text.py": Block(qkv="qkv_proj", splits_qkv=False, shared="share_expert"),
+    "step3_text.py": Block(splits_qkv=False, shared="share_expert", mapped_since=_NEVER),
+    # From 0.27 on the delta rule's projections are one padded layer.
     "kimi_linear.py": Block(
-        shared="block_sparse_moe.shared_experts", shared_first=True, delta="self_attn"
+        shared="block_sparse_moe.shared_experts",
+        shared_first=True,
+        delta="self_attn",
+        until=(0, 27, 0),
     ),
     # Short convolutions are built without a quantization config.
     "lfm2_moe.py": Block(

@@ -99,10 +99,13 @@ def _attention(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
         sizes = (inner * (2 if gated else 1), *(max(groups, ranks) * one for one in (head, value)))
         inner = heads * value
     shards = _QKV if block.splits_qkv else (block.qkv,)
-    return [
+    found = [
         fused(f"{start}.{block.qkv}", shards, widths.hidden, sizes, ranks),
         rows(f"{start}.{block.out}", inner, widths.hidden, ranks),
     ]
+    if block.head_gate:
+        found.append(columns(f"{start}.{block.head_gate}", widths.hidden, heads, ranks))
+    return found
 
 
 def _shared_queries(model: ModelSpec, start: str, ranks: int) -> list[Linear]:

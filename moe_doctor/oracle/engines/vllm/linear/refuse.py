@@ -136,7 +136,7 @@ def _refuse(
     release: Release,
 ) -> LinearRefusal:
     block, declared = block_of(source), model.declared
-    if block is None or declared is None or release < block.since:
+    if block is None or declared is None or not block.since <= release < block.until:
         return _NONE
     question = _question(model, query, deployment, machine, release)
     try:
