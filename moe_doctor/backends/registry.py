@@ -11,7 +11,8 @@ from functools import lru_cache
 from importlib import import_module
 
 from moe_doctor.backends.kernel import Kernel, ResolvedKernel, SettledKernel, index, resolve
-from moe_doctor.backends.situation import Situation
+from moe_doctor.backends.situation import Facts, Situation
+from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release
 
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -165,9 +166,10 @@ class Kernels(Mapping[str, ResolvedKernel]):
 class SettledKernels(dict[str, SettledKernel]):
     """A release's kernels on one machine, each settled when it is first asked for."""
 
-    def __init__(self, situation: Situation, release: Release) -> None:
+    def __init__(self, facts: Facts, release: Release) -> None:
         super().__init__()
-        self._situation = situation
+        # Settling looks at the machine alone, and at how the release words its reasons.
+        self._situation = Situation(MoEQuery(0, 0, 0, 0, 0), facts, terse=release < (0, 17, 0))
         self._kernels = kernels_of(release)
 
     def __missing__(self, name: str) -> SettledKernel:
@@ -175,12 +177,12 @@ class SettledKernels(dict[str, SettledKernel]):
         return found
 
 
-def settled_kernels(situation: Situation, release: Release) -> SettledKernels:
-    """Every kernel as `release` states it, on the situation's machine; made once for its facts."""
-    made = situation.facts.settled
+def settled_kernels(facts: Facts, release: Release) -> SettledKernels:
+    """Every kernel as `release` states it, on the machine behind `facts`; made once for them."""
+    made = facts.settled
     found = made.get(release)
     if not isinstance(found, SettledKernels):
-        found = made[release] = SettledKernels(situation, release)
+        found = made[release] = SettledKernels(facts, release)
     return found
 
 

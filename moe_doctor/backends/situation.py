@@ -39,6 +39,10 @@ class Facts:
         default_factory=dict, hash=False, compare=False, repr=False
     )
     """A release's kernels as these facts leave them (`registry.settled_kernels`)."""
+    programs: dict[tuple[str, Release], object] = field(
+        default_factory=dict, hash=False, compare=False, repr=False
+    )
+    """A release's oracles on this machine, with what they have answered."""
 
     @property
     def device(self) -> str:

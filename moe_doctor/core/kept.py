@@ -33,3 +33,24 @@ class Kept(Generic[V]):
 
     def __len__(self) -> int:
         return len(self._made)
+
+
+class Interned(Generic[V]):
+    """One object for all equal values, which then need not be compared or hashed again."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seen: dict[int, tuple[V, V]] = {}
+        self._first: dict[V, V] = {}
+
+    def one(self, value: V) -> V:
+        """The first of the values equal to this one; forgets all when there are too many."""
+        known = self._seen.get(id(value))
+        if known is not None and known[0] is value:
+            return known[1]
+        if len(self._seen) >= self._most:
+            self._seen.clear()
+            self._first.clear()
+        first = self._first.setdefault(value, value)
+        self._seen[id(value)] = value, first
+        return first

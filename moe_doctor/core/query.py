@@ -102,6 +102,12 @@ class MoEQuery(NamedTuple):
         """The same layer with another `quant`; quicker than `_replace`, asked for every layer."""
         return MoEQuery._make((*self[:_QUANT], quant, *self[_QUANT + 1 :]))
 
+    def with_lora(self, lora: bool) -> MoEQuery:
+        """The same layer with adapters, or without."""
+        if lora is self.lora:
+            return self
+        return MoEQuery._make((*self[:_LORA], lora, *self[_LORA + 1 :]))
+
     @property
     def is_act_and_mul(self) -> bool:
         """Whether w13 holds gate and up rows."""
@@ -109,3 +115,4 @@ class MoEQuery(NamedTuple):
 
 
 _QUANT = MoEQuery._fields.index("quant")
+_LORA = MoEQuery._fields.index("lora")

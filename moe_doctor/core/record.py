@@ -23,7 +23,7 @@ else:
         return lambda decorator: decorator
 
 
-__all__ = ["complete", "field", "record", "replace"]
+__all__ = ["field", "record", "replace"]
 
 T = TypeVar("T")
 _set = object.__setattr__
@@ -82,20 +82,8 @@ def record(cls: type[T]) -> type[T]:
     for function in (__init__, __eq__, __hash__, __repr__, _refuse_set, _refuse_delete):
         setattr(cls, _SPELLED.get(function.__name__, function.__name__), function)
     setattr(cls, "__match_args__", names)  # noqa: B010 - type checkers know no such attribute
+    setattr(cls, "_replaced", (frozenset(names), after is not None))  # noqa: B010 - as above
     return cls
-
-
-def complete(cls: type[T], values: dict[str, Any]) -> T:
-    """A record from all of its values by name, which it keeps: quicker than keywords.
-
-    Raises TypeError when a name is missing or none of its own. `__post_init__` is not called.
-    """
-    if values.keys() != cls.__dataclass_fields__.keys():  # type: ignore[attr-defined]
-        odd = sorted(values.keys() ^ cls.__dataclass_fields__.keys())  # type: ignore[attr-defined]
-        raise TypeError(f"{cls.__qualname__}() needs all of its fields and no others; not {odd}")
-    made = object.__new__(cls)
-    _set(made, "__dict__", values)
-    return made
 
 
 def replace(value: T, /, **changes: Any) -> T:
@@ -103,17 +91,17 @@ def replace(value: T, /, **changes: Any) -> T:
 
     Raises TypeError for a field that it does not have; `__post_init__` is called as usual.
     """
-    values: dict[str, Any] | None = getattr(value, "__dict__", None)
-    if values is None or values.keys() != getattr(type(value), "__dataclass_fields__", {}).keys():
+    cls = type(value)
+    names, checked = cls.__dict__.get("_replaced", (None, False))
+    if names is None:
         return dataclasses.replace(value, **changes)  # type: ignore[type-var]
-    if not changes.keys() <= values.keys():
-        unknown = next(name for name in changes if name not in values)
-        raise TypeError(f"{type(value).__qualname__}() has no field {unknown!r}")
-    copy = object.__new__(type(value))
-    _set(copy, "__dict__", {**values, **changes})
-    after = getattr(copy, "__post_init__", None)
-    if after is not None:
-        after()
+    if not changes.keys() <= names:
+        unknown = next(name for name in changes if name not in names)
+        raise TypeError(f"{cls.__qualname__}() has no field {unknown!r}")
+    copy = object.__new__(cls)
+    _set(copy, "__dict__", {**value.__dict__, **changes})
+    if checked:
+        copy.__post_init__()  # type: ignore[attr-defined]
     return copy
 
 

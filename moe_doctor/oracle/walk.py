@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 from moe_doctor.backends.kernel import SettledKernel, rejected
 from moe_doctor.backends.situation import Rejection, Situation
-from moe_doctor.core.later import later
-from moe_doctor.core.record import complete
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
 
@@ -46,13 +44,11 @@ _NOTHING: Mapping[str, Any] = {}
 class Walk:
     """One selection in progress: the situation, the candidates left, and every judgement.
 
-    The trace keeps its walk until it is read, so a walk is small: what most walks do not need is
-    shared, and lists and mappings are replaced, not changed.
+    What most walks do not need is shared, so lists and mappings are replaced, not changed.
     """
 
     __slots__ = (
         "_asked",
-        "_ending",
         "_judged",
         "aside",
         "backends",
@@ -158,15 +154,10 @@ class Walk:
             self.order = [member for member in self.order if member not in dropped]
             self.left_out = {**self.left_out, **dict.fromkeys(dropped, why)}
 
-    def end(self, chosen: str | None, kernel: str | None) -> tuple[Candidate, ...]:
-        """The trace, for `Selection.trace`: nobody changes the walk any more, so it can wait."""
-        self._ending = chosen, kernel
-        return later(self._trace)
-
-    def _trace(self) -> tuple[Candidate, ...]:
-        """Every candidate, those that the engine never asked marked as such."""
-        out = [self._candidate(self.aside[name], name) for name in self.aside]
-        chosen = self._ending[0]
+    def trace(self, chosen: str | None, kernel: str | None) -> tuple[Candidate, ...]:
+        """Every candidate at the end, those that the engine never asked marked as such."""
+        ending = chosen, kernel
+        out = [self._candidate(self.aside[name], name, ending) for name in self.aside]
         members = self.shown if chosen is None or chosen in self.shown else [chosen, *self.shown]
         for member in members:
             backend = self.backends[member]
@@ -177,12 +168,14 @@ class Walk:
             ]
             if not backend.kernels:
                 out.append(Candidate(backend.value, None, True, _without_class(backend)))
-            out += [self._candidate(member, name) for name in backend.kernels]
+            out += [self._candidate(member, name, ending) for name in backend.kernels]
         return tuple(out)
 
-    def _candidate(self, member: str, name: str) -> Candidate:
+    def _candidate(
+        self, member: str, name: str, ending: tuple[str | None, str | None]
+    ) -> Candidate:
         value, here = self.backends[member].value, self.kernels[name]
-        if (member, name) == self._ending:
+        if (member, name) == ending:
             reason = self.notes[0] if self.notes else "first that fits"
             return Candidate(value, here.name, True, reason)
         asked = (name, member) in self._asked or (name, "") in self._asked
@@ -218,43 +211,33 @@ class Choice(NamedTuple):
     """The class that ends up running, when it is not `kernel`."""
 
 
-def selected(walk: Walk, choice: Choice, oracle: str, *, moe_layers: int, lora: bool) -> Selection:
-    """The `Selection` of a choice."""
+def selected(walk: Walk, choice: Choice, oracle: str) -> Selection:
+    """The `Selection` of a choice, without its trace and for the model's first kind of layer."""
     backend = walk.backends[choice.member]
     kernel = None if choice.kernel is None else walk.kernels[choice.kernel].name
-    return complete(
-        Selection,
-        {
-            "moe_layers": moe_layers,
-            "lora": lora,
-            "oracle": oracle,
-            "outcome": Outcome.SELECTED,
-            "backend": backend.value,
-            "backend_option": backend.option,
-            "kernel": kernel,
-            "runs": choice.runs or kernel,
-            "error": None,
-            "crash": None,
-            "hazard": "",
-            "engine_log": choice.log or None,
-            "note": "; ".join(walk.notes),
-            "trace": walk.end(choice.member, choice.kernel or choice.runs),
-            "activation_format": walk.situation.activation_format,
-        },
+    return Selection(
+        moe_layers=0,
+        lora=walk.situation.query.lora,
+        oracle=oracle,
+        outcome=Outcome.SELECTED,
+        backend=backend.value,
+        backend_option=backend.option,
+        kernel=kernel,
+        runs=choice.runs or kernel,
+        engine_log=choice.log or None,
+        note="; ".join(walk.notes),
+        activation_format=walk.situation.activation_format,
     )
 
 
-def refused(
-    walk: Walk, error: EngineError, oracle: str, *, moe_layers: int, lora: bool
-) -> Selection:
-    """The `Selection` of an exception."""
+def refused(walk: Walk, error: EngineError, oracle: str) -> Selection:
+    """The `Selection` of an exception, as `selected`."""
     return Selection(
-        moe_layers=moe_layers,
-        lora=lora,
+        moe_layers=0,
+        lora=False,
         oracle=oracle,
         outcome=Outcome.ERROR,
         error=error,
         note="; ".join(walk.notes),
-        trace=walk.end(None, None),
         activation_format=walk.situation.activation_format,
     )

@@ -13,6 +13,7 @@ from moe_doctor.core.spec import QuantSpec
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
+from moe_doctor.oracle.engines.vllm.setting import Setting
 from tests.oracle.test_methods import SPEC
 
 BLOCKS = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
@@ -33,12 +34,9 @@ def answer(
         QuantSpec(str(raw["quant_method"]), None, details=raw),
         Deployment(),
         release=release,
-        platform="cuda",
-        capability=capability,
-        lora=False,
+        setting=Setting("cuda", capability, environment={"VLLM_MARLIN_INPUT_DTYPE": value}),
         spec=SPEC,
         query=MoEQuery(128, 8, 2048, 768, 128),
-        environment={"VLLM_MARLIN_INPUT_DTYPE": value},
         model_type="qwen3_moe",
     )
 

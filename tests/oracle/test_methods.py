@@ -17,6 +17,7 @@ from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.methods.names import known_methods
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import method_of
+from moe_doctor.oracle.engines.vllm.setting import Setting
 
 SPEC = MoESpec(128, 8, 2048, 768)
 HOPPER = (9, 0)
@@ -43,9 +44,7 @@ def build(
         quantization,
         options,
         release=release,
-        platform=platform,
-        capability=capability,
-        lora=False,
+        setting=Setting(platform, capability),
         spec=SPEC,
         query=MoEQuery(128, 8, 2048, 768 // tp, 128, parallel=Parallel(tp_size=tp)),
         model_type=model_type,

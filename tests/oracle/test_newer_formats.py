@@ -17,6 +17,7 @@ from moe_doctor.core.spec import QuantSpec
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import left_out_of, method_of
+from moe_doctor.oracle.engines.vllm.setting import Setting
 from tests.oracle.asking import ask
 from tests.oracle.test_methods import SPEC, call, compressed, keys, refusal
 
@@ -94,13 +95,10 @@ def on_rocm(
         QuantSpec(raw["quant_method"], None, details=raw),
         Deployment(**deployment),
         release=release,
-        platform="rocm",
-        capability=None,
-        lora=False,
+        setting=Setting("rocm", arch=arch),
         spec=SPEC,
         query=MoEQuery(128, 8, 2048, 768, 128),
         model_type="qwen3_moe",
-        arch=arch,
     )
 
 
@@ -137,9 +135,7 @@ def left_out(declared: QuantSpec, release: Release) -> OracleCall | NoOracle | E
         declared,
         Deployment(),
         release=release,
-        platform="cuda",
-        capability=(9, 0),
-        lora=False,
+        setting=Setting("cuda", (9, 0)),
         spec=SPEC,
         query=MoEQuery(128, 8, 2048, 768, 128),
         model_type="qwen3_moe",

@@ -18,6 +18,7 @@ from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.layers import build_query
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle, OracleCall
 from moe_doctor.oracle.engines.vllm.methods.select import method_of
+from moe_doctor.oracle.engines.vllm.setting import Setting
 from tests.truth import CONFIGS, needs_truth, quant_of, records, releases
 
 Built = OracleCall | NoOracle | EngineRefusal
@@ -70,9 +71,7 @@ def built(record: dict[str, Any], release: Release, capability: str) -> list[tup
             kind.spec.quantization,
             deployment(record),
             release=release,
-            platform="cuda",
-            capability=(major, minor),
-            lora=lora,
+            setting=Setting("cuda", (major, minor), lora),
             spec=kind.spec,
             query=question.query,
             model_type=spec.model_type,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.kept import Kept
 from moe_doctor.core.query import Parallel
 from moe_doctor.core.release import Release, format_release
 from moe_doctor.core.selection import EngineError
@@ -16,6 +17,7 @@ from moe_doctor.core.spec import AttentionSpec, ModelSpec
 from moe_doctor.oracle.engines.vllm import layer_options as options
 from moe_doctor.oracle.engines.vllm import layer_refusals as refusals
 from moe_doctor.oracle.engines.vllm import start_refusals as start
+from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
 from moe_doctor.oracle.engines.vllm.architectures import registered
 from moe_doctor.oracle.engines.vllm.architectures.index import find_row
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
@@ -39,6 +41,47 @@ class Settled(NamedTuple):
     """Why the model class asks no oracle at all, when it does not."""
 
 
+class ServedBy(NamedTuple):
+    """What a release makes of a model's class, whatever the deployment."""
+
+    refused: EngineRefusal | None
+    """No class, or a list in the config that it does not take."""
+    row: ClassRow | None
+    """The model class; None where its text model is not known."""
+    hidden_act: EngineRefusal | None
+    """An activation that the class does not have."""
+    lora: EngineRefusal | None
+    """What is raised with adapters, once the config is read."""
+    lora_crash: EngineError | None
+    """What is raised with adapters, once the weights are loaded."""
+
+
+_SERVED: Kept[ServedBy] = Kept(4096)
+
+
+def served_by(model: ModelSpec, release: Release) -> ServedBy:
+    """The model's class under a release; looked up once."""
+    return _SERVED.find(model, release) or _SERVED.keep(model, release, _serve(model, release))
+
+
+def _serve(model: ModelSpec, release: Release) -> ServedBy:
+    architecture, crash = model.architecture, None
+    if not lora_table.supports_lora(registered.registered_name(architecture, release), release):
+        crash = lora_table.refused_at_load(architecture)
+    lora = refusals.refuse_lora(model, release)
+    # vLLM guesses a missing architecture from the model type (transformers_utils/config.py).
+    backend = registered.serving_class(architecture, release) if architecture else "native"
+    if backend is None:
+        refused = refusals.refuse_architecture(
+            architecture, model.model_type, model.own_config, release
+        )
+        return ServedBy(refused, None, None, lora, crash)
+    listed = refuse_layer_list(model, release) or refuse_head_sizes(model, release)
+    row = find_row(architecture, release, backend, model.text_architecture)
+    hidden_act = None if row is None else refusals.refuse_hidden_act(model, row, release)
+    return ServedBy(listed, row, hidden_act, lora, crash)
+
+
 def settle(
     model: ModelSpec,
     deployment: Deployment,
@@ -50,21 +93,14 @@ def settle(
 
     `capability` is the CUDA compute capability, where it is known.
     """
-    architecture, text_architecture = model.architecture, model.text_architecture
-    attention = model.attention
+    architecture, attention = model.architecture, model.attention
     error = options.refuse_arguments(deployment, release)
     if error is not None:
         return EngineRefusal("args", error, f"vLLM {format_release(release)} has no such value")
-    # vLLM guesses a missing architecture from the model type (transformers_utils/config.py).
-    backend = registered.serving_class(architecture, release) if architecture else "native"
-    if backend is None:
-        return refusals.refuse_architecture(
-            architecture, model.model_type, model.own_config, release
-        )
-    refused = refuse_layer_list(model, release) or refuse_head_sizes(model, release)
-    if refused is not None:
-        return refused
-    row = find_row(architecture, release, backend, text_architecture)
+    served = served_by(model, release)
+    if served.refused is not None:
+        return served.refused
+    row = served.row
     refused = _refuse_config(row, attention, deployment, release, platform)
     if refused is not None:
         return refused
@@ -89,7 +125,7 @@ def settle(
     if isinstance(dtype, EngineError):  # said by the worker, before it builds the model
         return _late_config(dtype, "this GPU cannot compute in bfloat16")
     if row is None:
-        return refusals.refuse_text_architecture(text_architecture, release)
+        return refusals.refuse_text_architecture(model.text_architecture, release)
     refused = refusals.refuse_class(row, deployment)
     if refused is None:
         refused = refuse_audio(model, deployment.tensor_parallel_size, release)
@@ -100,7 +136,7 @@ def settle(
     if refused is None:
         refused = start.refuse_attention(attention, row, deployment)
     if refused is None:
-        refused = refusals.refuse_hidden_act(model, row, release)
+        refused = served.hidden_act
     if refused is not None:
         return refused
     unasked = row.unasked

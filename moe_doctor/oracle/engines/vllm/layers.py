@@ -11,22 +11,20 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
-from moe_doctor.core.kept import Kept
 from moe_doctor.core.query import MoEQuery, Parallel
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import ModelSpec, MoESpec
 from moe_doctor.oracle.engines.vllm import layer_options as options
 from moe_doctor.oracle.engines.vllm import layer_refusals as refusals
-from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
-from moe_doctor.oracle.engines.vllm.architectures import registered
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.layer_routing import routing_method
-from moe_doctor.oracle.engines.vllm.layer_settled import Settled, settle
+from moe_doctor.oracle.engines.vllm.layer_settled import Settled, served_by, settle
 from moe_doctor.oracle.engines.vllm.parallel import active_all2all
+from moe_doctor.oracle.engines.vllm.setting import Setting
 
-__all__ = ["EngineRefusal", "LayerQuery", "build_query"]
+__all__ = ["EngineRefusal", "LayerQuery", "build_both", "build_query"]
 
 _ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4}
 # SUPPORTED_HIDDEN_SIZES of DeepEP's and NIXL's low-latency kernels (0.18).
@@ -56,10 +54,19 @@ class LayerQuery(NamedTuple):
     """Whether the experts follow the checkpoint's quantization at all."""
 
 
+class Built(NamedTuple):
+    """What a release makes of a layer, without adapters and with them."""
+
+    plain: LayerQuery | EngineRefusal
+    """Without."""
+    refused: EngineRefusal | None
+    """What is raised with adapters and not without."""
+    crash: EngineError | None
+    """What is raised with adapters once the weights are loaded."""
+
+
 # Most layers are asked about in the same way on every platform.
 _ANYWHERE = "any"
-# 60 models x 26 releases x 20 deployments; 1.2 KB each.
-_BUILT: Kept[tuple[LayerQuery | EngineRefusal, LayerQuery | EngineRefusal]] = Kept(32768)
 
 
 def build_query(
@@ -78,28 +85,35 @@ def build_query(
     `capability` is the CUDA compute capability: below 8.0 `--dtype auto` turns bfloat16 into
     float16. Raises IndexError on an `index` that the model does not have.
     """
+    setting = Setting(platform, capability, lora, environment or {})
+    plain, refused, crash = build_both(model, index, deployment, release, setting)
+    if not lora:
+        return plain
+    if refused is not None or isinstance(plain, EngineRefusal):
+        return refused or plain
+    return plain._replace(query=plain.query._replace(lora=True), crash=crash)
+
+
+def build_both(
+    model: ModelSpec, index: int, deployment: Deployment, release: Release, setting: Setting
+) -> Built:
+    """The same without adapters and with them."""
     # All of the machine that decides here; the rest is the method's and the oracle's business.
     spec = model.moe_layers[index].spec
-    old = capability if capability is not None and capability < (8, 0) else None
+    old = setting.capability if setting.is_below((8, 0)) else None
     alike = spec.gated and old is None and not (deployment.enable_eplb or deployment.enable_dbo)
-    place = _ANYWHERE if alike else platform
+    place = _ANYWHERE if alike else setting.platform
     simulated = False
-    if environment:
+    if release < (0, 33, 0):
         # From 0.33 the simulation wraps the router and leaves the kernels' routing method alone.
-        simulates = environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY")
-        simulated = bool(simulates) and release < (0, 33, 0)
-    rest = (index, deployment, release, place, old, simulated)
-    built = _BUILT.find(model, rest)
-    if built is None:
-        settled = settle(model, deployment, release, place, old)
-        plain: LayerQuery | EngineRefusal
-        if isinstance(settled, EngineRefusal):
-            plain = settled
-        else:
-            plain = _build(spec, settled, deployment, release, place, simulated)
-        both = plain, _with_lora(plain, settled, model, deployment, release)
-        built = _BUILT.keep(model, rest, both)
-    return built[lora]
+        simulated = bool(setting.environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY"))
+    settled = settle(model, deployment, release, place, old)
+    if isinstance(settled, EngineRefusal):
+        plain: LayerQuery | EngineRefusal = settled
+    else:
+        plain = _build(spec, settled, deployment, release, place, simulated)
+    refused, crash = _with_lora(plain, settled, model, deployment, release)
+    return Built(plain, refused, crash)
 
 
 def _build(
@@ -176,24 +190,17 @@ def _with_lora(
     model: ModelSpec,
     deployment: Deployment,
     release: Release,
-) -> LayerQuery | EngineRefusal:
-    """The same with adapters: VllmConfig looks at them once it has read ModelConfig."""
+) -> tuple[EngineRefusal | None, EngineError | None]:
+    """The refusal of adapters, at once and late: VllmConfig looks at them after ModelConfig."""
     late = not isinstance(settled, EngineRefusal) or settled.after == "VllmConfig"
     if not late and isinstance(plain, EngineRefusal) and plain.stage != "model":
-        return plain
+        return None, None
     error = options.rejects_lora(deployment, release)
     if error is not None:
-        return EngineRefusal("config", error, "that backend has no LoRA", "ModelConfig")
-    refused = refusals.refuse_lora(model, release) if late else None
-    if refused is not None:
-        return refused
-    if isinstance(plain, EngineRefusal):
-        return plain
-    name = registered.registered_name(model.architecture, release)
-    crash = None
-    if not lora_table.supports_lora(name, release):
-        crash = lora_table.refused_at_load(model.architecture)
-    return plain._replace(query=plain.query._replace(lora=True), crash=crash)
+        refused = EngineRefusal("config", error, "that backend has no LoRA", "ModelConfig")
+        return refused, None
+    served = served_by(model, release)
+    return served.lora if late else None, served.lora_crash
 
 
 def _activation(spec: MoESpec, row: ClassRow) -> str:

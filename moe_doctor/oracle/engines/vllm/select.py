@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from importlib import import_module
-from typing import Any, NamedTuple
 
 from moe_doctor.backends.registry import settled_kernels
 from moe_doctor.backends.situation import Facts, Situation
-from moe_doctor.core.query import MoEQuery, Parallel
+from moe_doctor.core.alike import Alike
+from moe_doctor.core.later import later
+from moe_doctor.core.query import MoEQuery
+from moe_doctor.core.record import replace
 from moe_doctor.core.release import Release
-from moe_doctor.core.selection import Selection
+from moe_doctor.core.selection import Candidate, EngineError, Selection
 from moe_doctor.oracle.engines.vllm.aftermath import foresee
-from moe_doctor.oracle.engines.vllm.oracle import MoEOracle, Step
+from moe_doctor.oracle.engines.vllm.oracle import MoEOracle
 from moe_doctor.oracle.engines.vllm.parallel import dispatch
 from moe_doctor.oracle.engines.vllm.quant_keys import scheme_texts
 from moe_doctor.oracle.engines.vllm.routing_numbers import routing_numbers
-from moe_doctor.oracle.walk import Backend, Refused, Walk, refused, selected
+from moe_doctor.oracle.walk import Choice, Refused, Walk, refused, selected
 
 # Oracle -> the module that states it as ORACLE (or as NAME); loaded when it is first asked.
 ORACLES = {
@@ -35,6 +37,10 @@ ORACLES = {
     "w4a8_int8": "w4a8.steps:INT8_ORACLE",
     "humming": "humming.steps:ORACLE",
 }
+# What a program reads one field at a time; a question need not have a quantization.
+_PARTS = {"query": False, "parallel": False, "quant": True}
+# Stands for the machine until a program puts its own there.
+_NOWHERE = Facts("")
 
 
 @lru_cache(maxsize=32)
@@ -61,73 +67,87 @@ def select_moe(
     Pure; the environment is what the engine's process would see. Raises LookupError for a platform
     that no release knows, KeyError for an oracle that is not in the tables.
     """
-    stated = _stated(name, release)
-    walk = _start(stated, query, facts, release, environment)
-    try:
-        for step in stated.steps:
-            choice = step(walk)
-            if choice is not None:
-                chosen = selected(walk, choice, name, moe_layers=moe_layers, lora=query.lora)
-                return foresee(chosen, walk)
-    except Refused as refusal:
-        return refused(walk, refusal.error, name, moe_layers=moe_layers, lora=query.lora)
-    raise AssertionError(f"the program of {name} ended without an answer")
+    situation = situate(name, query, facts.arch, release)
+    return find_program(name, facts, release, environment).answer(situation, moe_layers)
 
 
-class _Stated(NamedTuple):
-    """An oracle as one release has it."""
-
-    oracle: MoEOracle
-    backends: dict[str, Backend]
-    steps: tuple[Step, ...]
-
-
-@lru_cache(maxsize=512)
-def _stated(name: str, release: Release) -> _Stated:
-    oracle = load_oracle(name)
-    return _Stated(oracle, *oracle.at(release))
-
-
-@lru_cache(maxsize=16384)
-def _rest(
-    parallel: Parallel,
-    weights: str | None,
-    inputs: str | None,
-    routing_method: str,
-    arch: str,
-    release: Release,
-) -> tuple[Any, ...]:
-    """The rest of the `Situation`: what a release makes of a question, and how it prints it."""
-    all2all, format_, sizes = dispatch(parallel, release)
-    scheme, unprintable = scheme_texts(weights, inputs, arch, release)
-    routing = routing_numbers(release).get(routing_method, routing_method)
-    return all2all, format_, sizes, scheme, routing, unprintable, release < (0, 17, 0)
-
-
-# Half the time of the NamedTuple's own constructor (CPython 3.11, 2026-11-23).
-_situation = partial(tuple.__new__, Situation)
-
-
-def _start(
-    stated: _Stated,
-    query: MoEQuery,
-    facts: Facts,
-    release: Release,
-    environment: Mapping[str, str],
-) -> Walk:
+def situate(name: str, query: MoEQuery, arch: str, release: Release) -> Situation:
+    """A question to oracle `name` as `release` looks at it, wherever it is put but on `arch`."""
     quant = query.quant
     weights, inputs = (None, None) if quant is None else quant[:2]
-    rest = _rest(query.parallel, weights, inputs, query.routing_method, facts.arch, release)
-    situation = _situation((query, facts, *rest))
-    wants_batched = query.moe_backend == "batched_triton"
-    if wants_batched and release >= (0, 27, 0) and stated.oracle.name == "unquantized":
+    all2all, given, sizes = dispatch(query.parallel, release)
+    scheme, unprintable = scheme_texts(weights, inputs, arch, release)
+    routing = routing_numbers(release).get(query.routing_method, query.routing_method)
+    if query.moe_backend == "batched_triton" and release >= (0, 27, 0) and name == "unquantized":
         # 0.27.0: the explicit name alone switches the format, in this oracle alone
-        situation = situation._replace(activation_format="batched")
-    return Walk(
-        situation,
-        release,
-        settled_kernels(situation, release),
-        stated.backends,
-        environment,
-        stated.oracle.order(situation, release),
+        given = "batched"
+    return Situation._make(
+        (query, _NOWHERE, all2all, given, sizes, scheme, routing, unprintable, False)
     )
+
+
+def find_program(
+    name: str, facts: Facts, release: Release, environment: Mapping[str, str]
+) -> Program:
+    """`release`'s oracle `name` on the machine behind `facts`; made once for them."""
+    found = facts.programs.get((name, release))
+    if not isinstance(found, Program) or found.environment is not environment:
+        found = facts.programs[name, release] = Program(name, facts, release, environment)
+    return found
+
+
+class Program:
+    """An oracle as one release runs it on one machine, with what it has answered there."""
+
+    def __init__(
+        self, name: str, facts: Facts, release: Release, environment: Mapping[str, str]
+    ) -> None:
+        self._oracle = load_oracle(name)
+        self._backends, self._steps = self._oracle.at(release)
+        self._facts = facts
+        self._release = release
+        self._kernels = settled_kernels(facts, release)
+        self._known: Alike[Situation, Selection] = Alike(_PARTS)
+        self.environment = environment
+        """What the engine's process would see."""
+
+    def answer(self, situation: Situation, moe_layers: int) -> Selection:
+        """The oracle's answer; questions that look the same to it are answered once.
+
+        The trace looks at everything, so each answer has its own, made when it is read.
+        """
+        known = self._known.ask(situation, self._decide)
+        trace = later(partial(self._trace, situation))
+        lora = situation.query.lora
+        return replace(known, moe_layers=moe_layers, lora=lora, trace=trace)
+
+    def _decide(self, situation: Situation) -> Selection:
+        """The answer without its trace."""
+        walk = self._start(situation)
+        decided = self._run(walk)
+        name = self._oracle.name
+        if isinstance(decided, EngineError):
+            return refused(walk, decided, name)
+        return foresee(selected(walk, decided, name), walk)
+
+    def _trace(self, situation: Situation) -> tuple[Candidate, ...]:
+        walk = self._start(situation)
+        decided = self._run(walk)
+        if isinstance(decided, EngineError):
+            return walk.trace(None, None)
+        return walk.trace(decided.member, decided.kernel or decided.runs)
+
+    def _start(self, situation: Situation) -> Walk:
+        here = situation._replace(facts=self._facts, terse=self._release < (0, 17, 0))
+        order = self._oracle.order(here, self._release)
+        return Walk(here, self._release, self._kernels, self._backends, self.environment, order)
+
+    def _run(self, walk: Walk) -> Choice | EngineError:
+        try:
+            for step in self._steps:
+                choice = step(walk)
+                if choice is not None:
+                    return choice
+        except Refused as refusal:
+            return refusal.error
+        raise AssertionError(f"the program of {self._oracle.name} ended without an answer")

@@ -44,14 +44,12 @@ _UNSERVED = (
 )
 
 
-def refuse_platform(
-    path: str, stored: Stored, question: Question, *, has_amx: bool
-) -> MethodRefused | None:
+def refuse_platform(path: str, stored: Stored, question: Question) -> MethodRefused | None:
     """The refusal of a format that no linear kernel of the platform takes, or None."""
     platform, release = question.platform, question.release
     if platform == "cuda":
         return None
-    if platform == "cpu" and stored.kind == "fp8" and not has_amx:
+    if platform == "cpu" and stored.kind == "fp8" and not question.setting.has_amx:
         return _refuse_blocks(path, question)
     if platform == "xpu" and stored.kind in ("fp8", "pb_wo"):
         return _refuse_blocks_on_xpu(path, stored, release)

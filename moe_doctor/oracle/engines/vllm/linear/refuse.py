@@ -7,11 +7,12 @@ judged once for each way to divide the model.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
+from moe_doctor.core.alike import Alike
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.kept import Kept
-from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import EngineError
@@ -27,10 +28,10 @@ from moe_doctor.oracle.engines.vllm.linear.shapes import refuse_shape
 from moe_doctor.oracle.engines.vllm.linear.stored import Place, Stored
 from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear
 from moe_doctor.oracle.engines.vllm.methods.declared import read_declared
-from moe_doctor.oracle.engines.vllm.methods.integer_formats import marlin_capable
 from moe_doctor.oracle.engines.vllm.methods.names import registered_name
 from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, by_linear
 from moe_doctor.oracle.engines.vllm.methods.question import Question
+from moe_doctor.oracle.engines.vllm.setting import Setting
 
 _TOWER = ("", "model.")
 # Kinds of decoder layers -> with experts, with softmax attention (else linear attention).
@@ -92,9 +93,10 @@ _NONE = LinearRefusal(None)
 # quantization/base_config.py tie_weights; only 0.24 gives the head of ModelOpt's a linear method
 # and has no way to tie one.
 _TIES_NOTHING: Release = (0, 24, 0)
-# One entry per model, release and way to divide it.
-_KNOWN: Kept[LinearRefusal] = Kept(16384)
-_PLANS: Kept[tuple[Step, ...]] = Kept(2048)
+# One tree per model, release and way to divide it; one per model and era.
+_KNOWN: Kept[Alike[Setting, LinearRefusal]] = Kept(16384)
+_SIZES: Kept[dict[str, Linear]] = Kept(4096)
+_PLANS: Kept[Alike[Setting, tuple[Step, ...]]] = Kept(2048)
 
 
 def refuse_linears(
@@ -102,7 +104,7 @@ def refuse_linears(
     source: str,
     query: MoEQuery,
     deployment: Deployment,
-    machine: MachineSnapshot,
+    setting: Setting,
     release: Release,
 ) -> LinearRefusal:
     """What the model's linear layers raise; `source` is its class's row, `query` a layer's."""
@@ -110,21 +112,16 @@ def refuse_linears(
         return _NONE
     rest = (
         release,
-        machine.platform,
-        machine.capability,
         deployment.tensor_parallel_size,
         deployment.tower_ranks,
         deployment.quantization,
         query.in_dtype,
         query.parallel.sp_size,
-        machine.environment.get("VLLM_BATCH_INVARIANT"),
-        "amx_tile" in machine.cpu_features,
     )
     known = _KNOWN.find(model, rest)
     if known is None:
-        known = _refuse(model, source, query, deployment, machine, release)
-        _KNOWN.keep(model, rest, known)
-    return known
+        known = _KNOWN.keep(model, rest, Alike())
+    return known.ask(setting, partial(_refuse, model, source, query, deployment, release))
 
 
 def _refuse(
@@ -132,13 +129,22 @@ def _refuse(
     source: str,
     query: MoEQuery,
     deployment: Deployment,
-    machine: MachineSnapshot,
     release: Release,
+    setting: Setting,
 ) -> LinearRefusal:
     block, declared = block_of(source), model.declared
     if block is None or declared is None or not block.since <= release < block.until:
         return _NONE
-    question = _question(model, query, deployment, machine, release)
+    question = Question(
+        declared,
+        deployment,
+        release,
+        setting,
+        model.moe_layers[0].spec,
+        query,
+        model.model_type,
+        model.architecture,
+    )
     try:
         name = registered_name(question, read_declared(declared, release))
     except MethodRefused:
@@ -146,27 +152,22 @@ def _refuse(
     if name not in _ERAS:
         return _NONE
     shares = query.parallel.sp_size == 1
-    has_amx = "amx_tile" in machine.cpu_features
-    sizes: dict[str, dict[str, Linear]] = {}
     for step in _plan(question, model, block, name):
         if step.found is not None:
             return step.found
         if step.stored is None:
             continue
-        unserved = refuse_platform(step.path, step.stored, question, has_amx=has_amx)
+        unserved = refuse_platform(step.path, step.stored, question)
         if unserved is not None:
             return LinearRefusal(unserved.refusal, step.late)
-        if machine.platform != "cuda" and step.stored.kind not in ANYWHERE:
+        if setting.platform != "cuda" and step.stored.kind not in ANYWHERE:
             continue
         in_tower = step.group == "tower"
         ranks = deployment.tower_ranks if in_tower else deployment.tensor_parallel_size
-        if step.group not in sizes:
-            made = _linears(step.group, model, block, name, ranks, release, shares=shares)
-            sizes[step.group] = {linear.path: linear for linear in made}
-        linear = sizes[step.group][step.path]
-        has_humming = machine.has("humming-kernels")
+        sizes = _sizes(step.group, model, block, name, ranks, release, shares=shares)
+        linear = sizes[step.path]
         refused = (
-            refuse_shape(linear, step.stored, question, ranks, has_humming=has_humming)
+            refuse_shape(linear, step.stored, question, ranks)
             if step.stored.scheme is None
             else refuse_linear(question, step.stored.scheme)
         )
@@ -189,11 +190,14 @@ def _plan(question: Question, model: ModelSpec, block: Block, name: str) -> tupl
     release = question.release
     era = sum(release >= since for since in _ERAS.get(name, ()))
     mapped = release >= block.mapped_since
-    rest = (era, mapped, name, question.batch_invariant, marlin_capable(question))
+    rest = (era, mapped, name)
     known = _PLANS.find(model, rest)
     if known is None:
-        known = _PLANS.keep(model, rest, tuple(_steps(question, model, block, name)))
-    return known
+        known = _PLANS.keep(model, rest, Alike())
+    return known.ask(
+        question.setting,
+        lambda setting: tuple(_steps(question._replace(setting=setting), model, block, name)),
+    )
 
 
 def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Iterator[Step]:
@@ -269,6 +273,26 @@ def _linears(
     )
 
 
+def _sizes(
+    group: str,
+    model: ModelSpec,
+    block: Block,
+    name: str,
+    ranks: int,
+    release: Release,
+    *,
+    shares: bool,
+) -> dict[str, Linear]:
+    """A group's linear layers by path; made once for releases that build the same."""
+    towers = release if group == "tower" else None
+    rest = (group, block, name, ranks, towers, shares)
+    known = _SIZES.find(model, rest)
+    if known is None:
+        made = _linears(group, model, block, name, ranks, release, shares=shares)
+        known = _SIZES.keep(model, rest, {linear.path: linear for linear in made})
+    return known
+
+
 def _tower_place(path: str) -> tuple[str, ...]:
     return tuple(f"{prefix}{path}" for prefix in _TOWER)
 
@@ -276,25 +300,3 @@ def _tower_place(path: str) -> tuple[str, ...]:
 def _layer_place(number: int) -> Place:
     prefixes = tuple(f"{prefix}layers.{number}." for prefix in PREFIXES)
     return lambda path: tuple(prefix + path for prefix in prefixes)
-
-
-def _question(
-    model: ModelSpec,
-    query: MoEQuery,
-    deployment: Deployment,
-    machine: MachineSnapshot,
-    release: Release,
-) -> Question:
-    return Question(
-        model.declared,
-        deployment,
-        release,
-        machine.platform,
-        machine.capability,
-        False,
-        model.moe_layers[0].spec,
-        query,
-        machine.environment,
-        model.model_type,
-        model.architecture,
-    )

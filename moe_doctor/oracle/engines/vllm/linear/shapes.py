@@ -33,7 +33,7 @@ _ALIGNED = (
 
 
 def refuse_shape(
-    linear: Linear, stored: Stored, question: Question, ranks: int, *, has_humming: bool
+    linear: Linear, stored: Stored, question: Question, ranks: int
 ) -> MethodRefused | None:
     """The refusal of one linear layer, or None; `ranks` share it."""
     if not linear.inputs:
@@ -53,11 +53,11 @@ def refuse_shape(
         case "pb_wo":
             return _refuse_whole_blocks(linear, stored, question.release)
         case "awq":
-            return _refuse_awq(linear, stored, question, has_humming=has_humming)
+            return _refuse_awq(linear, stored, question)
         case "gptq" if stored.fallback and question.release < (0, 22, 0):
             return _refuse_unaligned(linear, stored)
         case "gptq" | "int":
-            return _refuse_integers(linear, stored, question, has_humming=has_humming)
+            return _refuse_integers(linear, stored, question)
         case _:
             return None
 
@@ -111,16 +111,14 @@ def _refuse_whole_blocks(linear: Linear, stored: Stored, release: Release) -> Me
     return _refused("ValueError", text, linear, f"blocks are {columns} columns wide")
 
 
-def _refuse_awq(
-    linear: Linear, stored: Stored, question: Question, *, has_humming: bool
-) -> MethodRefused | None:
+def _refuse_awq(linear: Linear, stored: Stored, question: Question) -> MethodRefused | None:
     """Marlin's class where the shape suits it, else the plain one, which wants whole groups."""
     suits = _marlin_takes(linear, stored, question)
     if stored.fallback or not suits:
         return _refuse_unaligned(linear, stored)
     if question.release < (0, 19, 0):
         return None
-    return _refuse_integers(linear, stored, question, has_humming=has_humming)
+    return _refuse_integers(linear, stored, question)
 
 
 def _refuse_unaligned(linear: Linear, stored: Stored) -> MethodRefused | None:
@@ -137,10 +135,8 @@ def _refuse_unaligned(linear: Linear, stored: Stored) -> MethodRefused | None:
     return None
 
 
-def _refuse_integers(
-    linear: Linear, stored: Stored, question: Question, *, has_humming: bool
-) -> MethodRefused | None:
-    if not _has_kernel(linear, stored, question, has_humming=has_humming):
+def _refuse_integers(linear: Linear, stored: Stored, question: Question) -> MethodRefused | None:
+    if not _has_kernel(linear, stored, question):
         reason = f"no kernel takes {stored.bits}-bit integers in groups of {stored.group}"
         return _refused("ValueError", NO_LINEAR_KERNEL, linear, reason)
     if stored.kind != "int":
@@ -158,15 +154,15 @@ def _refuse_integers(
     return _refused("ValueError", text, linear, reason)
 
 
-def _has_kernel(linear: Linear, stored: Stored, question: Question, *, has_humming: bool) -> bool:
-    capability, release = question.capability or (0, 0), question.release
+def _has_kernel(linear: Linear, stored: Stored, question: Question) -> bool:
+    setting, release = question.setting, question.release
     group, bits = stored.group, stored.bits
     divided = linear.inputs != linear.inputs_here
-    if capability == (9, 0) and bits in (4, 8) and group in (-1, 64, 128):
+    if bits in (4, 8) and group in (-1, 64, 128) and question.capability == (9, 0):
         whole = linear.inputs_here % 64 == 0 and linear.rows % 128 == 0
         if whole and not (stored.ordered and divided):
             return True
-    if (8, 0) <= capability < (9, 0) and group == -1 and bits == 8 and release < (0, 31, 0):
+    if group == -1 and bits == 8 and release < (0, 31, 0) and setting.is_family(8):
         plain = not (stored.zeros or stored.ordered)
         if plain and linear.inputs_here % 16 == 0 and linear.rows % 16 == 0:
             return True
@@ -179,11 +175,13 @@ def _has_kernel(linear: Linear, stored: Stored, question: Question, *, has_hummi
     if _triton_takes(linear, stored):
         return True
     # Before 0.25.0 Humming's takes no zero points.
-    return has_humming and capability >= (7, 5) and (not stored.zeros or release >= (0, 25, 0))
+    if stored.zeros and release < (0, 25, 0):
+        return False
+    return setting.has("humming-kernels") and setting.reaches((7, 5))
 
 
 def _marlin_takes(linear: Linear, stored: Stored, question: Question) -> bool:
-    if (question.capability or (0, 0)) < (7, 5) or stored.group not in GROUPS:
+    if stored.group not in GROUPS or not question.setting.reaches((7, 5)):
         return False
     if stored.bits not in ((4,) if stored.zeros else (4, 8)):
         return False

@@ -49,10 +49,10 @@ def build_wna16(question: Question, weights: Arguments, layout: str) -> OracleCa
 def _rocm(question: Question, weights: Arguments) -> OracleCall | NoOracle | None:
     """Kernels of one architecture, which get_moe_method looks for first; None without one."""
     release, backend = question.release, question.deployment.moe_backend
-    if question.arch == "gfx1100" and weights.num_bits == 4 and release < (0, 30, 0):
+    if question.setting.arch == "gfx1100" and weights.num_bits == 4 and release < (0, 30, 0):
         return _rdna3(question, weights)
     small = weights.strategy == "group" and weights.group_size == 32 and weights.num_bits == 4
-    flydsl = backend == "flydsl" and question.arch == "gfx950" and not question.lora
+    flydsl = backend == "flydsl" and question.setting.arch == "gfx950" and not question.setting.lora
     if small and flydsl and weights.type == "int" and release >= (0, 24, 0):
         return NoOracle(
             "CompressedTensorsW4A16FlydslMoEMethod", "it runs FlyDSL's kernel", "FLYDSL"
@@ -102,11 +102,11 @@ def _marlin(question: Question, weights: Arguments) -> OracleCall | NoOracle:
 
 
 def _wants_mxint4(question: Question, weights: Arguments) -> bool:
-    value = question.environment.get("VLLM_USE_FLASHINFER_MOE_INT4", "0")
-    capability = question.capability
-    blackwell = question.platform == "cuda" and capability is not None and capability[0] == 10
     small = weights.group_size == 32 and weights.num_bits == 4
-    return blackwell and small and value.strip().isdigit() and int(value) != 0
+    if not small or question.platform != "cuda" or not question.setting.is_family(10):
+        return False
+    value = question.environment.get("VLLM_USE_FLASHINFER_MOE_INT4", "0")
+    return value.strip().isdigit() and int(value) != 0
 
 
 def _triton(question: Question, weights: Arguments) -> NoOracle:

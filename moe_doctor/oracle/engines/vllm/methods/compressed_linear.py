@@ -24,12 +24,12 @@ def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
     """The refusal of attention's linear layers, or None; the tests in the order of the code."""
     weights, inputs, layout = group.weights, group.inputs, group.layout
     release = question.release
-    capability = question.capability if question.platform == "cuda" else None
     if weights.is_nvfp4 and (inputs is None or release >= (0, 23, 0)):
         return None if inputs is None else _refuse_nvfp4(question, inputs)
     if weights.is_mxfp4:
-        old = capability is not None and capability < (8, 0)
-        return _refuse_capability(question, capability, (8, 0)) if old and capability else None
+        if question.platform != "cuda" or not question.setting.is_below((8, 0)):
+            return None
+        return _refuse_capability(question, (8, 0))
     if weights.is_mxfp8 and release >= (0, 20, 0):
         return None
     if inputs is not None and _is_w4a8(question, weights, inputs):
@@ -60,12 +60,12 @@ def _refuse_on_rocm(question: Question, weights: Arguments) -> MethodRefused | N
 
 def _is_w4a8(question: Question, weights: Arguments, inputs: Arguments) -> bool:
     """_is_fp8_w4a8_sm90: exactly 9.0; before 0.31.0 the types are not looked at."""
-    if question.platform != "cuda" or question.capability != (9, 0):
-        return False
     bits = weights.num_bits == 4 and inputs.num_bits == 8 and weights.strategy == "group"
     dynamic = inputs.strategy == "token" and inputs.dynamic and not weights.dynamic
     typed = question.release < (0, 31, 0) or (weights.type == "int" and inputs.type == "float")
-    return bits and dynamic and weights.symmetric and inputs.symmetric and typed
+    if not (bits and dynamic and weights.symmetric and inputs.symmetric and typed):
+        return False
+    return question.platform == "cuda" and question.capability == (9, 0)
 
 
 def _refuse_with_inputs(
@@ -91,10 +91,9 @@ def _refuse_with_inputs(
     return _no_scheme(weights, inputs)
 
 
-def _refuse_capability(
-    question: Question, found: tuple[int, int], smallest: tuple[int, int]
-) -> MethodRefused:
+def _refuse_capability(question: Question, smallest: tuple[int, int]) -> MethodRefused:
     """_check_scheme_supported: a tuple in the source until 0.28.0, printed piece by piece."""
+    found = question.capability or (0, 0)
     pieces = (
         "Quantization scheme is not supported for ",
         f"the current GPU. Min capability: {smallest[0] * 10 + smallest[1]}. ",

@@ -75,15 +75,14 @@ def check_demands(name: str, question: Question) -> None:
         smallest, dtypes = _demands("online", question.release)  # its config, by a shorthand
     else:
         smallest, dtypes = _demands(name, question.release)
-    if question.platform == "cuda" and question.capability is not None:
-        major, minor = question.capability
+    if question.platform == "cuda" and question.setting.is_below(divmod(smallest, 10)):
+        major, minor = question.capability or (0, 0)
         found = major * 10 + minor
-        if found < smallest:
-            raise refused_by_vllm_config(
-                f"The quantization method {name} is not supported for the current GPU. Minimum "
-                f"capability: {smallest}. Current capability: {found}.",
-                f"{name} needs compute capability {smallest / 10}; this GPU has {found / 10}",
-            )
+        raise refused_by_vllm_config(
+            f"The quantization method {name} is not supported for the current GPU. Minimum "
+            f"capability: {smallest}. Current capability: {found}.",
+            f"{name} needs compute capability {smallest / 10}; this GPU has {found / 10}",
+        )
     if question.query.in_dtype not in dtypes:
         listed = ", ".join(f"torch.{dtype}" for dtype in dtypes)
         raise refused_by_vllm_config(

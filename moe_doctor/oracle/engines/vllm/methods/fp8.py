@@ -163,7 +163,7 @@ def _padded(question: Question, block: tuple[int, int]) -> MoEQuery | None:
     if unit != block[1] or tensor == 1 or width % unit == 0:
         return None
     uneven = width * tensor % unit or query.hidden_size % unit
-    if uneven or query.parallel.ep_size != 1 or query.lora or query.has_bias:
+    if uneven or query.parallel.ep_size != 1 or question.setting.lora or query.has_bias:
         raise refused_by_method(
             "ValueError",
             f"Block-aligned FP8 TP sharding requires {unit}-aligned global expert dimensions, "

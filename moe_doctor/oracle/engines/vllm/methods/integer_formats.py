@@ -59,8 +59,7 @@ def moe_wna16_takes(question: Question, declared: Declared) -> bool:
         return not raw.get("desc_act")
     if declared.method != "awq" or bits != 4:
         return False
-    capability = question.capability
-    return question.platform == "rocm" or (capability is not None and capability >= (7, 5))
+    return marlin_capable(question)
 
 
 def orders_groups(raw: Mapping[str, Any]) -> bool:
@@ -86,7 +85,7 @@ def marlin_capable(question: Question) -> bool:
     """Whether the GPU is one that Marlin's integer kernels run on (query_marlin_supported)."""
     if question.platform == "rocm":
         return True
-    return question.capability is not None and question.capability >= (7, 5)
+    return question.setting.reaches((7, 5))
 
 
 def lacks_linear_kernel(question: Question, bits: int) -> bool:

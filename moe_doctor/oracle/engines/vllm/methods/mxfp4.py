@@ -31,7 +31,7 @@ def build(question: Question, name: str) -> OracleCall | NoOracle:
         # The method asks get_mxfp4_backend() of its own module, without candidates.
         method = "XpuMxfp4MoEMethod" if question.platform == "xpu" else "Mxfp4MoEMethod"
         asked = question.ask("legacy_mxfp4", method)
-        return asked._replace(afterwards=(*asked.afterwards, _none_fits(question.lora)))
+        return asked._replace(afterwards=(*asked.afterwards, _none_fits(question.setting.lora)))
     if release < _SPLIT:
         return question.ask("mxfp4", "Mxfp4MoEMethod")
     if name == "mxfp4" and release >= _OWN_METHOD:
@@ -68,8 +68,7 @@ def ask_cutlass_or_marlin(question: Question, method: str, xpu: Release) -> Orac
             text = f"moe_backend={backend!r} is not supported for AutoRound (INC) MXFP4 MoE "
             raise refused_by_method("ValueError", f"{text}checkpoints", "that backend is not taken")
         return question.ask("mxfp4", method)
-    capability = question.capability
-    cutlass = question.platform == "cuda" and capability is not None and capability[0] in (10, 11)
+    cutlass = question.platform == "cuda" and question.setting.is_family(10, 11)
     if release >= (0, 20, 0) and cutlass:
         # The method's own attribute still says MARLIN then; the class is what it runs.
         why = "it takes CutlassExpertsMxfp4 on this GPU by itself"

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from moe_doctor.core.alike import Alike
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.release import Release, format_release
 from moe_doctor.oracle.engines.vllm.methods import overrides
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
 from moe_doctor.oracle.engines.vllm.methods.outcome import refused_by_model_config
 from moe_doctor.oracle.engines.vllm.methods.question import Question
+from moe_doctor.oracle.engines.vllm.setting import Setting
 
 _START: Release = (0, 16, 0)
-_SETTLED: Kept[str] = Kept(8192)
+_SETTLED: Kept[Alike[Setting, str | None]] = Kept(8192)
 # Name -> first release and the one that lost it, in the order in which vLLM lists them.
 _METHODS: tuple[tuple[str, Release, Release | None], ...] = (
     ("awq", _START, None),
@@ -134,28 +136,26 @@ def registered_name(question: Question, declared: Declared) -> str | None:
 
     Raises MethodRefused as ModelConfig does.
     """
-    asked, declaration = question.deployment.quantization, question.quantization
-    # All that the configs look at before a layer is built.
-    rest = (
-        question.release,
-        question.platform,
-        question.capability,
-        asked,
-        question.model_type,
-        declared.method,
-        question.batch_invariant,
+    # All that the configs look at before a layer is built, and where.
+    asked = question.deployment.quantization
+    rest = (question.release, asked, question.model_type, declared.method)
+    known = _SETTLED.find(question.quantization, rest)
+    if known is None:
+        known = _SETTLED.keep(question.quantization, rest, Alike())
+    return known.ask(
+        question.setting, lambda setting: _settle(question._replace(setting=setting), declared)
     )
-    known = _SETTLED.find(declaration, rest)
-    if known is not None:
-        return known
+
+
+def _settle(question: Question, declared: Declared) -> str | None:
+    asked, declaration = question.deployment.quantization, question.quantization
     name = asked
     if declaration is not None:
         taken = overrides.overriding(question, declared, known_methods(question.release))
         name = taken if taken is not None else _agreed(declared.method or None, asked)
-    if name is None:
-        return None
-    _verify(name, question)
-    return _SETTLED.keep(declaration, rest, name)
+    if name is not None:
+        _verify(name, question)
+    return name
 
 
 def _agreed(declared: str | None, asked: str | None) -> str | None:

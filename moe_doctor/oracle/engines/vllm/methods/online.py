@@ -127,8 +127,8 @@ def _per_tensor(question: Question, method: str) -> OracleCall:
 
 def _per_channel(question: Question) -> OracleCall:
     keys = ("kFp8StaticChannelSym", "kFp8DynamicTokenSym")
-    capability = question.capability
-    if question.platform == "cuda" and capability is not None and capability < (8, 9):
+    if question.platform == "cuda" and question.setting.is_below((8, 9)):
+        capability = question.capability or (0, 0)
         # The linear layers are quantized alike and are built first.
         text = "FP8 PTPC online quant requires a kernel that honors per-token activation "
         text += "quantization; MarlinFP8 is W8A16 weight-only. Requires SM89+ for Cutlass FP8 or "
@@ -162,8 +162,7 @@ def _mxfp8(question: Question) -> OracleCall:
 
 
 def _nvfp4(question: Question) -> OracleCall:
-    blackwell = question.capability is not None and question.capability[0] == 10
-    if question.platform != "cuda" or not blackwell:
+    if question.platform != "cuda" or not question.setting.is_family(10):
         raise refused_by_method(
             "ValueError",
             "nvfp4_per_token online quantization requires a Blackwell (SM100) GPU.",

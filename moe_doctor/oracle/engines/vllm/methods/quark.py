@@ -131,8 +131,7 @@ def _fp8_by_itself(question: Question, method: str) -> NoOracle:
     if question.platform == "rocm":
         return NoOracle(method, "it takes AITER where VLLM_ROCM_USE_AITER allows it, else Triton")
     forced = question.environment.get("VLLM_TEST_FORCE_FP8_MARLIN", "0").strip().lower()
-    old = question.capability is not None and question.capability < (8, 9)
-    if old or forced in ("1", "true"):
+    if question.setting.is_below((8, 9)) or forced in ("1", "true"):
         return NoOracle(method, "it takes Marlin by itself on this GPU", "MARLIN")
     return NoOracle(method, _BY_ITSELF, "TRITON")
 

@@ -270,12 +270,12 @@ def _refuse_steps(question: Question) -> MethodRefused:
 
 
 def _refuse_capability(question: Question, weights: Side, inputs: Side) -> MethodRefused | None:
-    capability = question.capability
     if question.platform in ("cpu", "xpu") and question.release < (0, 30, 0):
         reason = f"Quark's FP8 wants a compute capability, and {question.platform} has none"
         return refused_by_method("NotImplementedError", _NO_SCHEME, reason)
-    if question.platform != "cuda" or capability is None or capability >= (8, 9):
+    if question.platform != "cuda" or not question.setting.is_below((8, 9)):
         return None
+    capability = question.capability or (0, 0)
     found = capability[0] * 10 + capability[1]
     reason = f"Quark's FP8 needs compute capability 8.9; this GPU has {found / 10}"
     if question.release < (0, 30, 0):

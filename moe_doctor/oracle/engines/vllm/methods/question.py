@@ -10,6 +10,7 @@ from moe_doctor.core.query import MoEQuery, QuantQuery
 from moe_doctor.core.release import Release
 from moe_doctor.core.spec import MoESpec, QuantSpec
 from moe_doctor.oracle.engines.vllm.methods.outcome import Afterwards, OracleCall
+from moe_doctor.oracle.engines.vllm.setting import Setting
 
 
 class Question(NamedTuple):
@@ -21,26 +22,31 @@ class Question(NamedTuple):
     """Parallel sizes, `--quantization`, `--moe-backend`."""
     release: Release
     """vLLM."""
-    platform: str
-    """`cuda`, `rocm`, `xpu`, `cpu`."""
-    capability: tuple[int, int] | None
-    """CUDA compute capability, where there is one."""
-    lora: bool
-    """Whether adapters may be applied."""
+    setting: Setting
+    """The machine, and whether adapters may be applied."""
     spec: MoESpec
     """Geometry before parallelism."""
     query: MoEQuery
     """The question as it stands without quantization."""
-    environment: Mapping[str, str]
-    """What the engine's process would see."""
     model_type: str
     """The model's outermost type."""
     architecture: str
     """The model's class."""
-    arch: str = ""
-    """AMD's name of the GPU, `gfx942`; empty elsewhere."""
-    missing: str = ""
-    """Package that the method needs and the machine lacks."""
+
+    @property
+    def platform(self) -> str:
+        """`cuda`, `rocm`, `xpu`, `cpu`."""
+        return self.setting.platform
+
+    @property
+    def capability(self) -> tuple[int, int] | None:
+        """CUDA compute capability; where a comparison will do, `setting` has it."""
+        return self.setting.capability
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the engine's process would see."""
+        return self.setting.environment
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -62,11 +68,8 @@ class Question(NamedTuple):
 
     @property
     def batch_invariant(self) -> bool:
-        """VLLM_BATCH_INVARIANT, as vllm/envs.py reads it: an integer, off by default."""
-        value = self.environment.get("VLLM_BATCH_INVARIANT")
-        if value is None:
-            return False
-        return value.strip().lstrip("+-").isdigit() and int(value) != 0
+        """Whether VLLM_BATCH_INVARIANT is on."""
+        return self.setting.batch_invariant
 
     def ask(
         self,

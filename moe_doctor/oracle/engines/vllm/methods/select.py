@@ -19,6 +19,7 @@ from moe_doctor.oracle.engines.vllm.methods.declared import Declared, for_class,
 from moe_doctor.oracle.engines.vllm.methods.demands import check_demands
 from moe_doctor.oracle.engines.vllm.methods.marlin_inputs import check_inputs
 from moe_doctor.oracle.engines.vllm.methods.names import registered_name
+from moe_doctor.oracle.engines.vllm.methods.needed_packages import NEEDS_PACKAGE, refuse_missing
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     MethodRefused,
     NoOracle,
@@ -29,6 +30,7 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
     refused_by_vllm_config,
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
+from moe_doctor.oracle.engines.vllm.setting import Setting
 
 _NEEDS_FILE = (
     "awq",
@@ -63,38 +65,21 @@ def method_of(
     deployment: Deployment,
     *,
     release: Release,
-    platform: str,
-    capability: tuple[int, int] | None,
-    lora: bool,
+    setting: Setting,
     spec: MoESpec,
     query: MoEQuery,
-    environment: Mapping[str, str] | None = None,
     model_type: str = "",
     architecture: str = "",
-    arch: str = "",
-    missing: str = "",
 ) -> OracleCall | NoOracle | EngineRefusal:
     """What `release` builds for experts declared as `quantization`, and what that asks.
 
-    Pure. `query` is the layer's question without quantization; `capability` the CUDA one. A
-    declaration that the tables do not know comes back as NoOracle with what was seen.
+    Pure. `query` is the layer's question without quantization. A declaration that the tables do not
+    know comes back as NoOracle with what was seen.
     """
     if quantization is None and deployment.quantization is None:
         return OracleCall("unquantized", None, query, "UnquantizedFusedMoEMethod")
     question = Question(
-        quantization,
-        deployment,
-        release,
-        platform,
-        capability,
-        lora,
-        spec,
-        query,
-        environment or {},
-        model_type,
-        architecture,
-        arch,
-        missing,
+        quantization, deployment, release, setting, spec, query, model_type, architecture
     )
     try:
         return _method_of(question)
@@ -172,9 +157,7 @@ def _build(question: Question, declared: Declared, name: str) -> OracleCall | No
     if question.quantization is None and name in _NEEDS_DECLARATION:
         reason = f"--quantization {name} needs a checkpoint that is stored that way"
         raise refused_by_constructor(_NEEDS_DECLARATION[name], reason)
-    if question.missing and question.missing == name:
-        from moe_doctor.oracle.engines.vllm.methods.needed_packages import refuse_missing
-
+    if name in NEEDS_PACKAGE and question.setting.lacks(name):
         raise refuse_missing(name, question.platform, question.release)
     match name:
         case "fp8":

@@ -43,18 +43,16 @@ def return_for_lora(walk: Walk) -> Choice | None:
     if not walk.situation.query.lora:
         return None
     release = ".".join(map(str, walk.release[:2]))
-    shard = walk.situation.query.intermediate_size_per_partition
     if walk.release >= (0, 26, 0):
         walk.aside = {"TrtLlmBf16LoRAExperts": tables.TRTLLM}
         rejection = walk.ask_kernel("TrtLlmBf16LoRAExperts")
         walk.notes.append(f"vLLM {release} {_RETURNS}")
-        if rejection is None and shard % 128 == 0:
-            return Choice(
-                tables.TRTLLM,
-                "TrtLlmBf16LoRAExperts",
-                "Using TrtLlmBf16LoRAExperts Unquantized MoE LoRA backend (TrtLlmBf16LoRAExperts).",
-            )
         if rejection is None:
+            shard = walk.situation.query.intermediate_size_per_partition
+            if shard % 128 == 0:
+                log = "Using TrtLlmBf16LoRAExperts Unquantized MoE LoRA backend "
+                log += "(TrtLlmBf16LoRAExperts)."
+                return Choice(tables.TRTLLM, "TrtLlmBf16LoRAExperts", log)
             why = f"intermediate_size_per_partition is {shard}; needs a multiple of 128"
             walk.overruled = {"TrtLlmBf16LoRAExperts": why}
         return Choice("TRITON", "TritonExperts", "Using TRITON Unquantized MoE LoRA backend")

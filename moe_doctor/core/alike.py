@@ -1,0 +1,122 @@
+"""A function's results, shared by all values that look the same to it.
+
+A rule reads little of what it is given: which kernel takes a layer depends on the layer's width in
+a few places and not at all in most. So the function is shown a stand-in that notes what is read
+(`core.noted`), and its result hangs at the end of a path of readings: a decision tree that grows as
+questions are asked. The next value walks down, and where it gives the same readings the result is
+there.
+
+    known: Alike[Situation, Verdict] = Alike()
+    verdict = known.ask(situation, judge)  # judge(situation), or what it said of one that is alike
+
+It is exact as long as the function is pure and sees the value through the stand-in alone: two
+values that give the same readings take the same turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, cast
+
+from moe_doctor.core.noted import Noted, Notes, Parts, Reading, read_again
+
+S = TypeVar("S")
+V = TypeVar("V")
+_NO_PARTS: Parts = MappingProxyType({})
+
+
+class _Fork:
+    """A place in the tree where one reading decides.
+
+    Most have one way for long, which is quicker to take, and smaller, than a mapping of ways.
+    """
+
+    __slots__ = ("read", "reading", "seen", "then", "ways")
+
+    def __init__(self, reading: Reading, seen: Hashable, then: Any) -> None:
+        self.reading = reading
+        self.read = read_again(reading)
+        self.seen = seen
+        """What was seen first."""
+        self.then = then
+        """Where that leads."""
+        self.ways: dict[Hashable, Any] | None = None
+        """Where everything else leads."""
+
+    def follow(self, seen: Hashable) -> Any:
+        """Where a reading leads."""
+        if seen == self.seen:
+            return self.then
+        return _NOTHING if self.ways is None else self.ways.get(seen, _NOTHING)
+
+    def lead(self, seen: Hashable, node: Any) -> None:
+        """Let a reading that led nowhere lead somewhere."""
+        if self.ways is None:
+            self.ways = {seen: node}
+        else:
+            self.ways[seen] = node
+
+
+class _Nothing:
+    """Stands where no question has led yet."""
+
+
+_NOTHING = _Nothing()
+
+
+class Alike(Generic[S, V]):
+    """Results by what was read of a value; forgets all when it holds `most`.
+
+    `parts` are the fields whose values have fields of their own.
+    """
+
+    __slots__ = ("_held", "_most", "_parts", "_top")
+
+    def __init__(self, parts: Parts = _NO_PARTS, most: int = 4096) -> None:
+        self._parts = parts
+        self._most = most
+        self._held = 0
+        # The first fork, or the only result where nothing is ever read.
+        self._top: Any = _NOTHING
+
+    def ask(self, value: S, make: Callable[[S], V]) -> V:
+        """`make(value)`, or what `make` returned for a value that looked the same to it."""
+        node = self._top
+        while node.__class__ is _Fork:
+            seen = node.read(value)
+            if seen == node.seen:
+                node = node.then
+            elif node.ways is None:
+                node = _NOTHING
+            else:
+                node = node.ways.get(seen, _NOTHING)
+        if node is not _NOTHING:
+            return cast(V, node)
+        notes: Notes = {}
+        made = make(cast(S, Noted(value, notes, "", self._parts)))
+        self._keep(notes, made)
+        return made
+
+    def _keep(self, notes: Notes, made: V) -> None:
+        if self._held >= self._most:
+            self._top, self._held = _NOTHING, 0
+        readings = list(notes.items())
+        node, last, way, known = self._top, None, cast(Hashable, None), 0
+        for reading, seen in readings:
+            if node is _NOTHING:
+                break
+            if node.__class__ is not _Fork or node.reading != reading:
+                return  # read in another order than before: what is kept stays right without it
+            node, last, way, known = node.follow(seen), node, seen, known + 1
+        new: Any = made
+        for reading, seen in reversed(readings[known:]):
+            new = _Fork(reading, seen, new)
+        if last is None:
+            self._top = new
+        else:
+            last.lead(way, new)
+        self._held += 1
+
+    def __len__(self) -> int:
+        return self._held

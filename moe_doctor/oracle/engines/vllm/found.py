@@ -1,0 +1,118 @@
+"""What was found out before, and what it was found out about: a machine, a layer in a deployment.
+
+Both live as long as the machine's and the model's descriptions that they belong to are in use.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+from moe_doctor.backends.situation import Facts, Situation
+from moe_doctor.core.alike import Alike
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.kept import Interned, Kept
+from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.release import Release
+from moe_doctor.core.spec import ModelSpec
+from moe_doctor.oracle.engines.vllm.asked import Asked, ask_layer
+from moe_doctor.oracle.engines.vllm.facts import make_facts
+from moe_doctor.oracle.engines.vllm.layers import Built, EngineRefusal, build_both
+from moe_doctor.oracle.engines.vllm.methods.outcome import OracleCall
+from moe_doctor.oracle.engines.vllm.select import Program, find_program, situate
+from moe_doctor.oracle.engines.vllm.setting import Setting, settings_of
+
+
+class Place(NamedTuple):
+    """A machine as one release sees it."""
+
+    machine: MachineSnapshot
+    """The machine."""
+    release: Release
+    """The release."""
+    facts: Facts
+    """What its oracles may ask."""
+    settings: tuple[Setting, Setting]
+    """What it looks at before, without adapters and with them."""
+    programs: dict[str, Program]
+    """Its oracles here, by name."""
+
+    def program(self, name: str) -> Program:
+        """One of its oracles."""
+        found = self.programs.get(name)
+        if found is None:
+            environment = self.machine.environment
+            found = find_program(name, self.facts, self.release, environment)
+            self.programs[name] = found
+        return found
+
+
+class Ready:
+    """A layer that is built as far as its oracle, with its questions as they were put before."""
+
+    __slots__ = ("_situations", "asked")
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        """How it is built."""
+        self._situations: dict[tuple[str, bool], Situation] = {}
+
+    def situation(self, call: OracleCall, arch: str, release: Release, *, lora: bool) -> Situation:
+        """The question to the oracle, with or without adapters, on GPUs of one architecture."""
+        # The architecture decides how formats are printed, and no more.
+        where = (arch if call.quant is not None else ""), lora
+        known = self._situations.get(where)
+        if known is None:
+            query = call.query.with_lora(lora)
+            known = self._situations[where] = situate(call.oracle, query, arch, release)
+        return known
+
+
+class Layer:
+    """One kind of a model's layers in one deployment under one release."""
+
+    __slots__ = ("_built", "_known", "_which")
+
+    def __init__(
+        self, model: ModelSpec, index: int, deployment: Deployment, release: Release
+    ) -> None:
+        self._which = model, index, deployment, release
+        self._built: Alike[Setting, Built] = Alike()
+        self._known: Alike[Setting, Ready | EngineRefusal] = Alike()
+
+    def ask(self, setting: Setting) -> Ready | EngineRefusal:
+        """What it comes to before its oracle."""
+        return self._known.ask(setting, self._ask)
+
+    def _ask(self, setting: Setting) -> Ready | EngineRefusal:
+        asked = ask_layer(*self._which, self._build, setting)
+        return asked if isinstance(asked, EngineRefusal) else Ready(asked)
+
+    def _build(self, setting: Setting) -> Built:
+        return self._built.ask(setting, partial(build_both, *self._which))
+
+
+_PLACES: Kept[Place] = Kept(2048)
+# 60 models x 26 releases x 20 deployments.
+_LAYERS: Kept[Layer] = Kept(32768)
+_DEPLOYMENTS: Interned[Deployment] = Interned(4096)
+
+
+def find_place(machine: MachineSnapshot, release: Release) -> Place:
+    """The machine under a release; made once for it."""
+    known = _PLACES.find(machine, release)
+    if known is None:
+        facts, settings = make_facts(machine, release), settings_of(machine, release)
+        known = _PLACES.keep(machine, release, Place(machine, release, facts, settings, {}))
+    return known
+
+
+def find_layer(model: ModelSpec, index: int, deployment: Deployment, release: Release) -> Layer:
+    """`model.moe_layers[index]` in a deployment under a release; made once for them."""
+    # A layer keeps its deployment, so no other one has that identity while the layer is known.
+    one = _DEPLOYMENTS.one(deployment)
+    rest = (id(one), index, release)
+    known = _LAYERS.find(model, rest)
+    if known is None:
+        known = _LAYERS.keep(model, rest, Layer(model, index, one, release))
+    return known
