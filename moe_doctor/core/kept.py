@@ -54,3 +54,10 @@ class Interned(Generic[V]):
         first = self._first.setdefault(value, value)
         self._seen[id(value)] = value, first
         return first
+
+    def first(self, value: V) -> V:
+        """The same for a value that was only just made and will not be asked about again."""
+        if len(self._first) >= self._most:
+            self._seen.clear()
+            self._first.clear()
+        return self._first.setdefault(value, value)

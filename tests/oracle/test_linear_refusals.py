@@ -524,3 +524,18 @@ def test_nemotron_s_shared_experts_are_columns_of_16_on_each_rank() -> None:
     assert said(config, nvfp4, "0.33.0", tensor_parallel_size=16, **split) == text
     listed = nvfp4 | {"ignore": ["lm_head", "*mixer.shared_experts*"]}
     assert said(config, listed, "0.33.0", tensor_parallel_size=16, **split) is None
+
+
+@pytest.mark.parametrize("humming_first", [True, False])
+def test_a_machine_without_a_package_does_not_answer_for_one_that_has_it(
+    humming_first: bool,
+) -> None:
+    config = QWEN3 | {"head_dim": 72, "hidden_size": 2112, "quantization_config": GPTQ}
+    model = parse_model(config, id="m", source="directory")
+    whole = emulated_machine("0.33.0", "9.0", "docker")
+    bare = replace(whole, packages={**whole.packages, "humming-kernels": Absent()})
+    for machine in (whole, bare) if humming_first else (bare, whole):
+        engine = Engine("vllm", "0.33.0")
+        answers = select_layers(model, Deployment(), machine, engine, lora=False)
+        error = answers[0].selection.error
+        assert (error is None) is (machine is whole)

@@ -17,6 +17,7 @@ from moe_doctor.core.release import Release
 from moe_doctor.core.spec import ModelSpec
 from moe_doctor.oracle.engines.vllm.asked import Asked, ask_layer
 from moe_doctor.oracle.engines.vllm.facts import make_facts
+from moe_doctor.oracle.engines.vllm.interned import one_query
 from moe_doctor.oracle.engines.vllm.layers import Built, EngineRefusal, build_both
 from moe_doctor.oracle.engines.vllm.methods.outcome import OracleCall
 from moe_doctor.oracle.engines.vllm.select import Program, find_program, situate
@@ -59,11 +60,11 @@ class Ready:
 
     def situation(self, call: OracleCall, arch: str, release: Release, *, lora: bool) -> Situation:
         """The question to the oracle, with or without adapters, on GPUs of one architecture."""
-        # The architecture decides how formats are printed, and no more.
+        # Only formats are printed in another way on another architecture.
         where = (arch if call.quant is not None else ""), lora
         known = self._situations.get(where)
         if known is None:
-            query = call.query.with_lora(lora)
+            query = one_query(call.query.with_lora(lora))
             known = self._situations[where] = situate(call.oracle, query, arch, release)
         return known
 

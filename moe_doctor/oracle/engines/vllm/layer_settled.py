@@ -21,6 +21,7 @@ from moe_doctor.oracle.engines.vllm.architectures import lora as lora_table
 from moe_doctor.oracle.engines.vllm.architectures import registered
 from moe_doctor.oracle.engines.vllm.architectures.index import find_row
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
+from moe_doctor.oracle.engines.vllm.interned import one_parallel
 from moe_doctor.oracle.engines.vllm.layer_lists import refuse_head_sizes, refuse_layer_list
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.linear.tower import refuse_audio, refuse_tower
@@ -191,7 +192,7 @@ def _parallel(row: ClassRow, deployment: Deployment, all2all: str, release: Rele
     # 0.16 takes the flag from ParallelConfig, whatever the model class does.
     if release >= (0, 17, 0):
         sequence = sequence and row.sequence_parallel
-    return Parallel(
+    return one_parallel(
         tp_size=1 if use_ep else ranks,
         dp_size=data,
         pcp_size=prefill,

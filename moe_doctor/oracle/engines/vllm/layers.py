@@ -18,6 +18,7 @@ from moe_doctor.core.spec import ModelSpec, MoESpec
 from moe_doctor.oracle.engines.vllm import layer_options as options
 from moe_doctor.oracle.engines.vllm import layer_refusals as refusals
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
+from moe_doctor.oracle.engines.vllm.interned import one_query
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.layer_routing import routing_method
 from moe_doctor.oracle.engines.vllm.layer_settled import Settled, served_by, settle
@@ -148,24 +149,26 @@ def _build(
         reason = "this class keeps experts twice without rebalancing them"
         return EngineRefusal("model", EngineError("AssertionError", text), reason)
     return LayerQuery(
-        query=MoEQuery(
-            num_experts=experts,
-            top_k=spec.top_k,
-            hidden_size=hidden,
-            intermediate_size_per_partition=width // parallel.tp_size,
-            # Rank 0 takes one of the remainder (determine_expert_map).
-            num_local_experts=-(-experts // parallel.ep_size),
-            activation=activation,
-            routing_method="Simulated" if simulated else routing_method(spec, row, release),
-            router_logits_dtype=row.router_dtype or settled.dtype,
-            in_dtype=settled.dtype,
-            parallel=parallel,
-            has_bias=spec.has_bias,
-            moe_backend=settled.moe_backend,
-            # FusedMoEConfig has the field from 0.31, the clamp from 0.22.
-            has_hash_routing=spec.routing.has_hash_layers and release >= (0, 31, 0),
-            swiglu_limit=spec.swiglu_limit if row.clamps and release >= (0, 22, 0) else None,
-            situ_betas=spec.situ_betas,
+        query=one_query(
+            MoEQuery(
+                num_experts=experts,
+                top_k=spec.top_k,
+                hidden_size=hidden,
+                intermediate_size_per_partition=width // parallel.tp_size,
+                # Rank 0 takes one of the remainder (determine_expert_map).
+                num_local_experts=-(-experts // parallel.ep_size),
+                activation=activation,
+                routing_method="Simulated" if simulated else routing_method(spec, row, release),
+                router_logits_dtype=row.router_dtype or settled.dtype,
+                in_dtype=settled.dtype,
+                parallel=parallel,
+                has_bias=spec.has_bias,
+                moe_backend=settled.moe_backend,
+                # FusedMoEConfig has the field from 0.31, the clamp from 0.22.
+                has_hash_routing=spec.routing.has_hash_layers and release >= (0, 31, 0),
+                swiglu_limit=spec.swiglu_limit if row.clamps and release >= (0, 22, 0) else None,
+                situ_betas=spec.situ_betas,
+            )
         ),
         late=None if spec.gated else _refuse_late(platform, release),
         assumed=_assumed(spec, row),

@@ -15,6 +15,7 @@ from moe_doctor.core.record import replace
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Candidate, EngineError, Selection
 from moe_doctor.oracle.engines.vllm.aftermath import foresee
+from moe_doctor.oracle.engines.vllm.interned import one_query, one_situation
 from moe_doctor.oracle.engines.vllm.oracle import MoEOracle
 from moe_doctor.oracle.engines.vllm.parallel import dispatch
 from moe_doctor.oracle.engines.vllm.quant_keys import scheme_texts
@@ -39,8 +40,6 @@ ORACLES = {
 }
 # What a program reads one field at a time; a question need not have a quantization.
 _PARTS = {"query": False, "parallel": False, "quant": True}
-# Stands for the machine until a program puts its own there.
-_NOWHERE = Facts("")
 
 
 @lru_cache(maxsize=32)
@@ -67,12 +66,15 @@ def select_moe(
     Pure; the environment is what the engine's process would see. Raises LookupError for a platform
     that no release knows, KeyError for an oracle that is not in the tables.
     """
-    situation = situate(name, query, facts.arch, release)
+    situation = situate(name, one_query(query), facts.arch, release)
     return find_program(name, facts, release, environment).answer(situation, moe_layers)
 
 
 def situate(name: str, query: MoEQuery, arch: str, release: Release) -> Situation:
-    """A question to oracle `name` as `release` looks at it, wherever it is put but on `arch`."""
+    """An interned question to oracle `name` as `release` looks at it, put nowhere yet.
+
+    The architecture decides how formats are printed, and no more.
+    """
     quant = query.quant
     weights, inputs = (None, None) if quant is None else quant[:2]
     all2all, given, sizes = dispatch(query.parallel, release)
@@ -81,9 +83,7 @@ def situate(name: str, query: MoEQuery, arch: str, release: Release) -> Situatio
     if query.moe_backend == "batched_triton" and release >= (0, 27, 0) and name == "unquantized":
         # 0.27.0: the explicit name alone switches the format, in this oracle alone
         given = "batched"
-    return Situation._make(
-        (query, _NOWHERE, all2all, given, sizes, scheme, routing, unprintable, False)
-    )
+    return one_situation(query, all2all, given, sizes, scheme, routing, unprintable)
 
 
 def find_program(

@@ -9,6 +9,7 @@ from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.query import MoEQuery, QuantQuery
 from moe_doctor.core.release import Release
 from moe_doctor.core.spec import MoESpec, QuantSpec
+from moe_doctor.oracle.engines.vllm.interned import one_quant, one_query
 from moe_doctor.oracle.engines.vllm.methods.outcome import Afterwards, OracleCall
 from moe_doctor.oracle.engines.vllm.setting import Setting
 
@@ -83,7 +84,7 @@ class Question(NamedTuple):
         afterwards: tuple[Afterwards, ...] = (),
     ) -> OracleCall:
         """The call of a method that passes these keys."""
-        quant = QuantQuery(weight_key, activation_key, allow_vllm_cutlass, self.model_type or None)
+        quant = one_quant(weight_key, activation_key, allow_vllm_cutlass, self.model_type or None)
         return self.ask_with(oracle, method, quant, query=query, afterwards=afterwards)
 
     def ask_with(
@@ -96,7 +97,7 @@ class Question(NamedTuple):
         afterwards: tuple[Afterwards, ...] = (),
     ) -> OracleCall:
         """The call with a QuantQuery made elsewhere."""
-        asked = (query or self.query).with_quant(quant)
+        asked = one_query((query or self.query).with_quant(quant))
         return OracleCall(oracle, quant, asked, method, afterwards)
 
     def ask_for_mxfp8(self, method: str, *, afterwards: tuple[Afterwards, ...] = ()) -> OracleCall:
