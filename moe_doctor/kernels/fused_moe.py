@@ -2,7 +2,8 @@
 
     topk_ids -> align -> [shrink] -> GEMM 1 + LoRA + activation -> [shrink] -> GEMM 2 + LoRA -> sum
 
-Quantized weights go through a GEMM of their own (`quantized_gemm`), which may quantize rows first.
+Quantized weights go through a GEMM of their own (`quantized_gemm`), which may quantize rows first;
+on sm_90 plain 16-bit weights without adapters and biases take a layer of its own (`hopper_layer`).
 Everything runs on the device and nothing waits for it, so a CUDA graph can capture the call. On a
 machine without a GPU the same kernels run in Triton's interpreter: TRITON_INTERPRET=1 must be set
 before triton is imported, and bfloat16 gives wrong numbers there because numpy has no such type.
