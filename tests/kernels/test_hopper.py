@@ -109,7 +109,7 @@ def test_swapped_tiles_give_each_warp_whole_products() -> None:
     assert all(t.block_n % 64 == 0 if t.swap else t.block_m % 64 == 0 for t in every_tile)
 
 
-def test_no_other_device_takes_this_path(device: torch.device) -> None:
+def test_no_other_device_takes_this_path() -> None:
     layer = make_layer(torch.device("cpu"), torch.float16, tokens=3, hidden=64, inner=64)
     assert not has_gluon(torch.device("cpu"))
     assert not fits_hopper(layer.x, layer.w13, layer.w2, SILU)
@@ -139,8 +139,9 @@ def test_absent_experts_contribute_nothing(tokens: int) -> None:
     layer = make_case(tokens)
     layer.ids[:, 0] = -1
     layer.ids[-1, 1] = 8
-    assert relative_error(run(layer), wanted(layer)) < LIMIT or not wanted(layer).any()
-    assert torch.isfinite(run(layer)).all()
+    expected = wanted(layer).float()
+    # One token has no expert here: then the result is zero, to the bit.
+    assert (run(layer).float() - expected).norm() <= LIMIT * expected.norm()
 
 
 @on_hopper

@@ -45,7 +45,7 @@ def hopper_gemm(
 
     width, depth = out.shape[1], x.shape[1]
     most = rows.max_tiles * triton.cdiv(width, tile.block_n)
-    hopper_gemm_kernel[(min(most, tile.programs * multiprocessors(x.device)),)](
+    hopper_gemm_kernel[(min(most, tile.programs * _multiprocessors(x.device)),)](
         x if first else describe(x, tile.block_m),
         describe(w.flatten(0, 1), min(tile.block_n, _BOX_ROWS)),
         out,
@@ -78,6 +78,5 @@ def hopper_gemm(
 
 
 @functools.lru_cache(maxsize=16)
-def multiprocessors(device: torch.device) -> int:
-    """Multiprocessors of a GPU."""
+def _multiprocessors(device: torch.device) -> int:
     return int(torch.cuda.get_device_properties(device).multi_processor_count)

@@ -69,8 +69,8 @@ class _Row(NamedTuple):
 
 
 SHALLOW = 1024
-# Measured on an NVIDIA H200, 2026-11-29, with tests/gpu/sweep_hopper.py over Qwen3-30B-A3B,
-# Mixtral-8x7B, Nemotron-3-Nano and DeepSeek-V3 TP8 in bf16.
+# Measured on an NVIDIA H200, 2026-11-29, over Qwen3-30B-A3B, Mixtral-8x7B, Nemotron-3-Nano and
+# DeepSeek-V3 TP8 in bf16 (tests/gpu/MEASURED.md); tests/gpu/sweep_hopper.py times other tiles.
 _DIRECT = _Row(
     float("inf"),
     gated=HopperTile(16, 64, 128, 4, 1, True),
