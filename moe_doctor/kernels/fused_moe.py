@@ -2,8 +2,9 @@
 
     topk_ids -> align -> [shrink] -> GEMM 1 + LoRA + activation -> [shrink] -> GEMM 2 + LoRA -> sum
 
-Quantized weights go through a GEMM of their own (`quantized_gemm`), which may quantize rows first;
-on sm_90 plain 16-bit weights without adapters and biases take a layer of its own (`hopper_layer`).
+Quantized weights go through a GEMM of their own (`quantized_gemm`), which may quantize rows first.
+Plain weights without adapters have two shorter ways: one or two tokens by products of a matrix and
+a vector (`gemv_layer`), and 16-bit layers without biases on sm_90 (`hopper_layer`).
 Everything runs on the device and nothing waits for it, so a CUDA graph can capture the call. On a
 machine without a GPU the same kernels run in Triton's interpreter: TRITON_INTERPRET=1 must be set
 before triton is imported, and bfloat16 gives wrong numbers there because numpy has no such type.
@@ -27,6 +28,7 @@ from moe_doctor.kernels.fused_moe_details._reduce import reduce_pairs
 from moe_doctor.kernels.fused_moe_details._shrink import lora_shrink_kernel
 from moe_doctor.kernels.fused_moe_details.checks import check_layer
 from moe_doctor.kernels.fused_moe_details.eight_bit_gemm import quantized_inner
+from moe_doctor.kernels.fused_moe_details.gemv_layer import fits_gemv, gemv_layer
 from moe_doctor.kernels.fused_moe_details.hopper import describe, fits_tma, has_tma
 from moe_doctor.kernels.fused_moe_details.hopper_layer import fits_hopper, hopper_layer
 from moe_doctor.kernels.fused_moe_details.launch import (
@@ -73,9 +75,9 @@ def fused_moe(
     """Return sum over slots of weight * w2[e] @ act(w13[e] @ x), with adapters where given.
 
     `limit`, `alpha` and `beta` are the numbers of a gated activation (see `activations.resolve`).
-    `tiles` overrides the table's choice for the two GEMMs, and rules out those of sm_90; both need
-    the same block_m. Raises ValueError, naming the argument and both shapes, for anything that does
-    not fit.
+    `tiles` overrides the table's choice for the two GEMMs, and rules out the shorter ways; both
+    need the same block_m. Raises ValueError, naming the argument and both shapes, for anything that
+    does not fit.
     """
     act = resolve(activation, gated, limit, alpha, beta)
     check_layer(hidden_states, w13, w2, topk_weights, topk_ids, act, bias13, bias2)
@@ -100,14 +102,13 @@ def fused_moe(
     topk_ids = topk_ids.to(torch.int32).contiguous()
     topk_weights = topk_weights.to(torch.float32).contiguous()
 
-    is_bare = lora is None and bias13 is None and bias2 is None and tiles is None
-    if (
-        is_bare
-        and isinstance(w13, Tensor)
-        and isinstance(w2, Tensor)
-        and fits_hopper(hidden_states, w13, w2, act)
-    ):
-        return hopper_layer(hidden_states, w13, w2, topk_weights, topk_ids, act, out)
+    if lora is None and tiles is None and isinstance(w13, Tensor) and isinstance(w2, Tensor):
+        layer = (hidden_states, w13, w2, topk_weights, topk_ids, act, out)
+        if fits_gemv(hidden_states, w13, w2, num_tokens * top_k):
+            pdl = _has_pdl(hidden_states.device)
+            return gemv_layer(*layer, bias13=bias13, bias2=bias2, pdl=pdl)
+        if bias13 is None and bias2 is None and fits_hopper(hidden_states, w13, w2, act):
+            return hopper_layer(*layer)
     first, second = tiles or _tiles(hidden_states, w2, num_tokens * top_k, gated)
     if isinstance(w13, QuantizedWeights):
         first = fit_for(first, w13, hidden_states, gated)

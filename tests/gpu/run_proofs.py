@@ -39,6 +39,8 @@ MODELS: dict[str, tuple[MoESpec, int, QuantQuery | None]] = {
         1856,
         None,
     ),
+    "Qwen3-30B-A3B": (QWEN, 768, None),
+    "Mixtral-8x7B": (MoESpec(8, 2, 4096, 14336), 14336, None),
     "Qwen3-30B-A3B int4": (QWEN, 768, QuantQuery("kInt4Static", group_size=128)),
     "Qwen3-30B-A3B int8": (
         QWEN,

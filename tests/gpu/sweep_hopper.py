@@ -26,11 +26,7 @@ from torch import Tensor
 from moe_doctor.kernels import fused_moe as ours
 from moe_doctor.kernels.activations import Activation
 from moe_doctor.kernels.fused_moe_details.hopper_layer import fits_hopper, hopper_layer
-from moe_doctor.kernels.fused_moe_details.hopper_tiles import (
-    SLOT_ROWS,
-    HopperTile,
-    choose_hopper_tiles,
-)
+from moe_doctor.kernels.fused_moe_details.hopper_tiles import HopperTile, choose_hopper_tiles
 from tests.gpu.graph_time import interleaved_us
 from tests.gpu.layers import SHAPES, TOKENS, Batch, Layer, Shape, make_batches, make_layer
 
@@ -41,20 +37,18 @@ LIMIT = 1e-2
 def candidates(shape: Shape, num_tokens: int) -> Iterator[tuple[str, Pair]]:
     """The table's choice, then others for the same number of rows an expert."""
     num_pairs = num_tokens * shape.top_k
-    direct = num_tokens <= SLOT_ROWS
     yield (
         "table",
         choose_hopper_tiles(
             num_pairs,
             shape.num_experts,
             shape.intermediate_size,
-            direct=direct,
             gated=shape.gated,
         ),
     )
     rows = num_pairs / min(num_pairs, shape.num_experts)
     for block_m in (16, 32, 64, 128):
-        if not (direct and block_m == 16) and not block_m / 4 <= rows <= block_m * 2:
+        if not block_m / 4 <= rows <= block_m * 2:
             continue
         if block_m < 128:
             narrow, wide = (HopperTile(block_m, n, 128, 4, 1, True) for n in (64, 128))

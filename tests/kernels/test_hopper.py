@@ -23,13 +23,13 @@ on_hopper = pytest.mark.skipif(
 )
 every_choice = sorted(
     {
-        (choose_hopper_tiles(pairs, 128, inner, direct=direct, gated=gated), direct, gated)
-        for pairs, inner, direct, gated in itertools.product(
-            (128, 2048, 5120, 65536), (256, 4096), (False, True), (False, True)
+        (choose_hopper_tiles(pairs, 128, inner, gated=gated), gated)
+        for pairs, inner, gated in itertools.product(
+            (128, 2048, 5120, 65536), (256, 4096), (False, True)
         )
     }
 )
-"""Tiles of both GEMMs, whether their rows are not aligned, whether there is a gate."""
+"""Tiles of both GEMMs, and whether there is a gate."""
 
 
 def make_case(
@@ -79,11 +79,10 @@ def wanted(layer: Layer) -> torch.Tensor:
     )
 
 
-@pytest.mark.parametrize("num_experts", [8, 512])
-def test_stages_fit_shared_memory(num_experts: int) -> None:
-    for (first, second), _, gated in every_choice:
+def test_stages_fit_shared_memory() -> None:
+    for (first, second), gated in every_choice:
         for tile, halves in ((first, 2 if gated else 1), (second, 1)):
-            stages = tile.stages(gated=halves == 2, num_experts=num_experts)
+            stages = tile.stages(gated=halves == 2)
             stage = (tile.block_m + halves * tile.block_n) * tile.block_k * 2
             assert stages >= 2
             assert stages * stage * tile.programs < 227 * 1024
@@ -98,13 +97,13 @@ def test_a_stage_holds_gate_and_up() -> None:
 
 def test_both_gemms_of_a_row_walk_one_alignment() -> None:
     for pairs, inner, gated in itertools.product((3, 900, 2048, 5120, 9999), (64, 8192), (0, 1)):
-        first, second = choose_hopper_tiles(pairs, 16, inner, direct=False, gated=bool(gated))
+        first, second = choose_hopper_tiles(pairs, 16, inner, gated=bool(gated))
         assert first.block_m == second.block_m
 
 
 def test_swapped_tiles_give_each_warp_whole_products() -> None:
     # wgmma takes 64 rows of the left operand: weights when swapped, tokens when not.
-    every_tile = {tile for tiles, _, _ in every_choice for tile in tiles}
+    every_tile = {tile for tiles, _ in every_choice for tile in tiles}
     assert len(every_tile) > 5
     assert all(t.block_n % 64 == 0 if t.swap else t.block_m % 64 == 0 for t in every_tile)
 
@@ -125,11 +124,11 @@ def test_the_layer_matches_the_reference(tokens: int, gated: bool, half: torch.d
 
 
 @on_hopper
-@pytest.mark.parametrize(("tiles", "direct", "gated"), every_choice)
+@pytest.mark.parametrize(("tiles", "gated"), every_choice)
 def test_every_choice_of_tiles_matches_the_reference(
-    tiles: tuple[HopperTile, HopperTile], direct: bool, gated: bool
+    tiles: tuple[HopperTile, HopperTile], gated: bool
 ) -> None:
-    layer = make_case(2 if direct else 300, hidden=512, inner=272, gated=gated)
+    layer = make_case(300, hidden=512, inner=272, gated=gated)
     assert relative_error(run(layer, tiles), wanted(layer)) < LIMIT
 
 

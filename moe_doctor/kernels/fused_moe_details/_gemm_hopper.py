@@ -35,26 +35,17 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from moe_doctor.kernels.fused_moe_details._epilogue_hopper import finish, note_layout
 from moe_doctor.kernels.fused_moe_details._rows import tile_of
-from moe_doctor.kernels.fused_moe_details._rows_hopper import (
-    count_tiles,
-    gathered_rows,
-    place_tile,
-    rank_experts,
-    weighed_rows,
-)
 
 
-@gluon.jit(do_not_specialize=["num_pairs", "max_tiles"])
+@gluon.jit(do_not_specialize=["max_tiles"])
 def hopper_gemm_kernel(
     x,  # [T, K], or the descriptor of [places, K] for the second GEMM
     w,  # descriptor of [E * (N or 2N), K]
     out,  # [places, N] or [T*k, N]
-    topk_ids,  # [T*k]
     sorted_pairs,
     tiles,
     num_tiles_ptr,
     pair_weights,  # [T*k] float32, read by the second GEMM
-    num_pairs,
     max_tiles,
     num_experts,
     N,
@@ -64,7 +55,6 @@ def hopper_gemm_kernel(
     FIRST: gl.constexpr,
     GATED: gl.constexpr,
     ACTIVATION: gl.constexpr,
-    DIRECT: gl.constexpr,
     PDL: gl.constexpr,
     BLOCK_M: gl.constexpr,
     BLOCK_N: gl.constexpr,
@@ -72,7 +62,6 @@ def hopper_gemm_kernel(
     STAGES: gl.constexpr,
     GROUP_M: gl.constexpr,
     SWAP: gl.constexpr,
-    BLOCK_E: gl.constexpr,
 ):
     """out[place] = act(x[token] @ w13[e].T), then out[pair] = weight * x[place] @ w2[e].T."""
     COLUMNS: gl.constexpr = 2 * BLOCK_N if GATED else BLOCK_N
@@ -95,19 +84,15 @@ def hopper_gemm_kernel(
         # One arrival for the weights and one for the rows' note; of each thread that gathers, too.
         mbarrier.init(full.index(stage), count=130 if FIRST else 2)
         mbarrier.init(empty.index(stage), count=1)
-    ranks = gl.allocate_shared_memory(gl.int32, [BLOCK_E], flat)
-    if DIRECT:
-        ranks.store(rank_experts(topk_ids, num_pairs, num_experts, BLOCK_E))
     buffers = (x_bufs, w_bufs, row_notes, weight_notes, full, empty)
-    where = (ranks, tiles, num_tiles_ptr, max_tiles, num_experts)
-    pairs = (topk_ids, sorted_pairs, pair_weights, num_pairs)
+    where = (tiles, num_tiles_ptr, max_tiles, num_experts)
     # fmt: off
     if FIRST:
         gl.warp_specialize(
             [
-                (multiply, (buffers, where, out, N, K, FIRST, GATED, ACTIVATION, DIRECT,
+                (multiply, (buffers, where, out, N, K, FIRST, GATED, ACTIVATION,
                             BLOCK_M, BLOCK_N, BLOCK_K, STAGES, NOTES, GROUP_M, SWAP)),
-                (gather, (buffers, where, pairs, x, w, N, stride_x_row, K, TOP_K, GATED, DIRECT,
+                (gather, (buffers, where, sorted_pairs, x, w, N, stride_x_row, K, TOP_K, GATED,
                           BLOCK_M, BLOCK_N, BLOCK_K, STAGES, NOTES, GROUP_M)),
             ],
             [4],
@@ -116,11 +101,11 @@ def hopper_gemm_kernel(
     else:
         gl.warp_specialize(
             [
-                (multiply, (buffers, where, out, N, K, FIRST, GATED, ACTIVATION, DIRECT,
+                (multiply, (buffers, where, out, N, K, FIRST, GATED, ACTIVATION,
                             BLOCK_M, BLOCK_N, BLOCK_K, STAGES, NOTES, GROUP_M, SWAP)),
-                (copy_rows, (buffers, where, pairs, x, N, K, TOP_K, DIRECT, PDL,
+                (copy_rows, (buffers, where, sorted_pairs, pair_weights, x, N, K, PDL,
                              BLOCK_M, BLOCK_N, BLOCK_K, STAGES, NOTES, GROUP_M)),
-                (copy_weights, (buffers, where, w, N, K, GATED, DIRECT,
+                (copy_weights, (buffers, where, w, N, K, GATED,
                                 BLOCK_N, BLOCK_K, STAGES, GROUP_M)),
             ],
             [1, 1],
@@ -133,7 +118,7 @@ def hopper_gemm_kernel(
 def gather(
     buffers,
     where,
-    pairs,
+    sorted_pairs,
     x,
     w,
     N,
@@ -141,7 +126,6 @@ def gather(
     K: gl.constexpr,
     TOP_K: gl.constexpr,
     GATED: gl.constexpr,
-    DIRECT: gl.constexpr,
     BLOCK_M: gl.constexpr,
     BLOCK_N: gl.constexpr,
     BLOCK_K: gl.constexpr,
@@ -152,7 +136,7 @@ def gather(
     """Fill every stage: weights, and the rows of the tokens that a tile names."""
     x_bufs, w_bufs, row_notes, weight_notes, full, empty = buffers
     STEPS: gl.constexpr = triton.cdiv(K, BLOCK_K)
-    num_tiles_m = count_tiles(where, DIRECT)
+    num_tiles_m = _count_tiles(where)
     num_tiles_n = gl.cdiv(N, BLOCK_N)
     # A thread copies 8 values: 8 threads a row of 64, 16 rows at a time.
     spread: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [gl.num_warps(), 1], [1, 0])
@@ -161,17 +145,17 @@ def gather(
     note = 0
     for program in range(gl.program_id(0), num_tiles_m * num_tiles_n, gl.num_programs(0)):
         tile_m, tile_n = tile_of(program, num_tiles_m, num_tiles_n, GROUP_M)
-        expert, first, rows = place_tile(where, tile_m, DIRECT)
+        expert, first, rows = _place_tile(where, tile_m)
         w_row = expert * (2 * N if GATED else N) + tile_n * BLOCK_N
         # The first step's weights are on their way before the rows are known.
         stage = count % STAGES
         ready = full.index(stage)
         mbarrier.wait(empty.index(stage), (count // STAGES & 1) ^ 1)
         _copy_columns(w, w_row, 0, N, ready, w_bufs.index(stage), GATED, BLOCK_N, BLOCK_K)
-        token, place, is_row = gathered_rows(
-            pairs, expert, first, rows, gl.SliceLayout(1, spread), TOP_K, DIRECT, BLOCK_M
-        )
-        row_notes.index(note % NOTES).store(gl.where(is_row, place, -1))
+        m = gl.arange(0, BLOCK_M, gl.SliceLayout(1, spread))
+        is_row = m < rows
+        token = gl.load(sorted_pairs + first + m, mask=is_row, other=0) // TOP_K
+        row_notes.index(note % NOTES).store(gl.where(is_row, first + m, -1))
         gl.thread_barrier()
         ptrs = gl.expand_dims(x + token.to(gl.int64) * stride_x_row, 1) + k
         mask = gl.expand_dims(is_row, 1) & (k < K)
@@ -203,7 +187,6 @@ def copy_weights(
     N,
     K: gl.constexpr,
     GATED: gl.constexpr,
-    DIRECT: gl.constexpr,
     BLOCK_N: gl.constexpr,
     BLOCK_K: gl.constexpr,
     STAGES: gl.constexpr,
@@ -212,12 +195,12 @@ def copy_weights(
     """Fill the weights' half of every stage."""
     x_bufs, w_bufs, row_notes, weight_notes, full, empty = buffers
     STEPS: gl.constexpr = triton.cdiv(K, BLOCK_K)
-    num_tiles_m = count_tiles(where, DIRECT)
+    num_tiles_m = _count_tiles(where)
     num_tiles_n = gl.cdiv(N, BLOCK_N)
     count = 0
     for program in range(gl.program_id(0), num_tiles_m * num_tiles_n, gl.num_programs(0)):
         tile_m, tile_n = tile_of(program, num_tiles_m, num_tiles_n, GROUP_M)
-        expert, first, rows = place_tile(where, tile_m, DIRECT)
+        expert, first, rows = _place_tile(where, tile_m)
         w_row = expert * (2 * N if GATED else N) + tile_n * BLOCK_N
         for index in range(STEPS):
             step = index * BLOCK_K
@@ -254,12 +237,11 @@ def _copy_columns(
 def copy_rows(
     buffers,
     where,
-    pairs,
+    sorted_pairs,
+    pair_weights,
     x,
     N,
     K: gl.constexpr,
-    TOP_K: gl.constexpr,
-    DIRECT: gl.constexpr,
     PDL: gl.constexpr,
     BLOCK_M: gl.constexpr,
     BLOCK_N: gl.constexpr,
@@ -274,14 +256,16 @@ def copy_rows(
     if PDL:
         gdc_wait()
     STEPS: gl.constexpr = triton.cdiv(K, BLOCK_K)
-    num_tiles_m = count_tiles(where, DIRECT)
+    num_tiles_m = _count_tiles(where)
     num_tiles_n = gl.cdiv(N, BLOCK_N)
     count = 0
     note = 0
     for program in range(gl.program_id(0), num_tiles_m * num_tiles_n, gl.num_programs(0)):
         tile_m, tile_n = tile_of(program, num_tiles_m, num_tiles_n, GROUP_M)
-        expert, first, rows = place_tile(where, tile_m, DIRECT)
-        pair, weight = weighed_rows(pairs, expert, first, rows, line, TOP_K, DIRECT, BLOCK_M)
+        expert, first, rows = _place_tile(where, tile_m)
+        m = gl.arange(0, BLOCK_M, line)
+        pair = gl.load(sorted_pairs + first + m, mask=m < rows, other=-1)
+        weight = gl.load(pair_weights + pair, mask=m < rows, other=0.0)
         stage = count % STAGES
         mbarrier.wait(empty.index(stage), (count // STAGES & 1) ^ 1)
         row_notes.index(note % NOTES).store(pair)
@@ -308,7 +292,6 @@ def multiply(
     FIRST: gl.constexpr,
     GATED: gl.constexpr,
     ACTIVATION: gl.constexpr,
-    DIRECT: gl.constexpr,
     BLOCK_M: gl.constexpr,
     BLOCK_N: gl.constexpr,
     BLOCK_K: gl.constexpr,
@@ -325,7 +308,7 @@ def multiply(
     products: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [gl.num_warps(), 1], [16, WIDTH, 16])
     along_m: gl.constexpr = note_layout(SWAP, gl.num_warps())
     STEPS: gl.constexpr = triton.cdiv(K, BLOCK_K)
-    num_tiles_m = count_tiles(where, DIRECT)
+    num_tiles_m = _count_tiles(where)
     num_tiles_n = gl.cdiv(N, BLOCK_N)
     count = 0
     note = 0
@@ -355,3 +338,20 @@ def multiply(
         weight = weight_notes.index(note % NOTES).load(along_m)
         note += 1
         finish(acc, row, weight, tile_n, out, N, FIRST, GATED, ACTIVATION, BLOCK_M, BLOCK_N, SWAP)
+
+
+@gluon.jit
+def _count_tiles(where):
+    """Row tiles of this routing."""
+    tiles, num_tiles_ptr, max_tiles, num_experts = where
+    return gl.load(num_tiles_ptr, cache_modifier=".cg")
+
+
+@gluon.jit
+def _place_tile(where, tile_m):
+    """Expert, first place and rows of a row tile."""
+    tiles, num_tiles_ptr, max_tiles, num_experts = where
+    expert = gl.load(tiles + tile_m, cache_modifier=".cg") % num_experts
+    first = gl.load(tiles + max_tiles + tile_m, cache_modifier=".cg")
+    rows = gl.load(tiles + 2 * max_tiles + tile_m, cache_modifier=".cg")
+    return expert, first, rows

@@ -20,13 +20,9 @@ def reduce_pairs(
     out: Tensor,  # [T, H]
     num_experts: int,
     *,
-    once: bool = False,
     pdl: bool,
 ) -> None:
-    """Sum each token's weighted pairs of experts that are here into `out`.
-
-    `once`: of pairs of the same expert only the first was written, with both weights.
-    """
+    """Sum each token's weighted pairs of experts that are here into `out`."""
     num_tokens, hidden_size = out.shape
     # Few tokens: smaller blocks, so that the sum is spread over the GPU all the same.
     block_h = min(_BLOCK_H, triton.next_power_of_2(hidden_size))
@@ -41,7 +37,6 @@ def reduce_pairs(
         hidden_size,
         out.stride(0),
         TOP_K=topk_ids.shape[1],
-        ONCE=once,
         BLOCK_H=block_h,
         PDL=pdl,
         **launch,
@@ -57,7 +52,6 @@ def reduce_kernel(
     H,
     stride_out_row,
     TOP_K: tl.constexpr,
-    ONCE: tl.constexpr,
     BLOCK_H: tl.constexpr,
     PDL: tl.constexpr,
 ):
@@ -72,9 +66,6 @@ def reduce_kernel(
         expert = tl.load(topk_ids + token * TOP_K + slot)
         # A pair of an expert that is not here was never written: reading it would be garbage.
         width = tl.where((expert >= 0) & (expert < num_experts), H, 0)
-        if ONCE:
-            for earlier in tl.static_range(slot):
-                width = tl.where(tl.load(topk_ids + token * TOP_K + earlier) == expert, 0, width)
         row = pairs + (token * TOP_K + slot) * H
         acc += tl.load(row + h, mask=h < width, other=0.0).to(tl.float32)
     tl.store(out + token * stride_out_row + h, acc.to(out.dtype.element_ty), mask=h < H)

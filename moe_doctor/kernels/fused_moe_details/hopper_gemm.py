@@ -28,11 +28,7 @@ def hopper_gemm(
     *,
     first: bool,
 ) -> None:
-    """One grouped GEMM: tokens to places, activated, or places to pairs, weighed.
-
-    With `rows.direct` a place is SLOT_ROWS times the rank of its expert among those that have a
-    token, plus the token.
-    """
+    """One grouped GEMM: tokens to places, activated, or places to pairs, weighed."""
     from triton.experimental.gluon.language import NVMMASharedLayout
     from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
@@ -49,10 +45,8 @@ def hopper_gemm(
         x if first else describe(x, tile.block_m),
         describe(w.flatten(0, 1), min(tile.block_n, _BOX_ROWS)),
         out,
-        rows.topk_ids,
         *rows.where,
         rows.topk_weights,
-        rows.topk_ids.numel(),
         rows.max_tiles,
         rows.num_experts,
         width,
@@ -62,15 +56,13 @@ def hopper_gemm(
         FIRST=first,
         GATED=act.gated,
         ACTIVATION=act.name,
-        DIRECT=rows.direct,
         PDL=rows.pdl,
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,
         BLOCK_K=tile.block_k,
-        STAGES=tile.stages(act.gated, rows.num_experts),
+        STAGES=tile.stages(act.gated),
         GROUP_M=tile.group_m,
         SWAP=tile.swap,
-        BLOCK_E=max(128, triton.next_power_of_2(rows.num_experts)),
         num_warps=tile.num_warps,
         maxnreg=tile.registers,
         launch_pdl=rows.pdl,

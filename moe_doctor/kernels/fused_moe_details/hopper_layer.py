@@ -17,17 +17,11 @@ from moe_doctor.kernels.fused_moe_details._align import align
 from moe_doctor.kernels.fused_moe_details._reduce import reduce_pairs
 from moe_doctor.kernels.fused_moe_details.hopper import fits_tma
 from moe_doctor.kernels.fused_moe_details.hopper_gemm import hopper_gemm
-from moe_doctor.kernels.fused_moe_details.hopper_tiles import (
-    SLOT_ROWS,
-    HopperTile,
-    choose_hopper_tiles,
-)
+from moe_doctor.kernels.fused_moe_details.hopper_tiles import HopperTile, choose_hopper_tiles
 from moe_doctor.kernels.fused_moe_details.launch import Rows
 
 SUPPORTED = ("3.6.",)
 """Beginnings of the versions of Triton whose Gluon the kernel was run on."""
-MAX_EXPERTS = 1024
-"""Most experts whose ranks a program counts."""
 
 
 @functools.lru_cache(maxsize=16)
@@ -45,7 +39,6 @@ def fits_hopper(x: Tensor, w13: Tensor, w2: Tensor, act: Activation) -> bool:
         has_gluon(x.device)
         and x.element_size() == 2
         and w13.dtype == w2.dtype == x.dtype
-        and w2.shape[0] <= MAX_EXPERTS
         and x.stride(0) % 16 == 0  # Triton copies 16 bytes where it knows rows to be aligned
         and w2.shape[2] % 8 == 0  # inner rows start at multiples of 16 bytes, for TMA
         and act == Activation(act.name, act.gated)
@@ -71,29 +64,17 @@ def hopper_layer(
     """
     num_experts, hidden_size, intermediate_size = w2.shape
     num_pairs = topk_ids.numel()
-    direct = x.shape[0] <= SLOT_ROWS
     first, second = tiles or choose_hopper_tiles(
-        num_pairs, num_experts, intermediate_size, direct=direct, gated=act.gated
+        num_pairs, num_experts, intermediate_size, gated=act.gated
     )
-    if direct:
-        # An expert's rows lie SLOT_ROWS apart; the kernel finds them by the ids themselves.
-        where, max_tiles = (topk_ids, topk_ids, topk_ids), min(num_pairs, num_experts)
-        places = max_tiles * SLOT_ROWS
-    else:
-        found = align(
-            topk_ids,
-            None,
-            num_experts=num_experts,
-            max_loras=0,
-            block_m=first.block_m,
-            pdl=True,
-        )
-        where, max_tiles = (found.sorted_pairs, found.tiles, found.num_tiles), found.max_tiles
-        places = num_pairs
-    rows = Rows(topk_ids, topk_weights, where, max_tiles, num_experts, direct=direct, pdl=True)
-    inner = x.new_empty(places, intermediate_size)
+    found = align(
+        topk_ids, None, num_experts=num_experts, max_loras=0, block_m=first.block_m, pdl=True
+    )
+    where = (found.sorted_pairs, found.tiles, found.num_tiles)
+    rows = Rows(topk_ids, topk_weights, where, found.max_tiles, num_experts, direct=False, pdl=True)
+    inner = x.new_empty(num_pairs, intermediate_size)
     hopper_gemm(rows, x, w13, inner, first, act, first=True)
     pairs = x.new_empty(num_pairs, hidden_size)
     hopper_gemm(rows, inner, w2, pairs, second, Activation("none", gated=False), first=False)
-    reduce_pairs(pairs, topk_ids, out, num_experts, once=direct, pdl=True)
+    reduce_pairs(pairs, topk_ids, out, num_experts, pdl=True)
     return out

@@ -8,15 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-SLOT_ROWS = 2
-"""Most tokens of a batch whose rows are not aligned; the distance of two experts' places then.
-
-From 4 tokens on the alignment's launch takes less than its tiles save; at 2 it does not yet.
-"""
 _SHARED_BYTES = 228 * 1024
 """Shared memory of a multiprocessor; 1 KiB of it goes to each program."""
 _BARRIER_BYTES = 1024
-"""What barriers and the ranks of 128 experts take beside the stages."""
+"""What barriers take beside the stages, rounded up."""
 
 
 class HopperTile(NamedTuple):
@@ -37,14 +32,14 @@ class HopperTile(NamedTuple):
     group_m: int = 1
     """Row tiles that walk the columns together."""
 
-    def stages(self, gated: bool, num_experts: int = 128) -> int:
+    def stages(self, gated: bool) -> int:
         """Stages that fit."""
         columns = self.block_n * (2 if gated else 1)
         stage = (self.block_m + columns) * self.block_k * 2
         # The epilogue turns its tile around in shared memory; as Triton 3.6 compiles it.
         turned = 2048 if self.swap else 2048 * self.num_warps
         notes = 4 * 8 * self.block_m
-        taken = turned + notes + _BARRIER_BYTES + 4 * max(0, num_experts - 128)
+        taken = turned + notes + _BARRIER_BYTES
         return min(12, (_SHARED_BYTES // self.programs - 1024 - taken) // stage)
 
     @property
@@ -71,13 +66,6 @@ class _Row(NamedTuple):
 SHALLOW = 1024
 # Measured on an NVIDIA H200, 2026-11-29, over Qwen3-30B-A3B, Mixtral-8x7B, Nemotron-3-Nano and
 # DeepSeek-V3 TP8 in bf16 (tests/gpu/MEASURED.md); tests/gpu/sweep_hopper.py times other tiles.
-_DIRECT = _Row(
-    float("inf"),
-    gated=HopperTile(16, 64, 128, 4, 1, True),
-    plain=HopperTile(16, 64, 128, 4, 1, True),
-    shallow=HopperTile(16, 64, 128, 4, 2, True),
-    deep=HopperTile(16, 64, 128, 4, 1, True),
-)
 _TABLE = (
     _Row(
         9,
@@ -111,10 +99,10 @@ _TABLE = (
 
 
 def choose_hopper_tiles(
-    num_pairs: int, num_experts: int, intermediate_size: int, *, direct: bool, gated: bool
+    num_pairs: int, num_experts: int, intermediate_size: int, *, gated: bool
 ) -> tuple[HopperTile, HopperTile]:
-    """Tiles of GEMM 1 and GEMM 2; both have the same block_m. `direct`: rows are not aligned."""
+    """Tiles of GEMM 1 and GEMM 2; both have the same block_m."""
     rows_per_expert = num_pairs / min(num_experts, num_pairs)
-    row = _DIRECT if direct else next(r for r in _TABLE if rows_per_expert <= r.rows_up_to)
+    row = next(row for row in _TABLE if rows_per_expert <= row.rows_up_to)
     second = row.shallow if intermediate_size <= SHALLOW else row.deep
     return (row.gated if gated else row.plain), second
