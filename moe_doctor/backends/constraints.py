@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.noted import look
+from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import record
 from moe_doctor.core.units import format_capability
 
@@ -152,9 +154,9 @@ class Activations:
 
     def rejects(self, situation: Situation) -> Rejection | None:
         """Reason when the layer's activation is not among them."""
-        activation = situation.query.activation
-        if activation in self.names:
+        if look(situation.query, _has_activation, self.names):
             return None
+        activation = situation.query.activation
         if self.platforms and situation.facts.platform not in self.platforms:
             return None
         named = activation if situation.terse else f"MoEActivation.{activation.upper()}"
@@ -327,6 +329,10 @@ class NoLoRA:
         if not situation.query.lora:
             return None
         return Rejection("kernel does not support LoRA", "cannot apply LoRA adapters; LoRA is on")
+
+
+def _has_activation(query: MoEQuery, names: frozenset[str]) -> bool:
+    return query.activation in names
 
 
 @lru_cache(maxsize=256)

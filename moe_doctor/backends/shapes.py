@@ -6,6 +6,8 @@ from math import lcm
 from typing import ClassVar
 
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.noted import look
+from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import record
 
 
@@ -62,10 +64,12 @@ class PaddedExpertsBelow:
 
     def rejects(self, situation: Situation) -> Rejection | None:
         """Reason when the padded count reaches the limit."""
-        experts = situation.query.num_experts
-        padded = (experts + 31) // 32 * 32
-        if padded < self.limit or situation.facts.platform not in self.platforms:
+        if look(situation.query, _pads_below, self.limit):
             return None
+        if situation.facts.platform not in self.platforms:
+            return None
+        experts = situation.query.num_experts
+        padded = _padded(experts)
         return Rejection(
             f"kernel's moe_align_block_size requires fewer than {self.limit} padded experts",
             f"num_experts is {experts}, {padded} when padded to 32; needs fewer than {self.limit}",
@@ -117,3 +121,11 @@ class CpuTiles:
                     f"both must be multiples of {size}",
                 )
         return None
+
+
+def _pads_below(query: MoEQuery, limit: int) -> bool:
+    return _padded(query.num_experts) < limit
+
+
+def _padded(num_experts: int) -> int:
+    return (num_experts + 31) // 32 * 32

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache, partial
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
+
+H = TypeVar("H", bound=Hashable)
 
 
 class Reading(NamedTuple):
@@ -20,7 +22,7 @@ class Reading(NamedTuple):
     field: str
     """Which field, with dots into parts; empty for the value itself."""
     asked: tuple[Any, ...] = ()
-    """The key of a mapping, or what a method was called with."""
+    """The key of a mapping, what a method was called with, or a rule and what it was asked."""
 
 
 # The same looks are taken all the time: each is one object.
@@ -81,6 +83,13 @@ class Noted:
         said = self._notes[_reading("call", field, asked)] = method(*asked)
         return said
 
+    def _look(self, rule: Callable[..., Hashable], *asked: Hashable) -> Hashable:
+        if self._changes:
+            return rule(self, *asked)  # a copy is read field by field
+        said = look(self._value, rule, *asked)
+        self._notes[_reading("look", self._field, (rule, *asked))] = said
+        return said
+
     def _replace(self, **changes: Any) -> Noted:
         """As a NamedTuple has it; what the caller put in is no reading."""
         both = {**self._changes, **changes}
@@ -96,6 +105,9 @@ class Noted:
         if not self._changes:
             return value
         return value._replace(**{name: _plain(one) for name, one in self._changes.items()})
+
+    def __bool__(self) -> bool:
+        return True  # as a NamedTuple with fields is, whatever they hold
 
     def __eq__(self, other: object) -> bool:
         return bool(self._whole() == _plain(other))
@@ -140,6 +152,16 @@ class _NotedMapping(Mapping[Any, Any]):
         return sum(1 for _ in self)
 
 
+def look(value: Any, rule: Callable[..., H], *asked: Hashable) -> H:
+    """`rule(value, *asked)` as one reading: a smaller one than the fields that the rule reads.
+
+    More values then look the same: most layers have fewer experts than a limit, few have 128.
+    """
+    if value.__class__ is Noted:
+        return cast(H, value._look(rule, *asked))
+    return rule(value, *asked)
+
+
 @lru_cache(maxsize=4096)
 def read_again(reading: Reading) -> Callable[[Any], Hashable]:
     """A function that makes the same reading of another value."""
@@ -178,6 +200,13 @@ def _again_items(field: str) -> Callable[[Any], Hashable]:
     return lambda value: _items(read(value))
 
 
+def _again_look(
+    field: str, rule: Callable[..., Hashable], *asked: Hashable
+) -> Callable[[Any], Hashable]:
+    read = _value_of(field)
+    return lambda value: look(read(value), rule, *asked)
+
+
 def _again_call(field: str, *asked: Hashable) -> Callable[[Any], Hashable]:
     read = attrgetter(field)
     return lambda value: read(value)(*asked)
@@ -190,4 +219,5 @@ _AGAIN: dict[str, Callable[..., Callable[[Any], Hashable]]] = {
     "item": _again_item,
     "items": _again_items,
     "call": _again_call,
+    "look": _again_look,
 }

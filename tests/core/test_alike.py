@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from moe_doctor.core.alike import Alike
-from moe_doctor.core.noted import Noted, Notes
+from moe_doctor.core.noted import Noted, Notes, look
 
 
 class Engine(NamedTuple):
@@ -128,3 +128,48 @@ def test_an_exception_is_not_kept() -> None:
         with pytest.raises(ZeroDivisionError):
             known.ask(Car("red", wheels=0), lambda car: 1 // car.wheels)
     assert len(known) == 0
+
+
+def _is_strong(car: Car) -> bool:
+    return car.engine is not None and car.engine.power > 50
+
+
+def test_a_rule_may_be_one_reading() -> None:
+    known: Alike[Car, str] = Alike(PARTS)
+
+    def judge(car: Car) -> str:
+        return "strong" if look(car, _is_strong) else "weak"
+
+    powers = (90, 70, 10, 51)
+    for _ in range(2):
+        assert [known.ask(Car("red", Engine(power)), judge) for power in powers] == [
+            "strong" if power > 50 else "weak" for power in powers
+        ]
+    assert len(known) == 2
+    assert look(Car("red"), _is_strong) is False
+
+
+def test_a_rule_looks_at_a_changed_copy_field_by_field() -> None:
+    notes: Notes = {}
+    car = Noted(Car("red", Engine(90)), notes, "", PARTS)
+    assert look(car._replace(engine=None), _is_strong) is False
+    assert not notes
+    assert look(car, _is_strong)
+    assert [reading.kind for reading in notes] == ["look"]
+
+
+def test_a_rule_is_one_reading_of_a_tree_within_a_tree() -> None:
+    outer: Alike[Car, bool] = Alike(PARTS)
+    inner: Alike[Car, bool] = Alike(PARTS)
+    for car in (Car("red", Engine(90)), Car("red", Engine(60)), Car("red"), Car("blue")):
+        found = outer.ask(car, lambda one: inner.ask(one, lambda two: look(two, _is_strong)))
+        assert found == _is_strong(car)
+    assert len(outer) == len(inner) == 2
+
+
+def test_a_part_is_true_without_being_read() -> None:
+    known: Alike[Car, int] = Alike(PARTS)
+    for power in (90, 70):
+        engine = Engine(power)
+        assert known.ask(Car("red", engine), lambda car: 1 if car.engine or None else 0) == 1
+    assert len(known) == 1

@@ -76,11 +76,11 @@ def _lora_with_ep(selection: Selection, walk: Walk) -> bool:
 
 def _lora_with_other_all2all(selection: Selection, walk: Walk) -> bool:
     parallel = walk.situation.query.parallel
-    return _lora_with_ep(selection, walk) and parallel.all2all_backend != "allgather_reducescatter"
+    return parallel.all2all_backend != "allgather_reducescatter" and _lora_with_ep(selection, walk)
 
 
 def _lora_with_sequence_parallel(selection: Selection, walk: Walk) -> bool:
-    return _lora_with_ep(selection, walk) and walk.situation.query.parallel.sp_size > 1
+    return walk.situation.query.parallel.sp_size > 1 and _lora_with_ep(selection, walk)
 
 
 def _lora_on_converted_weights(selection: Selection, walk: Walk) -> bool:

@@ -98,7 +98,7 @@ def refuse_reading(
     moonep = deployment.all2all_backend == "moonep"
     alone = _alone(deployment.quantization, deployment.dtype, moonep)
     built = build_both(model, index, alone, release, setting).plain
-    if isinstance(built, EngineRefusal) and setting.platform not in ("cuda", "rocm"):
+    if isinstance(built, EngineRefusal) and not setting.is_on("cuda", "rocm"):
         # Experts without a gate are refused elsewhere, but not before the config has been read.
         built = build_both(model, index, alone, release, Setting("cuda")).plain
     if isinstance(built, EngineRefusal) and model.beside.hidden_act:

@@ -1,7 +1,8 @@
 """Where a layer is built: what a release looks at outside the checkpoint before it asks an oracle.
 
 The rules are handed a stand-in that notes what they read (`core.alike`), and a comparison is a
-smaller reading than a number: `reaches` and not `capability >=` where that is all there is to know.
+smaller reading than a value: `reaches` and not `capability >=`, `is_on` and not `platform ==` where
+that is all there is to know.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ class Setting(NamedTuple):
         if value is None:
             return False
         return value.strip().lstrip("+-").isdigit() and int(value) != 0
+
+    def is_on(self, *platforms: str) -> bool:
+        """Whether the platform is one of these."""
+        return self.platform in platforms
 
     def reaches(self, capability: tuple[int, int]) -> bool:
         """Whether the CUDA compute capability is known and at least this."""

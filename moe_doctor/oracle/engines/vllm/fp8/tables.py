@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from moe_doctor.backends.fp8_formats import BLOCK
 from moe_doctor.backends.situation import Situation
+from moe_doctor.core.noted import look
+from moe_doctor.core.query import Parallel
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.oracle.engines.vllm.oracle import BackendRow, ExplicitName, Wording, backend_row
 
@@ -153,13 +155,19 @@ def _is_blackwell_behind_deepep_v2(situation: Situation) -> bool:
 
 
 def _is_hopper_block_with_ep(situation: Situation) -> bool:
-    in_groups = situation.query.parallel.ep_size > 1
-    return in_groups and _is_hopper(situation) and _is_block(situation)
+    return _is_hopper(situation) and _is_block(situation) and _is_spread(situation)
 
 
 def _is_hopper_block_without_ep(situation: Situation) -> bool:
-    in_groups = situation.query.parallel.ep_size > 1
-    return not in_groups and _is_hopper(situation) and _is_block(situation)
+    return _is_hopper(situation) and _is_block(situation) and not _is_spread(situation)
+
+
+def _is_spread(situation: Situation) -> bool:
+    return look(situation.query.parallel, _has_groups)
+
+
+def _has_groups(parallel: Parallel) -> bool:
+    return parallel.ep_size > 1
 
 
 def _is_xpu(situation: Situation) -> bool:

@@ -46,27 +46,30 @@ _UNSERVED = (
 
 def refuse_platform(path: str, stored: Stored, question: Question) -> MethodRefused | None:
     """The refusal of a format that no linear kernel of the platform takes, or None."""
-    platform, release = question.platform, question.release
-    if platform == "cuda":
-        return None
-    if platform == "cpu" and stored.kind == "fp8" and not question.setting.has_amx:
+    release = question.release
+    if stored.kind == "fp8" and question.is_on("cpu") and not question.setting.has_amx:
         return _refuse_blocks(path, question)
-    if platform == "xpu" and stored.kind in ("fp8", "pb_wo"):
+    if stored.kind in ("fp8", "pb_wo") and question.is_on("xpu"):
         return _refuse_blocks_on_xpu(path, stored, release)
-    if stored.kind == "int" and stored.bits == 8 and platform in ("cpu", "xpu"):
-        reason = f"{path} holds 8-bit integers, and vLLM has no kernel for them on {platform}"
+    if stored.kind == "int" and stored.bits == 8 and question.is_on("cpu", "xpu"):
+        reason = f"{path} holds 8-bit integers, and vLLM has no kernel for them on "
+        reason += question.platform
         return by_linear(refused_by_method("ValueError", NO_LINEAR_KERNEL, reason))
+    rows = [row for row in _UNSERVED if stored.kind in row.kinds and row.releases.holds(release)]
+    is_forced = stored.kind == "nvfp4a16" and release >= _FORCES_MARLIN
+    if not (rows or is_forced) or question.is_on("cuda"):
+        return None
     if question.batch_invariant:
         return None  # NVFP4 is emulated then
-    if stored.kind == "nvfp4a16" and release >= _FORCES_MARLIN:
+    if is_forced:
         text = (
             "Forced NVFP4 kernel MarlinNvFp4LinearKernel is not supported: Marlin FP4 not available"
         )
         reason = f"{path} is NVFP4 with plain inputs, which vLLM gives to Marlin, on CUDA alone"
         return by_linear(refused_by_method("ValueError", text, reason))
-    for row in _UNSERVED:
-        if stored.kind in row.kinds and platform in row.platforms and row.releases.holds(release):
-            reason = f"{path} is {row.name}, and vLLM has no kernel for it on {platform}"
+    for row in rows:
+        if question.is_on(*row.platforms):
+            reason = f"{path} is {row.name}, and vLLM has no kernel for it on {question.platform}"
             return by_linear(refused_by_method("ValueError", _no_kernel(row.name), reason))
     return None
 

@@ -149,7 +149,7 @@ def _awq(question: Question, spec: QuantSpec, declared: Declared, name: str) -> 
     plain = name == "awq" and not merged
     if merged:
         fits = group in GROUPS and zeros and marlin_capable(question)
-        plain = question.batch_invariant or question.platform != "cuda" or not fits
+        plain = not fits or question.batch_invariant or not question.is_on("cuda")
     stored = Stored("awq", 4, group, zeros=zeros, fallback=plain)
 
     def matches(names: Spellings) -> bool:

@@ -160,7 +160,7 @@ def _refuse(
         unserved = refuse_platform(step.path, step.stored, question)
         if unserved is not None:
             return LinearRefusal(unserved.refusal, step.late)
-        if setting.platform != "cuda" and step.stored.kind not in ANYWHERE:
+        if step.stored.kind not in ANYWHERE and not setting.is_on("cuda"):
             continue
         in_tower = step.group == "tower"
         ranks = deployment.tower_ranks if in_tower else deployment.tensor_parallel_size

@@ -241,7 +241,7 @@ def _refuse_linear_awq(question: Question, stored: Stored) -> None:
 
 def _by_humming(question: Question, bits: int) -> bool:
     """Whether the release hands a layer of such bits to Humming."""
-    newer = question.release >= _HUMMING and question.platform == "cuda"
+    newer = question.release >= _HUMMING and question.is_on("cuda")
     return newer and bits not in (4, 8)
 
 
@@ -263,7 +263,7 @@ def _integers(
     question: Question, settings: Settings, stored: Stored, *, by_gptq: bool
 ) -> OracleCall | NoOracle:
     release = question.release
-    if question.platform in ("cpu", "xpu"):
+    if question.is_on("cpu", "xpu"):
         return NoOracle("", f"AutoRound on {question.platform}: the tables do not state it")
     if _by_humming(question, stored.bits):
         # _humming_weight_config: as a GPTQ or AWQ checkpoint would declare the layer.

@@ -108,7 +108,7 @@ def _is_w4a8_fp8(question: Question, weights: Arguments, inputs: Arguments) -> b
     if question.release >= (0, 31, 0):
         return weights.type == "int" and inputs.type == "float"
     # Before 0.31.0 the types are not looked at, but the GPU is: exactly 9.0.
-    return question.platform == "cuda" and question.capability == (9, 0)
+    return question.setting.is_family(9) and question.is_on("cuda")
 
 
 def _is_w4a8_int8(question: Question, weights: Arguments, inputs: Arguments) -> bool:
@@ -202,7 +202,7 @@ def _w4a8_int8(question: Question, weights: Arguments) -> OracleCall | NoOracle:
     method, release = "CompressedTensorsW4A8Int8MoEMethod", question.release
     group = weights.group_size if weights.group_size is not None else -1
     if release < (0, 23, 0):
-        if question.platform != "cpu":
+        if not question.is_on("cpu"):
             text = "CompressedTensorsW4A8Int8MoEMethod is CPU-only."
             raise refused_by_method("ValueError", text, f"the platform is {question.platform}")
         return NoOracle(method, "it calls torch's 4-bit kernels itself in this release", "CPU")

@@ -33,7 +33,7 @@ def build_wna16(question: Question, weights: Arguments, layout: str) -> OracleCa
     if layout != "pack-quantized" or weights.num_bits not in bits:
         reason = f"the experts are {weights.num_bits}-bit integers in format {layout}"
         raise refused_by_method("ValueError", _unsupported(release, bits, weights), reason)
-    if question.platform == "rocm" and release >= _ORACLE:
+    if release >= _ORACLE and question.is_on("rocm"):
         own = _rocm(question, weights)
         if own is not None:
             return own
@@ -103,7 +103,7 @@ def _marlin(question: Question, weights: Arguments) -> OracleCall | NoOracle:
 
 def _wants_mxint4(question: Question, weights: Arguments) -> bool:
     small = weights.group_size == 32 and weights.num_bits == 4
-    if not small or question.platform != "cuda" or not question.setting.is_family(10):
+    if not small or not question.setting.is_family(10) or not question.is_on("cuda"):
         return False
     value = question.environment.get("VLLM_USE_FLASHINFER_MOE_INT4", "0")
     return value.strip().isdigit() and int(value) != 0

@@ -27,7 +27,7 @@ def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
     if weights.is_nvfp4 and (inputs is None or release >= (0, 23, 0)):
         return None if inputs is None else _refuse_nvfp4(question, inputs)
     if weights.is_mxfp4:
-        if question.platform != "cuda" or not question.setting.is_below((8, 0)):
+        if not question.setting.is_below((8, 0)) or not question.is_on("cuda"):
             return None
         return _refuse_capability(question, (8, 0))
     if weights.is_mxfp8 and release >= (0, 20, 0):
@@ -65,7 +65,7 @@ def _is_w4a8(question: Question, weights: Arguments, inputs: Arguments) -> bool:
     typed = question.release < (0, 31, 0) or (weights.type == "int" and inputs.type == "float")
     if not (bits and dynamic and weights.symmetric and inputs.symmetric and typed):
         return False
-    return question.platform == "cuda" and question.capability == (9, 0)
+    return question.setting.is_family(9) and question.is_on("cuda")
 
 
 def _refuse_with_inputs(

@@ -75,7 +75,7 @@ def check_demands(name: str, question: Question) -> None:
         smallest, dtypes = _demands("online", question.release)  # its config, by a shorthand
     else:
         smallest, dtypes = _demands(name, question.release)
-    if question.platform == "cuda" and question.setting.is_below(divmod(smallest, 10)):
+    if question.setting.is_below(divmod(smallest, 10)) and question.is_on("cuda"):
         major, minor = question.capability or (0, 0)
         found = major * 10 + minor
         raise refused_by_vllm_config(

@@ -20,7 +20,7 @@ _WEIGHTED_INPUT = ("Llama4ForConditionalGeneration", "Llama4ForCausalLM")
 
 def gptq_marlin_takes(question: Question, declared: Declared) -> bool:
     """Whether the GPTQ-Marlin config of releases before 0.22.0 converts the checkpoint."""
-    if question.platform not in ("cuda", "cpu") or declared.method != "gptq":
+    if declared.method != "gptq" or not question.is_on("cuda", "cpu"):
         return False
     raw = declared.settings
     if any(raw.get(key) is None for key in ("bits", "group_size", "sym", "desc_act")):
@@ -38,7 +38,7 @@ def awq_marlin_takes(question: Question, declared: Declared) -> bool:
     if question.release >= (0, 23, 0):
         platforms.append("cpu")
     raw = declared.settings
-    if question.platform not in platforms or declared.method != "awq":
+    if declared.method != "awq" or not question.is_on(*platforms):
         return False
     if any(raw.get(key) is None for key in ("bits", "group_size", "zero_point")):
         return False
@@ -69,7 +69,7 @@ def orders_groups(raw: Mapping[str, Any]) -> bool:
 
 def marlin_fits(question: Question, group_size: int, *, padding: bool = False) -> bool:
     """Whether the layer's shape suits the Marlin MoE kernel; `padding` = tiles may be padded."""
-    if question.platform == "rocm":
+    if question.is_on("rocm"):
         return False
     width = question.query.intermediate_size_per_partition
     if padding:
@@ -83,7 +83,7 @@ def marlin_fits(question: Question, group_size: int, *, padding: bool = False) -
 
 def marlin_capable(question: Question) -> bool:
     """Whether the GPU is one that Marlin's integer kernels run on (query_marlin_supported)."""
-    if question.platform == "rocm":
+    if question.is_on("rocm"):
         return True
     return question.setting.reaches((7, 5))
 
@@ -92,7 +92,7 @@ def lacks_linear_kernel(question: Question, bits: int) -> bool:
     """Whether AMD's GPUs have no kernel for linear layers of such weights (mixed_precision/)."""
     # Triton's takes 4 bits; Exllama's takes 8 as well, in float16 alone.
     eight = bits == 8 and question.query.in_dtype == "float16"
-    return question.platform == "rocm" and bits != 4 and not eight
+    return bits != 4 and not eight and question.is_on("rocm")
 
 
 NO_LINEAR_KERNEL = "Failed to find a kernel that can implement the WNA16 linear layer. Reasons: "
@@ -100,6 +100,6 @@ NO_LINEAR_KERNEL = "Failed to find a kernel that can implement the WNA16 linear 
 
 
 def _marlin_type(question: Question, bits: int, *, zeros: bool) -> bool:
-    if question.platform == "cpu":
+    if question.is_on("cpu"):
         return bits == 4
     return marlin_capable(question)

@@ -54,7 +54,7 @@ def check_inputs(name: str, question: Question) -> None:
 def refuse_inputs(question: Question) -> MethodRefused | None:
     """What reading the variable raises here, or None."""
     value = question.environment.get(_VARIABLE)
-    if value is None or question.platform == "rocm":
+    if value is None or question.is_on("rocm"):
         return None
     if value not in ("int8", "fp8"):
         text = f"Invalid value '{value}' for {_VARIABLE}. Valid options: ['int8', 'fp8']."

@@ -29,7 +29,7 @@ def build(question: Question, name: str) -> OracleCall | NoOracle:
     release = question.release
     if release < (0, 19, 0):
         # The method asks get_mxfp4_backend() of its own module, without candidates.
-        method = "XpuMxfp4MoEMethod" if question.platform == "xpu" else "Mxfp4MoEMethod"
+        method = "XpuMxfp4MoEMethod" if question.is_on("xpu") else "Mxfp4MoEMethod"
         asked = question.ask("legacy_mxfp4", method)
         return asked._replace(afterwards=(*asked.afterwards, _none_fits(question.setting.lora)))
     if release < _SPLIT:
@@ -68,12 +68,12 @@ def ask_cutlass_or_marlin(question: Question, method: str, xpu: Release) -> Orac
             text = f"moe_backend={backend!r} is not supported for AutoRound (INC) MXFP4 MoE "
             raise refused_by_method("ValueError", f"{text}checkpoints", "that backend is not taken")
         return question.ask("mxfp4", method)
-    cutlass = question.platform == "cuda" and question.setting.is_family(10, 11)
+    cutlass = question.setting.is_family(10, 11) and question.is_on("cuda")
     if release >= (0, 20, 0) and cutlass:
         # The method's own attribute still says MARLIN then; the class is what it runs.
         why = "it takes CutlassExpertsMxfp4 on this GPU by itself"
         return NoOracle(method, why, "CUTLASS_MXFP4_MXFP4", "CutlassExpertsMxfp4")
-    if release >= xpu and question.platform == "xpu":
+    if release >= xpu and question.is_on("xpu"):
         return NoOracle(method, "it fixes XPU's kernel by itself", "XPU", "XPUExpertsMxFp4")
     return NoOracle(method, "it fixes Marlin by itself", "MARLIN", "MarlinExperts")
 

@@ -178,8 +178,7 @@ def _verify(name: str, question: Question) -> None:
         if first is not None and first > release:
             reason += f"; {format_release(first)} is the first that does"
         raise refused_by_model_config(text, reason)
-    supported = _on_platform(question.platform, release)
-    if supported and name not in supported:
+    if question.is_on(*_refusing(name, release)):
         raise refused_by_model_config(
             f"{name} quantization is currently not supported in {question.platform}.",
             f"vLLM {format_release(release)} does not run {name} on {question.platform}",
@@ -192,11 +191,14 @@ def _verify(name: str, question: Question) -> None:
         raise refused_by_model_config(str((text, name)), reason)
 
 
-@lru_cache(maxsize=256)
-def _on_platform(platform: str, release: Release) -> frozenset[str]:
-    """What a platform lists; empty where it lists nothing and takes all."""
-    listed = _ON_PLATFORM.get(platform, {})
-    return frozenset(method for method, span in listed.items() if _held(*span, release))
+@lru_cache(maxsize=1024)
+def _refusing(name: str, release: Release) -> tuple[str, ...]:
+    """Platforms whose list leaves a method out; one that lists nothing takes all."""
+    held = {
+        platform: [method for method, span in listed.items() if _held(*span, release)]
+        for platform, listed in _ON_PLATFORM.items()
+    }
+    return tuple(platform for platform, methods in held.items() if methods and name not in methods)
 
 
 def _held(since: Release, gone: Release | None, release: Release) -> bool:

@@ -127,7 +127,7 @@ def _per_tensor(question: Question, method: str) -> OracleCall:
 
 def _per_channel(question: Question) -> OracleCall:
     keys = ("kFp8StaticChannelSym", "kFp8DynamicTokenSym")
-    if question.platform == "cuda" and question.setting.is_below((8, 9)):
+    if question.setting.is_below((8, 9)) and question.is_on("cuda"):
         capability = question.capability or (0, 0)
         # The linear layers are quantized alike and are built first.
         text = "FP8 PTPC online quant requires a kernel that honors per-token activation "
@@ -162,7 +162,7 @@ def _mxfp8(question: Question) -> OracleCall:
 
 
 def _nvfp4(question: Question) -> OracleCall:
-    if question.platform != "cuda" or not question.setting.is_family(10):
+    if not question.setting.is_family(10) or not question.is_on("cuda"):
         raise refused_by_method(
             "ValueError",
             "nvfp4_per_token online quantization requires a Blackwell (SM100) GPU.",

@@ -47,7 +47,7 @@ def _gptq_marlin(question: Question, declared: Declared) -> bool:
 def _auto_awq(question: Question, declared: Declared) -> bool:
     users = (None, "awq", "awq_marlin", "auto_awq", "marlin")
     asked = question.deployment.quantization
-    return question.platform != "cpu" and declared.method == "awq" and asked in users
+    return declared.method == "awq" and asked in users and not question.is_on("cpu")
 
 
 def _awq_marlin(question: Question, declared: Declared) -> bool:
@@ -105,7 +105,7 @@ def _modelopt_mixed(question: Question, declared: Declared) -> bool:
 def _petit(question: Question, declared: Declared) -> bool:
     # petit.py takes what ModelOpt's own class left, on AMD alone, until 0.19.
     algorithm = (declared.algorithm or declared.method).upper()
-    return question.platform == "rocm" and algorithm in ("NVFP4", "MODELOPT_FP4", "MODELOPT")
+    return algorithm in ("NVFP4", "MODELOPT_FP4", "MODELOPT") and question.is_on("rocm")
 
 
 def _gpt_oss(question: Question, declared: Declared) -> bool:
@@ -116,11 +116,12 @@ def _gpt_oss(question: Question, declared: Declared) -> bool:
 def _deepseek_v4(question: Question, declared: Declared) -> bool:
     if declared.method not in ("fp8", "deepseek_v4_fp8"):
         return False
-    # 0.30.0 registers DeepSeek-V4.1's config, which knows three more types, on CUDA and ROCm.
-    newer = question.release >= (0, 30, 0) and question.platform in ("cuda", "rocm")
-    types = _DEEPSEEK_V4 if newer else ("deepseek_v4",)
     asked = question.deployment.quantization
-    return question.model_type in types or asked == "deepseek_v4_fp8"
+    if asked == "deepseek_v4_fp8" or question.model_type == "deepseek_v4":
+        return True
+    # 0.30.0 registers DeepSeek-V4.1's config, which knows three more types, on CUDA and ROCm.
+    newer = question.release >= (0, 30, 0) and question.model_type in _DEEPSEEK_V4
+    return newer and question.is_on("cuda", "rocm")
 
 
 def _gguf(question: Question, declared: Declared) -> bool:
@@ -129,7 +130,7 @@ def _gguf(question: Question, declared: Declared) -> bool:
 
 def _cpu_awq(question: Question, declared: Declared) -> bool:
     # quantization/cpu_wna16.py, until 0.22: AWQ on processors, experts stay plain.
-    return question.platform == "cpu" and declared.method == "awq"
+    return declared.method == "awq" and question.is_on("cpu")
 
 
 def _humming(question: Question, declared: Declared) -> str:

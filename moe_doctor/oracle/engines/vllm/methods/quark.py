@@ -81,7 +81,7 @@ def _in_steps(question: Question, settings: Settings) -> OracleCall | NoOracle:
     steps = settings.weights if isinstance(settings.weights, list) else []
     if [step.get("dtype") for step in steps] != ["fp8_e4m3", "int4"]:
         raise _unsupported(settings)
-    if question.platform != "rocm":
+    if not question.is_on("rocm"):
         raise refused_by_method(
             "AssertionError",
             "W4A8 FP8 MoE requires ROCm AITER fused MoE support.",
@@ -128,7 +128,7 @@ def _named(by_channel: bool) -> str:
 
 
 def _fp8_by_itself(question: Question, method: str) -> NoOracle:
-    if question.platform == "rocm":
+    if question.is_on("rocm"):
         return NoOracle(method, "it takes AITER where VLLM_ROCM_USE_AITER allows it, else Triton")
     forced = question.environment.get("VLLM_TEST_FORCE_FP8_MARLIN", "0").strip().lower()
     if question.setting.is_below((8, 9)) or forced in ("1", "true"):
@@ -139,7 +139,7 @@ def _fp8_by_itself(question: Question, method: str) -> NoOracle:
 def _mx(question: Question, weights: Side, inputs: Side | None) -> OracleCall | NoOracle:
     method, release = "QuarkOCP_MX_MoEMethod", question.release
     _refuse_pair(question, weights, inputs)
-    if question.platform == "rocm" and release < (0, 22, 0):
+    if release < (0, 22, 0) and question.is_on("rocm"):
         why = "on ROCm it chooses between AITER, Triton and emulation by itself in this release"
         return NoOracle(method, why)
     if weights.get("dtype") == "fp4":

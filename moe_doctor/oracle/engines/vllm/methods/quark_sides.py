@@ -270,10 +270,10 @@ def _refuse_steps(question: Question) -> MethodRefused:
 
 
 def _refuse_capability(question: Question, weights: Side, inputs: Side) -> MethodRefused | None:
-    if question.platform in ("cpu", "xpu") and question.release < (0, 30, 0):
+    if question.release < (0, 30, 0) and question.is_on("cpu", "xpu"):
         reason = f"Quark's FP8 wants a compute capability, and {question.platform} has none"
         return refused_by_method("NotImplementedError", _NO_SCHEME, reason)
-    if question.platform != "cuda" or not question.setting.is_below((8, 9)):
+    if not question.setting.is_below((8, 9)) or not question.is_on("cuda"):
         return None
     capability = question.capability or (0, 0)
     found = capability[0] * 10 + capability[1]

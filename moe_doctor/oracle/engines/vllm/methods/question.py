@@ -36,8 +36,12 @@ class Question(NamedTuple):
 
     @property
     def platform(self) -> str:
-        """`cuda`, `rocm`, `xpu`, `cpu`."""
+        """`cuda`, `rocm`, `xpu`, `cpu`; where a comparison will do, `is_on`."""
         return self.setting.platform
+
+    def is_on(self, *platforms: str) -> bool:
+        """Whether the platform is one of these."""
+        return self.setting.is_on(*platforms)
 
     @property
     def capability(self) -> tuple[int, int] | None:
