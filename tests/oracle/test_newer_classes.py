@@ -5,7 +5,7 @@ from __future__ import annotations
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec, RoutingSpec
-from moe_doctor.oracle.engines.vllm.layers import LayerQuery, build_query
+from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, LayerQuery, build_query
 
 
 def query_of(architecture: str, spec: MoESpec) -> MoEQuery:
@@ -35,3 +35,35 @@ def test_muse_spark_asks_no_oracle() -> None:
     built = build_query(model, 0, Deployment(), release=(0, 33, 0), platform="cuda", lora=False)
     assert isinstance(built, LayerQuery)
     assert built.unasked.endswith("asks no oracle")
+
+
+def test_inkling_takes_adapters_without_its_own_all_reduce() -> None:
+    name = "InklingForConditionalGeneration"
+    model = ModelSpec("", "", name, "", (MoELayers(MoESpec(128, 6, 2048, 768), (0,)),))
+    for release in ((0, 26, 0), (0, 33, 0)):
+        refused = build_query(model, 0, Deployment(), release=release, platform="cuda", lora=True)
+        assert isinstance(refused, EngineRefusal)
+        assert "Inkling LoRA requires INKLING_MULTIMEM_AR=0: the Lamport" in refused.error.message
+        off = {"INKLING_MULTIMEM_AR": "0"}
+        taken = build_query(
+            model, 0, Deployment(), release=release, platform="cuda", lora=True, environment=off
+        )
+        assert isinstance(taken, LayerQuery)
+
+
+def test_beam_is_not_rebalanced() -> None:
+    layers = (MoELayers(MoESpec(128, 8, 2048, 768), (0,)),)
+    model = ModelSpec("", "", "BeamForCausalLM", "", layers)
+    deployment = Deployment(tensor_parallel_size=4, expert_parallel=True, enable_eplb=True)
+    built = build_query(model, 0, deployment, release=(0, 33, 0), platform="cuda", lora=False)
+    assert isinstance(built, EngineRefusal)
+    assert built.error.type == "NotImplementedError"
+    assert built.error.message.startswith("Beam has not been validated with EPLB")
+
+
+def test_the_privacy_filter_has_no_adapters() -> None:
+    name = "OpenAIPrivacyFilterForTokenClassification"
+    model = ModelSpec("filter", "", name, "", (MoELayers(MoESpec(128, 4, 640, 640), (0,)),))
+    refused = build_query(model, 0, Deployment(), release=(0, 33, 0), platform="cuda", lora=True)
+    assert isinstance(refused, EngineRefusal)
+    assert f"LoRA is not supported for {name} (filter)" in refused.error.message

@@ -6,6 +6,7 @@ and fused_moe/config.py, releases 0.16.0 to 0.33.0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from moe_doctor.core.deployment import Deployment
@@ -31,6 +32,8 @@ _ACTIVATIONS: dict[str, Release] = {
     "situ": (0, 27, 0),
 }
 
+
+_MULTIMEM = "INKLING_MULTIMEM_AR"
 
 UNGATED_FIRST: Release = (0, 24, 0)
 """From then on experts without a gate are refused before their method is made."""
@@ -83,6 +86,9 @@ def refuse_class(row: ClassRow, deployment: Deployment) -> EngineRefusal | None:
     """What the model class raises before it builds any layer."""
     if row.refused is not None:
         return EngineRefusal("model", EngineError(*row.refused), f"{row.source} cannot be built")
+    if row.rejects_eplb and deployment.enable_eplb:
+        error = EngineError("NotImplementedError", row.rejects_eplb)
+        return EngineRefusal("model", error, f"{row.source} does not rebalance experts")
     if row.unsharded and deployment.tensor_parallel_size > 1:
         text = (
             f"<class '{row.unsharded}'> does not support tensor parallel. See "
@@ -114,6 +120,20 @@ def refuse_lora(model: ModelSpec, release: Release) -> EngineRefusal | None:
         return None
     error = lora_table.refused_by_config(model.architecture, model.id)
     return EngineRefusal("config", error, f"{model.architecture} has no LoRA support in vLLM")
+
+
+def refuse_inkling_lora(model: ModelSpec, environment: Mapping[str, str]) -> EngineRefusal | None:
+    """Inkling's all-reduce leaves adapters out, and LoRAConfig wants it off (0.26 on)."""
+    if "Inkling" not in model.architecture or environment.get(_MULTIMEM, "1") == "0":
+        return None
+    text = (
+        f"Inkling LoRA requires {_MULTIMEM}=0: the Lamport fused-collective path bypasses the "
+        "LoRA-wrapped wo_ud and dense down_proj layers on decode-sized batches, silently dropping "
+        f"their LoRA. Set {_MULTIMEM}=0."
+    )
+    message = f"1 validation error for VllmConfig\n  Value error, {text}"
+    reason = f"adapters need {_MULTIMEM}=0 in the server's environment"
+    return EngineRefusal("config", EngineError("ValidationError", message), reason)
 
 
 def refuse_layer(

@@ -113,7 +113,7 @@ def build_both(
         plain: LayerQuery | EngineRefusal = settled
     else:
         plain = _build(spec, settled, deployment, release, place, simulated)
-    refused, crash = _with_lora(plain, settled, model, deployment, release)
+    refused, crash = _with_lora(plain, settled, model, deployment, release, setting)
     return Built(plain, refused, crash)
 
 
@@ -193,6 +193,7 @@ def _with_lora(
     model: ModelSpec,
     deployment: Deployment,
     release: Release,
+    setting: Setting,
 ) -> tuple[EngineRefusal | None, EngineError | None]:
     """The refusal of adapters, at once and late: VllmConfig looks at them after ModelConfig."""
     late = not isinstance(settled, EngineRefusal) or settled.after == "VllmConfig"
@@ -203,7 +204,10 @@ def _with_lora(
         refused = EngineRefusal("config", error, "that backend has no LoRA", "ModelConfig")
         return refused, None
     served = served_by(model, release)
-    return served.lora if late else None, served.lora_crash
+    if not late:
+        return None, served.lora_crash
+    refusal = served.lora or refusals.refuse_inkling_lora(model, setting.environment)
+    return refusal, served.lora_crash
 
 
 def _activation(spec: MoESpec, row: ClassRow) -> str:

@@ -111,6 +111,7 @@ _WITHOUT_LORA = """
     MiniMaxM3SparseForConditionalGeneration
 0.25.0 -
     LlavaOnevision2ForConditionalGeneration MossTranscribeDiarizeForConditionalGeneration
+    OpenAIPrivacyFilterForTokenClassification
 0.26.0 -
     Cosmos3EdgeForConditionalGeneration
 0.27.0 -

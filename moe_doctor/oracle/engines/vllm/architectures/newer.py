@@ -90,6 +90,7 @@ BEAM = ClassRow(
     scoring="sigmoid",
     bias=True,
     router_dtype="float32",
+    rejects_eplb="Beam has not been validated with EPLB; run without --enable-eplb.",
     assumed=_READ,
 )
 FLINT = ClassRow(
