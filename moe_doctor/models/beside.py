@@ -14,7 +14,11 @@ from moe_doctor.models.fields import MAX_COUNT, MAX_LAYERS, read_size
 from moe_doctor.models.sections import Sections
 from moe_doctor.models.shared_experts import COUNT_KEYS
 
-_SHARED_WIDTHS = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size")
+_SHARED_WIDTHS = (
+    "shared_expert_intermediate_size",
+    "moe_shared_expert_intermediate_size",
+    "shared_intermediate_size",
+)
 _ACTIVATIONS = ("hidden_activation", "hidden_act")
 # Keys whose lists Transformers compares with the number of layers.
 _LAYER_LISTS = ("layer_types", "mlp_layer_types")
@@ -41,7 +45,9 @@ def read_beside(sections: Sections) -> BesideSpec:
     return BesideSpec(
         hidden_act=_hidden_act(text),
         shared_width=_shared_width(text),
-        dense_width=read_size(text, "intermediate_size", "ffn_hidden_size"),
+        dense_width=read_size(
+            text, "dense_intermediate_size", "intermediate_size", "ffn_hidden_size"
+        ),
         vision_width=read_size(vision, "intermediate_size")
         if isinstance(vision, Mapping)
         else None,

@@ -13,6 +13,8 @@ from moe_doctor.core.spec import VisionSpec, WidthsSpec
 from moe_doctor.models.fields import MAX_LAYERS, read_size
 from moe_doctor.models.sections import Sections
 
+_SOFTMAX = ("full_attention", "attention")
+
 
 def read_widths(sections: Sections) -> WidthsSpec:
     """Read the language model's section and the vision tower's."""
@@ -37,8 +39,8 @@ def read_widths(sections: Sections) -> WidthsSpec:
 
 
 def _softmax_layers(text: Mapping[str, Any]) -> frozenset[int] | None:
-    """Nemotron-H's pattern, Kimi-Linear's numbers from 1, Qwen3-Next's and LFM2's words per layer,
-    or every so many layers."""
+    """Nemotron-H's pattern, Kimi-Linear's numbers from 1, Qwen3-Next's, LFM2's and Granite's words
+    per layer, or every so many layers."""
     pattern = text.get("hybrid_override_pattern")
     if isinstance(pattern, str):
         return frozenset(number for number, mark in enumerate(pattern[:MAX_LAYERS]) if mark == "*")
@@ -49,11 +51,12 @@ def _softmax_layers(text: Mapping[str, Any]) -> frozenset[int] | None:
         return None
     if isinstance(listed, (list, tuple)):
         return frozenset(range(layers)) - {one - 1 for one in listed if isinstance(one, int)}
-    if text.get("model_type") != "lfm2_moe" and read_size(text, "linear_num_value_heads") is None:
+    by_words = text.get("model_type") in ("lfm2_moe", "granitemoehybrid")
+    if not by_words and read_size(text, "linear_num_value_heads") is None:
         return None
     words = text.get("layer_types")
     if isinstance(words, (list, tuple)):
-        found = (number for number, word in enumerate(words) if word == "full_attention")
+        found = (number for number, word in enumerate(words) if word in _SOFTMAX)
         return frozenset(number for number in found if number < layers)
     step = read_size(text, "full_attention_interval") or 4
     return frozenset(range(step - 1, layers, step))

@@ -38,8 +38,6 @@ class Block(NamedTuple):
     """Router, where it is quantized."""
     since: Release = (0, 16, 0)
     """First release that builds the layers under these names."""
-    until: Release = _NEVER
-    """First release that builds them in another way, which is not stated here."""
     mapped_since: Release = (0, 16, 0)
     """First release whose class says which of a checkpoint's layers it fuses."""
     varies: bool = False
@@ -49,7 +47,9 @@ class Block(NamedTuple):
     head_gate: str = ""
     """Projection of a gate per head, after attention's last one."""
     delta: str = ""
-    """Linear attention with a delta rule, in layers without the other one."""
+    """Linear attention with a delta rule or a state space, in layers without the other one."""
+    merges_delta: bool = False
+    """Whether all that it makes of the hidden states is one layer (Kimi-Linear from 0.27 on)."""
     gate_up: str = "gate_up_proj"
     """An MLP's first layer; empty where gate and up are layers of their own."""
     gate: str = "gate_proj"
@@ -58,6 +58,10 @@ class Block(NamedTuple):
     """A checkpoint's up projection."""
     down: str = "down_proj"
     """An MLP's last layer."""
+    experts_first: bool = False
+    """Whether all routed experts are made before any linear layer."""
+    shared_divides: bool = False
+    """Whether shared experts are divided even where sequence parallelism gives others all."""
     twice: bool = False
     """Whether a layer has two attentions and two MLPs beside its experts (LongCat)."""
 
@@ -114,7 +118,7 @@ _BLOCKS = {
     "interns1_pro.py": Block(router="mlp.gate"),
     "mimo_v2_flash.py": _STANDARD,
     # Transformers' own blocks, of which attention has these names everywhere; fused from then on.
-    "moe.py": Block(dense="", since=(0, 27, 0)),
+    "transformers/moe.py": Block(shared=_SHARED, since=(0, 27, 0), experts_first=True),
     "nemotron_h.py": Block(
         "mixer",
         dense="",
@@ -127,13 +131,32 @@ _BLOCKS = {
     "longcat_flash.py": Block(dense="mlps", twice=True),
     "laguna.py": Block(shared="mlp.shared_expert", shared_first=True, varies=True, gate_up=""),
     "step3_text.py": Block(splits_qkv=False, shared="share_expert", mapped_since=_NEVER),
-    # From 0.27 on the delta rule's projections are one padded layer.
     "kimi_linear.py": Block(
+        shared="block_sparse_moe.shared_experts", shared_first=True, delta="self_attn"
+    ),
+    # Kimi-K3's own gate is a fourth projection of the same layer, and stays unstated.
+    "kimi_k3/nvidia/model.py KimiLinearForCausalLM": Block(
         shared="block_sparse_moe.shared_experts",
         shared_first=True,
         delta="self_attn",
-        until=(0, 27, 0),
+        merges_delta=True,
     ),
+    # Granite 4 takes its experts alone from Granite 3's file.
+    "granitemoe.py GraniteMoeHybridForCausalLM": Block(
+        dense="",
+        shared="shared_mlp",
+        shared_divides=True,
+        delta="mixer",
+        gate_up="input_linear",
+        gate="input_linear",
+        up="input_linear",
+        down="output_linear",
+    ),
+    # Attention with an indexer names the same projections, and one more part of the first.
+    "minimax_m3/nvidia/model.py": Block(
+        shared="block_sparse_moe.shared_experts", shared_first=True
+    ),
+    "hy_v4/nvidia/moe.py": _FIRST,
     # Short convolutions are built without a quantization config.
     "lfm2_moe.py": Block(
         out="out_proj",
@@ -149,6 +172,7 @@ _BLOCKS = {
 
 
 @lru_cache(maxsize=256)
-def block_of(source: str) -> Block | None:
+def block_of(source: str, architecture: str = "") -> Block | None:
     """The names of a row's class (`ClassRow.source`); None where they are not stated."""
-    return _BLOCKS.get(source.partition(" ")[0].rpartition("/")[2])
+    place = source.partition(" ")[0].removeprefix("model_executor/").removeprefix("models/")
+    return _BLOCKS.get(f"{place} {architecture}", _BLOCKS.get(place))

@@ -42,7 +42,7 @@ def layer_linears(
         experts = model.moe_layers[0].spec.num_experts
         found.append(columns(block.router, widths.hidden, experts, 1))
     if block.shared and any(kind.spec.num_shared_experts for kind in model.moe_layers):
-        among = ranks if shares else 1
+        among = ranks if shares or block.shared_divides else 1
         late = not block.shared_first
         found += _mlp(block, block.shared, widths.hidden, beside.shared_width, among, late=late)
     return found
@@ -147,8 +147,10 @@ def _delta(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
     sizes, hidden = model.attention.recurrent, model.widths.hidden
     if sizes is None or not sizes.groups:
         return []  # LFM2's convolutions stay plain
+    if model.model_type == "granitemoehybrid":
+        return _mamba(block.delta, hidden, sizes, ranks)
     if model.model_type == "kimi_linear":
-        return _kimi_delta(block.delta, hidden, sizes, ranks)
+        return _kimi_delta(block, hidden, sizes, ranks)
     keys, values = sizes.groups * sizes.group_size, sizes.heads * sizes.head_size
     split = model.model_type.startswith("qwen3_5")
     first = ("in_proj_qkv", "in_proj_z") if split else ("in_proj_qkvz",)
@@ -163,17 +165,38 @@ def _delta(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
     ]
 
 
-def _kimi_delta(start: str, hidden: int | None, sizes: RecurrentSpec, ranks: int) -> list[Linear]:
+def _mamba(start: str, hidden: int | None, state: RecurrentSpec, ranks: int) -> list[Linear]:
+    """MambaMixer2: too few groups are repeated, one per rank, in a layer of one part."""
+    inner, repeats = state.heads * state.head_size, state.groups % ranks != 0
+    groups = (ranks if repeats else state.groups) * state.group_size
+    parts: tuple[int, ...] = (inner, inner, groups, groups, state.heads)
+    first = fused(f"{start}.in_proj", ("in_proj",), hidden, parts, ranks)
+    if repeats:
+        first = columns(f"{start}.in_proj", hidden, sum(parts), ranks)
+    return [first._replace(of_mamba=True), rows(f"{start}.out_proj", inner, hidden, ranks)]
+
+
+def _kimi_delta(block: Block, hidden: int | None, sizes: RecurrentSpec, ranks: int) -> list[Linear]:
     """Kimi Delta Attention (kda.py, from 0.19 on kimi_gdn_linear_attn.py)."""
-    head, whole = sizes.head_size, sizes.heads * sizes.head_size
-    return [
-        *(columns(f"{start}.{one}", hidden, whole, ranks) for one in _QKV),
-        columns(f"{start}.f_a_proj", hidden, head, 1),
-        columns(f"{start}.f_b_proj", head, whole, ranks),
-        columns(f"{start}.b_proj", hidden, sizes.heads, ranks),
+    start, head, whole = block.delta, sizes.head_size, sizes.heads * sizes.head_size
+    second = columns(f"{start}.f_b_proj", head, whole, ranks)
+    last = [
         columns(f"{start}.g_a_proj", hidden, head, 1),
         columns(f"{start}.g_b_proj", head, whole, ranks),
         rows(f"{start}.o_proj", whole, hidden, ranks),
+    ]
+    if block.merges_delta:
+        # Every rank has the whole of the last part.
+        parts = (whole, whole, whole, sizes.heads, head * ranks)
+        merged = (*_QKV, "b_proj", "f_a_proj")
+        path = f"{start}.in_proj_qkvgfab"
+        return [fused(path, merged, hidden, parts, ranks), second, *last]
+    return [
+        *(columns(f"{start}.{one}", hidden, whole, ranks) for one in _QKV),
+        columns(f"{start}.f_a_proj", hidden, head, 1),
+        second,
+        columns(f"{start}.b_proj", hidden, sizes.heads, ranks),
+        *last,
     ]
 
 
@@ -187,14 +210,7 @@ def _alone(
     if not has_experts:
         if state is None:
             return []
-        inner = state.heads * state.head_size
-        # Too few groups are repeated, one per rank (MambaMixer2).
-        groups = (ranks if state.groups % ranks else state.groups) * state.group_size
-        parts = (inner, inner, groups, groups, state.heads)
-        return [
-            fused(f"{block.delta}.in_proj", ("in_proj",), hidden, parts, ranks),
-            rows(f"{block.delta}.out_proj", inner, hidden, ranks),
-        ]
+        return _mamba(block.delta, hidden, state, ranks)
     spec, width = model.moe_layers[0].spec, model.beside.shared_width
     found = []
     if spec.num_shared_experts:

@@ -23,6 +23,8 @@ class Linear(NamedTuple):
     """Rows on one rank, one number per part."""
     late: bool = False
     """Whether it is built after the routed experts."""
+    of_mamba: bool = False
+    """Whether it is the first layer of Mamba 2, which is one part where a group is repeated."""
 
     @property
     def is_fused(self) -> bool:

@@ -24,7 +24,7 @@ from moe_doctor.oracle.engines.vllm.linear.body import layer_linears, tower_line
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
 from moe_doctor.oracle.engines.vllm.linear.platforms import ANYWHERE, refuse_platform
 from moe_doctor.oracle.engines.vllm.linear.readers import named_layers, reader_of
-from moe_doctor.oracle.engines.vllm.linear.shapes import refuse_shape
+from moe_doctor.oracle.engines.vllm.linear.shapes import refuse_shape, refuse_weightless
 from moe_doctor.oracle.engines.vllm.linear.stored import Place, Stored
 from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear
 from moe_doctor.oracle.engines.vllm.methods.declared import read_declared
@@ -132,8 +132,8 @@ def _refuse(
     release: Release,
     setting: Setting,
 ) -> LinearRefusal:
-    block, declared = block_of(source), model.declared
-    if block is None or declared is None or not block.since <= release < block.until:
+    block, declared = block_of(source, model.architecture), model.declared
+    if block is None or declared is None or release < block.since:
         return _NONE
     question = Question(
         declared,
@@ -171,6 +171,7 @@ def _refuse(
             if step.stored.scheme is None
             else refuse_linear(question, step.stored.scheme)
         )
+        refused = refused or refuse_weightless(linear, step.stored, release)
         if refused is not None:
             return LinearRefusal(by_linear(refused).refusal, step.late)
     return _refuse_tied(name) if model.beside.tied and release == _TIES_NOTHING else _NONE
@@ -212,7 +213,7 @@ def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Ite
         if reader is None:
             return
         for group, number, linear, place in linears:
-            late = number > first or (number == first and linear.late)
+            late = block.experts_first or number > first or (number == first and linear.late)
             whole = linear if mapped else linear._replace(shards=(linear.path,))
             stored = reader(whole, place)
             made = made or stored is not None

@@ -26,6 +26,10 @@ _HUMMING = (0, 23, 0)
 _PADS_ROWS = (0, 29, 0)
 _COMPOSED = (0, 30, 0)
 _OCP_MX = (0, 29, 0)
+# Kinds whose linear methods call their weight `qweight` or `weight_packed`.
+_PACKED = frozenset({"gptq", "awq", "int", "ct_nvfp4", "nvfp4a16", "ct_mxfp4"})
+_MERGED_MAMBA = (0, 17, 0)
+_LOOKS_FOR_WEIGHT = (0, 32, 0)
 _ALIGNED = (
     "The {side} size is not aligned with the quantized weight shape. This can be caused by too "
     "large tensor parallel size."
@@ -60,6 +64,17 @@ def refuse_shape(
             return _refuse_integers(linear, stored, question)
         case _:
             return None
+
+
+def refuse_weightless(linear: Linear, stored: Stored, release: Release) -> MethodRefused | None:
+    """mamba_mixer2.py until 0.31: a layer that repeats its one group on every rank, and any in
+    0.16, gives its `weight` a loader, and packed formats call theirs by another name."""
+    if not linear.of_mamba or stored.kind not in _PACKED or release >= _LOOKS_FOR_WEIGHT:
+        return None
+    if len(linear.outputs_here) > 1 and release >= _MERGED_MAMBA:
+        return None
+    text = "'ColumnParallelLinear' object has no attribute 'weight'"
+    return _refused("AttributeError", text, linear, "Mamba's loader wants a plain weight")
 
 
 def _refuse_unit(linear: Linear, unit: int, text: str) -> MethodRefused | None:
