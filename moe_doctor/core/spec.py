@@ -230,6 +230,8 @@ class WidthsSpec(NamedTuple):
     """Width of a head's part with a position, where it stands apart (MLA)."""
     gates_output: bool = False
     """Whether queries come with a gate for attention's output (Qwen3-Next)."""
+    gates_heads: bool = True
+    """Whether a gate beside the queries, where the class has one, has a row per head."""
     softmax_layers: frozenset[int] | None = None
     """Layers of softmax attention where the others have linear attention; None elsewhere."""
     vision: VisionSpec = VisionSpec()

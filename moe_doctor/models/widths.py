@@ -32,6 +32,7 @@ def read_widths(sections: Sections) -> WidthsSpec:
         key_rank=read_size(text, "kv_lora_rank"),
         rotated=read_size(text, "qk_rope_head_dim"),
         gates_output=text.get("attn_output_gate", True) is not False,
+        gates_heads=text.get("gating", True) in (True, "per-head"),
         softmax_layers=_softmax_layers(text),
         vision=_vision(vision) if isinstance(vision, Mapping) else VisionSpec(),
         audio_heads=_audio_heads(sections),

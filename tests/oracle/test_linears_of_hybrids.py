@@ -97,3 +97,60 @@ def test_hy_v4_has_a_dense_layer_first() -> None:
     text = "ValueError: Weight input_size_per_partition = 864 is not divisible by weight "
     refused = said(HY_V4, BLOCKS, "0.33.0", tensor_parallel_size=8)
     assert refused == f"{text}quantization block_k = 128."
+
+
+def test_the_tower_of_glm_4_5v_ends_in_a_merger_of_its_own_width() -> None:
+    config = {
+        "architectures": ["Glm4vMoeForConditionalGeneration"],
+        "model_type": "glm4v_moe",
+        "vision_config": {
+            "hidden_size": 1536,
+            "num_heads": 12,
+            "intermediate_size": 13696,
+            "out_hidden_size": 4096,
+        },
+        "text_config": {
+            "model_type": "glm4v_moe_text",
+            "num_hidden_layers": 3,
+            "num_attention_heads": 96,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "hidden_size": 4096,
+            "intermediate_size": 10944,
+            "moe_intermediate_size": 1408,
+            "n_routed_experts": 128,
+            "n_shared_experts": 1,
+            "num_experts_per_tok": 8,
+            "first_k_dense_replace": 1,
+        },
+    }
+    text = "ValueError: Weight input_size_per_partition = 3424 is not divisible by weight "
+    refused = said(config, BLOCKS, "0.28.0", tensor_parallel_size=4)
+    assert refused == f"{text}quantization block_k = 128."
+
+
+def test_a_gate_of_laguna_has_a_row_per_head_unless_it_is_per_element() -> None:
+    config = {
+        "architectures": ["LagunaForCausalLM"],
+        "model_type": "laguna",
+        "num_hidden_layers": 2,
+        "layer_types": ["full_attention", "sliding_attention"],
+        "mlp_layer_types": ["dense", "sparse"],
+        "num_attention_heads": 48,
+        "num_attention_heads_per_layer": [48, 64],
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_experts": 256,
+        "num_experts_per_tok": 8,
+        "moe_intermediate_size": 512,
+        "shared_expert_intermediate_size": 512,
+    }
+    every = STRICT | {"ignore": ["lm_head"]}
+    text = "ValueError: Weight output_partition_size = 24 is not divisible by weight quantization "
+    for gating in (True, "per-head"):
+        refused = said(config | {"gating": gating}, every, "0.26.0", tensor_parallel_size=2)
+        assert refused == f"{text}block_n = 128."
+    for gating in ("per-element", False):
+        assert said(config | {"gating": gating}, every, "0.26.0", tensor_parallel_size=2) is None

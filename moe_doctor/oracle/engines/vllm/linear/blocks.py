@@ -99,6 +99,7 @@ _BLOCKS = {
     "llama4.py": Block(dense="feed_forward", shared="feed_forward.shared_expert"),
     "gemma4.py": Block(dense_everywhere=True),
     "gpt_oss.py": Block("attn", dense=""),
+    "openai_privacy_filter.py": Block("attn", dense=""),
     "granitemoe.py": Block(dense=""),
     "step3p5.py": Block(
         shared="moe.share_expert",
@@ -129,7 +130,9 @@ _BLOCKS = {
     ),
     "AXK1.py": _FIRST,
     "longcat_flash.py": Block(dense="mlps", twice=True),
-    "laguna.py": Block(shared="mlp.shared_expert", shared_first=True, varies=True, gate_up=""),
+    "laguna.py": Block(
+        shared="mlp.shared_expert", shared_first=True, varies=True, head_gate="g_proj", gate_up=""
+    ),
     "step3_text.py": Block(splits_qkv=False, shared="share_expert", mapped_since=_NEVER),
     "kimi_linear.py": Block(
         shared="block_sparse_moe.shared_experts", shared_first=True, delta="self_attn"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moe_doctor.core.release import Release
-from moe_doctor.core.spec import ModelSpec, RecurrentSpec
+from moe_doctor.core.spec import ModelSpec, RecurrentSpec, VisionSpec
 from moe_doctor.oracle.engines.vllm.linear.blocks import Block
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear, columns, fused, rows
 
@@ -62,6 +62,8 @@ def tower_linears(model: ModelSpec, method: str, ranks: int, release: Release) -
             columns(f"{start}.mlp.fc0", sizes.hidden, sizes.mlp, ranks),
             rows(f"{start}.mlp.fc1", sizes.mlp, sizes.hidden, ranks),
         ]
+    if model.architecture == "Glm4vMoeForConditionalGeneration":
+        return _glm_tower(sizes, method, ranks)
     if model.architecture.startswith("Qwen3VL") or (
         model.architecture.startswith("Qwen3") and model.text_architecture
     ):
@@ -76,6 +78,26 @@ def tower_linears(model: ModelSpec, method: str, ranks: int, release: Release) -
             rows(f"{start}.mlp.linear_fc2", sizes.mlp, hidden, ranks),
         ]
     return []
+
+
+def _glm_tower(sizes: VisionSpec, method: str, ranks: int) -> list[Linear]:
+    """glm4_1v.py: blocks as wide inside as the tower's output, a merger as wide as they should be.
+
+    For compressed-tensors alone a block's first layer has the name that checkpoints' lists expect.
+    """
+    hidden, out = sizes.hidden, sizes.out
+    start, merger = "visual.blocks.0", "visual.merger"
+    named = ("qkv_proj", _QKV) if method == "compressed-tensors" else ("qkv", ("qkv",))
+    pair = ("gate_proj", "up_proj")
+    return [
+        fused(f"{start}.attn.{named[0]}", named[1], hidden, (hidden,) * 3, ranks),
+        rows(f"{start}.attn.proj", hidden, hidden, ranks),
+        fused(f"{start}.mlp.gate_up_proj", pair, hidden, (out, out), ranks),
+        rows(f"{start}.mlp.down_proj", out, hidden, ranks),
+        columns(f"{merger}.proj", out, out, ranks),
+        fused(f"{merger}.gate_up_proj", pair, out, (sizes.mlp, sizes.mlp), ranks),
+        rows(f"{merger}.down_proj", sizes.mlp, out, ranks),
+    ]
 
 
 def _attention(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
@@ -103,7 +125,7 @@ def _attention(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
         fused(f"{start}.{block.qkv}", shards, widths.hidden, sizes, ranks),
         rows(f"{start}.{block.out}", inner, widths.hidden, ranks),
     ]
-    if block.head_gate:
+    if block.head_gate and widths.gates_heads:
         found.append(columns(f"{start}.{block.head_gate}", widths.hidden, heads, ranks))
     return found
 
