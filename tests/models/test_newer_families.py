@@ -217,3 +217,17 @@ def test_bailing_clamps_layer_by_layer() -> None:
         ((1, 3), None),
         ((2,), 7.0),
     ]
+
+
+def test_the_experts_of_ernie_vl_are_not_those_that_its_checkpoints_list() -> None:
+    stored = {"quant_algo": "FP8"}
+    mixed = {
+        "quant_method": "modelopt",
+        "quant_algo": "MIXED_PRECISION",
+        "quantized_layers": {"model.layers.1.mlp.experts.0.gate_proj": stored},
+    }
+    keys = {"num_hidden_layers": 2, "hidden_size": 64, "quantization_config": mixed}
+    text = parse(model_type="ernie4_5_moe", **keys)
+    assert text.moe_layers[0].spec.quantization is not None
+    both = parse(model_type="ernie4_5_moe_vl", moe_num_experts=[64, 64], **keys)
+    assert both.moe_layers[0].spec.quantization is None

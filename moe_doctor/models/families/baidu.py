@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from moe_doctor.models.family import Family
 from moe_doctor.models.fields import Fields
 from moe_doctor.models.layer_rules import window_layers
@@ -26,27 +28,33 @@ def _banks(fields: Fields) -> tuple[Fields, ...]:
     )
 
 
+_ERNIE = Family(
+    name="ERNIE 4.5",
+    model_types=("ernie4_5_moe",),
+    architectures=("Ernie4_5_MoeForCausalLM", "Ernie4_5MoeForCausalLM"),
+    experts=("moe_num_experts",),
+    top_k=("moe_k",),
+    width=("moe_intermediate_size",),
+    layers=window_layers,
+    banks=_banks,
+    routing=_ROUTING,
+    defaults={
+        "moe_num_experts": 64,
+        "moe_k": 6,
+        "moe_intermediate_size": 1536,
+        "moe_layer_start_index": 1,
+        "moe_num_shared_experts": 2,
+    },
+)
+
 FAMILIES = (
-    Family(
-        name="ERNIE 4.5",
-        model_types=("ernie4_5_moe", "ernie4_5_moe_vl", "ernie4_5_vl_moe_text", "ernie4_5_vl_moe"),
-        architectures=(
-            "Ernie4_5_MoeForCausalLM",
-            "Ernie4_5_VLMoeForConditionalGeneration",
-            "Ernie4_5MoeForCausalLM",
-        ),
-        experts=("moe_num_experts",),
-        top_k=("moe_k",),
-        width=("moe_intermediate_size",),
-        layers=window_layers,
-        banks=_banks,
-        routing=_ROUTING,
-        defaults={
-            "moe_num_experts": 64,
-            "moe_k": 6,
-            "moe_intermediate_size": 1536,
-            "moe_layer_start_index": 1,
-            "moe_num_shared_experts": 2,
-        },
+    _ERNIE,
+    replace(
+        _ERNIE,
+        name="ERNIE 4.5 VL",
+        model_types=("ernie4_5_moe_vl", "ernie4_5_vl_moe_text", "ernie4_5_vl_moe"),
+        architectures=("Ernie4_5_VLMoeForConditionalGeneration",),
+        # Checkpoints say `mlp.experts`, and no list is translated (ernie45_vl_moe.py).
+        block="mlp.text_experts",
     ),
 )
