@@ -139,6 +139,11 @@ def _answer(
     if call.oracle not in ORACLES:
         note = f"{call.method} chooses by rules that these tables do not hold ({call.oracle})"
         return _unanswered(index, lora, note, layer._replace(query=call.query))
+    if call.stored is not None:
+        stored = ready.situation(call.stored, facts.arch, release, lora=lora)
+        first = place.program(call.stored.oracle).answer(stored, index)
+        if first.outcome is not Outcome.SELECTED:
+            return Answer(first, stored.query, assumed=layer.assumed)
     situation = ready.situation(call, facts.arch, release, lora=lora)
     selection = place.program(call.oracle).answer(situation, index)
     if selection.outcome is Outcome.SELECTED:

@@ -29,6 +29,9 @@ def test_a_shorthand_on_a_claimed_checkpoint_is_refused_ignored_refused_and_foll
     newest = call(STORED, (0, 33, 0), **asked)
     assert newest.method == "Fp8PerBlockOnlineMoEMethod"
     assert keys(newest) == ("fp8", "kFp8Static128BlockSym", "kFp8Dynamic128Sym")
+    # The checkpoint's own method is made as well, and its oracle has to find a kernel.
+    assert newest.stored is not None
+    assert newest.stored.method == "ModelOptFp8MoEMethod"
 
 
 def test_mxfp8_is_a_checkpoints_name_too_and_leaves_it_alone() -> None:

@@ -100,7 +100,10 @@ def build_over(
             "Requantizing checkpoint-quantized MoE layers is not supported.",
             f"0.33.0 is the first that makes {asked} of stored experts",
         )
-    return build(question._replace(quantization=None), asked)
+    again = build(question._replace(quantization=None), asked)
+    if stored and isinstance(built, OracleCall) and isinstance(again, OracleCall):
+        return again._replace(stored=built)  # resolve_quant_method makes both methods
+    return again
 
 
 def build_fp8(question: Question) -> OracleCall:

@@ -38,6 +38,8 @@ class OracleCall(NamedTuple):
     """Class of the quantization method."""
     afterwards: tuple[Afterwards, ...] = ()
     """Refusals after the answer, in the order of the code."""
+    stored: OracleCall | None = None
+    """What the checkpoint's own method asks before, where its weights are quantized again."""
 
     def refused_with(self, backend: str | None) -> EngineRefusal | None:
         """What is raised although the oracle chose `backend`, or None."""
