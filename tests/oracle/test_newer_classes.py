@@ -59,6 +59,10 @@ def test_beam_is_not_rebalanced() -> None:
     assert isinstance(built, EngineRefusal)
     assert built.error.type == "NotImplementedError"
     assert built.error.message.startswith("Beam has not been validated with EPLB")
+    deployment = Deployment(2, data_parallel_size=2, expert_parallel=True)
+    built = build_query(model, 0, deployment, release=(0, 33, 0), platform="cuda", lora=False)
+    assert isinstance(built, EngineRefusal)
+    assert built.error.message.startswith("Beam has not been validated with sequence-parallel MoE")
 
 
 def test_the_privacy_filter_has_no_adapters() -> None:

@@ -82,13 +82,18 @@ def refuse_text_architecture(architecture: str, release: Release) -> EngineRefus
     return EngineRefusal("model", EngineError("ValueError", text), reason)
 
 
-def refuse_class(row: ClassRow, deployment: Deployment) -> EngineRefusal | None:
-    """What the model class raises before it builds any layer."""
+def refuse_class(
+    row: ClassRow, deployment: Deployment, *, sequence_parallel: bool
+) -> EngineRefusal | None:
+    """What the model class raises before it builds any layer; `sequence_parallel` as deployed."""
     if row.refused is not None:
         return EngineRefusal("model", EngineError(*row.refused), f"{row.source} cannot be built")
-    if row.rejects_eplb and deployment.enable_eplb:
-        error = EngineError("NotImplementedError", row.rejects_eplb)
-        return EngineRefusal("model", error, f"{row.source} does not rebalance experts")
+    used = (deployment.enable_eplb, sequence_parallel)
+    said = (text for text, is_used in zip(row.rejects, used, strict=True) if is_used and text)
+    text = next(said, "")
+    if text:
+        error = EngineError("NotImplementedError", text)
+        return EngineRefusal("model", error, f"{row.source} was not tried in that deployment")
     if row.unsharded and deployment.tensor_parallel_size > 1:
         text = (
             f"<class '{row.unsharded}'> does not support tensor parallel. See "
@@ -119,7 +124,8 @@ def refuse_lora(model: ModelSpec, release: Release) -> EngineRefusal | None:
     if lora_table.supports_lora(name, release):
         return None
     error = lora_table.refused_by_config(model.architecture, model.id)
-    return EngineRefusal("config", error, f"{model.architecture} has no LoRA support in vLLM")
+    reason = f"{model.architecture} has no LoRA support in vLLM"
+    return EngineRefusal("config", error, reason, "ModelConfig")
 
 
 def refuse_inkling_lora(model: ModelSpec, environment: Mapping[str, str]) -> EngineRefusal | None:
@@ -133,7 +139,7 @@ def refuse_inkling_lora(model: ModelSpec, environment: Mapping[str, str]) -> Eng
     )
     message = f"1 validation error for VllmConfig\n  Value error, {text}"
     reason = f"adapters need {_MULTIMEM}=0 in the server's environment"
-    return EngineRefusal("config", EngineError("ValidationError", message), reason)
+    return EngineRefusal("config", EngineError("ValidationError", message), reason, "ModelConfig")
 
 
 def refuse_layer(

@@ -105,13 +105,13 @@ def settle(
     refused = _refuse_config(row, attention, deployment, release, platform)
     if refused is not None:
         return refused
-    all2all = options.effective_all2all(deployment, release)
-    if isinstance(all2all, EngineError):
-        return _late_config(all2all, "the two options exclude each other")
     asked = options.normalize_moe_backend(deployment.moe_backend)
     refused = start.refuse_megakernel(asked, architecture, release)
     if refused is not None:
         return refused
+    all2all = options.effective_all2all(deployment, release)
+    if isinstance(all2all, EngineError):
+        return _late_config(all2all, "the two options exclude each other")
     dtype = options.resolve_dtype(deployment.dtype, model.dtype, platform, capability)
     if all2all == "moonep" and not isinstance(dtype, EngineError):
         error = options.rejects_moonep(deployment, dtype)
@@ -127,7 +127,8 @@ def settle(
         return _late_config(dtype, "this GPU cannot compute in bfloat16")
     if row is None:
         return refusals.refuse_text_architecture(model.text_architecture, release)
-    refused = refusals.refuse_class(row, deployment)
+    shares = options.uses_sequence_parallel(deployment, all2all, release)
+    refused = refusals.refuse_class(row, deployment, sequence_parallel=shares)
     if refused is None:
         refused = refuse_audio(model, deployment.tensor_parallel_size, release)
     if refused is None:

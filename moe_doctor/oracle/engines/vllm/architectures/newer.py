@@ -90,7 +90,11 @@ BEAM = ClassRow(
     scoring="sigmoid",
     bias=True,
     router_dtype="float32",
-    rejects_eplb="Beam has not been validated with EPLB; run without --enable-eplb.",
+    rejects=(
+        "Beam has not been validated with EPLB; run without --enable-eplb.",
+        "Beam has not been validated with sequence-parallel MoE (data parallelism with expert "
+        "parallelism).",
+    ),
     assumed=_READ,
 )
 FLINT = ClassRow(

@@ -90,8 +90,9 @@ class ClassRow:
     """Why the class asks no oracle; empty where its experts are a FusedMoE layer."""
     unsharded: str = ""
     """Transformers' class that vLLM cannot split over tensor-parallel ranks; empty where it can."""
-    rejects_eplb: str = ""
-    """What the class raises about --enable-eplb (NotImplementedError); empty where it takes it."""
+    rejects: tuple[str, str] = ("", "")
+    """What the class raises (NotImplementedError) about --enable-eplb and about sequence
+    parallelism; empty where it takes them."""
     refused: tuple[str, str] | None = None
     """Type and message of what the class raises whatever the checkpoint, or None."""
     assumed: tuple[str, ...] = ()
