@@ -2,8 +2,8 @@
 
 They have the geometry of the last decoder layer and names of their own, so that an ignore list may
 leave them unquantized. Seen by building the drafts of vLLM 0.16 to 0.33 (DeepSeekMTP, Glm4MoeMTP,
-Qwen3NextMTP, NemotronHMTP, HYV3MTP, BailingMoeV25MTPModel); those of MiMo-V2, LongCat, EXAONE,
-Step-3.5 and ERNIE have no experts.
+Qwen3NextMTP, NemotronHMTP, HYV3MTP, HYV4MTP, KimiK3MTP, BailingMoeV25MTPModel); those of MiMo-V2,
+LongCat, EXAONE, Step-3.5 and ERNIE have no experts.
 """
 
 from __future__ import annotations

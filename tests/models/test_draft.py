@@ -116,6 +116,34 @@ def test_a_draft_follows_the_rule_of_the_decoder() -> None:
     assert [layer for kind in model.draft_layers for layer in kind.layers] == [62]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {
+            "architectures": ["HYV4ForCausalLM"],
+            "model_type": "hy_v4",
+            "n_routed_experts": 256,
+            "num_experts_per_tok": 8,
+            "mlp_layer_types": ["dense", "sparse"],
+        },
+        {
+            "architectures": ["KimiLinearForCausalLM"],
+            "model_type": "kimi_linear",
+            "num_experts": 256,
+            "num_experts_per_token": 8,
+            "first_k_dense_replace": 1,
+        },
+    ],
+    ids=["HY-V4", "Kimi-K3"],
+)
+def test_newer_drafts_have_experts(config: dict[str, Any]) -> None:
+    sizes = {"num_hidden_layers": 2, "hidden_size": 2048, "moe_intermediate_size": 768}
+    model = parse_model(
+        {**config, **sizes, "num_nextn_predict_layers": 1}, id="org/name", source="directory"
+    )
+    assert [kind.layers for kind in model.draft_layers] == [(2,)]
+
+
 def test_a_dense_draft_adds_nothing() -> None:
     config = {
         "architectures": ["ExaoneMoeForCausalLM"],

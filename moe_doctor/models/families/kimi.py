@@ -29,5 +29,6 @@ FAMILIES = (
         layers=after_dense(),
         routing=_routing,
         block="block_sparse_moe.experts",
+        draft="after",  # KimiK3MTP (kimi_k3/nvidia/mtp.py); Kimi-Linear has none
     ),
 )

@@ -78,6 +78,7 @@ FAMILIES = (
             has_correction_bias=True,
             scaling_factor=fields.number(1.0, "routed_scaling_factor"),
         ),
+        draft="always",  # HYV4MTP (hy_v4/nvidia/mtp.py)
         activation="silu",
         defaults={
             "num_hidden_layers": 34,
