@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
-from moe_doctor.core.noted import Noted, Notes, Parts, Reading, read_again
+from moe_doctor.core.noted import Noted, Notes, Parts, Reading
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -36,7 +36,7 @@ class _Fork:
 
     def __init__(self, reading: Reading, seen: Hashable, then: Any) -> None:
         self.reading = reading
-        self.read = read_again(reading)
+        self.read = reading.again
         self.seen = seen
         """What was seen first."""
         self.then = then
@@ -92,7 +92,8 @@ class Alike(Generic[S, V]):
             else:
                 node = node.ways.get(seen, _NOTHING)
         if node is not _NOTHING:
-            return cast(V, node)
+            known: V = node
+            return known
         notes: Notes = {}
         made = make(cast(S, Noted(value, notes, "", self._parts)))
         self._keep(notes, made)
@@ -106,7 +107,7 @@ class Alike(Generic[S, V]):
         for reading, seen in readings:
             if node is _NOTHING:
                 break
-            if node.__class__ is not _Fork or node.reading != reading:
+            if node.__class__ is not _Fork or node.reading is not reading:
                 return  # read in another order than before: what is kept stays right without it
             node, last, way, known = node.follow(seen), node, seen, known + 1
         new: Any = made

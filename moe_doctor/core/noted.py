@@ -8,30 +8,56 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache, partial
-from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, cast
+from operator import attrgetter, methodcaller
+from typing import Any, TypeVar, cast
 
 H = TypeVar("H", bound=Hashable)
 
 
-class Reading(NamedTuple):
-    """One look at a value."""
+class Reading:
+    """One look at a value; equal looks are one object, so identity compares them."""
 
-    kind: str
-    """A key of `_AGAIN`."""
-    field: str
-    """Which field, with dots into parts; empty for the value itself."""
-    asked: tuple[Any, ...] = ()
-    """The key of a mapping, what a method was called with, or a rule and what it was asked."""
+    __slots__ = ("again", "field", "kind")
+
+    def __init__(self, kind: str, field: str, *asked: Hashable) -> None:
+        self.kind = kind
+        """A key of `_AGAIN`."""
+        self.field = field
+        """Which field, with dots into parts; empty for the value itself."""
+        self.again: Callable[[Any], Hashable] = _AGAIN[kind](field, *asked)
+        """Makes the same reading of another value; `asked` is the key of a mapping, what a method
+        was called with, or a rule and what it was asked."""
+
+    def __repr__(self) -> str:
+        return f"Reading({self.kind} {self.field})"
 
 
-# The same looks are taken all the time: each is one object.
-_reading = lru_cache(maxsize=4096)(Reading)
+# The same looks are taken all the time, and rules ask for few different ones.
+_reading = lru_cache(maxsize=None)(Reading)
 Notes = dict[Reading, Hashable]
 """What was seen at each reading, in the order in which they were first made."""
 Parts = Mapping[str, bool]
 """Fields whose values have fields of their own, read one by one -> whether they may be None."""
 _PLAIN = frozenset({str, int, bool, float, tuple, type(None)})
+
+
+class _Fields(dict[str, Reading]):
+    """The readings of a value's plain fields, by name."""
+
+    def __init__(self, within: str) -> None:
+        super().__init__()
+        self._within = within
+
+    def __missing__(self, name: str) -> Reading:
+        found = self[name] = _reading("field", self.full(name))
+        return found
+
+    def full(self, name: str) -> str:
+        """A field with dots."""
+        return f"{self._within}.{name}" if self._within else name
+
+
+_fields = lru_cache(maxsize=None)(_Fields)
 
 
 class Noted:
@@ -40,71 +66,67 @@ class Noted:
     What was read once is an attribute from then on, so that reading it again costs nothing.
     """
 
-    _value: Any
-    _notes: Notes
-    _field: str
-    _parts: Parts
-    _changes: Mapping[str, Any]
+    _at: tuple[Any, Notes, str, _Fields, Parts, Mapping[str, Any]]
 
     def __init__(self, value: Any, notes: Notes, field: str, parts: Parts, **changes: Any) -> None:
-        self.__dict__.update(
-            changes, _value=value, _notes=notes, _field=field, _parts=parts, _changes=changes
-        )
+        inside = self.__dict__
+        if changes:
+            inside.update(changes)
+        inside["_at"] = value, notes, field, _fields(field), parts, changes
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name[0] == "_":
             return getattr(self._whole(), name)
-        value = getattr(self._value, name)
-        field = f"{self._field}.{name}" if self._field else name
-        if name in self._parts:
-            value = self._part(name, field, value)
+        whole, notes, _, fields, parts, _ = self._at
+        value = getattr(whole, name)
+        if name in parts:
+            value = self._part(name, value)
         elif value.__class__ in _PLAIN:
-            self._notes[_reading("field", field)] = value
+            notes[fields[name]] = value
         else:
-            value = self._other(field, value)
+            value = self._other(fields.full(name), value)
         self.__dict__[name] = value
         return value
 
-    def _part(self, name: str, field: str, value: Any) -> Any:
-        there = value is not None
-        if self._parts[name]:
-            self._notes[_reading("there", field)] = there
-        return Noted(value, self._notes, field, self._parts) if there else None
+    def _part(self, name: str, value: Any) -> Any:
+        _, notes, _, fields, parts, _ = self._at
+        field, there = fields.full(name), value is not None
+        if parts[name]:
+            notes[_reading("there", field)] = there
+        return Noted(value, notes, field, parts) if there else None
 
     def _other(self, field: str, value: Any) -> Any:
+        notes = self._at[1]
         if isinstance(value, Mapping):
-            return _NotedMapping(value, self._notes, field)
+            return _NotedMapping(value, notes, field)
         if callable(value):
-            return partial(self._call, field, value)
-        self._notes[_reading("field", field)] = value
+            return partial(_call, notes, field, value)
+        notes[_reading("field", field)] = value
         return value
 
-    def _call(self, field: str, method: Callable[..., Hashable], *asked: Hashable) -> Hashable:
-        said = self._notes[_reading("call", field, asked)] = method(*asked)
-        return said
-
     def _look(self, rule: Callable[..., Hashable], *asked: Hashable) -> Hashable:
-        if self._changes:
+        value, notes, field, _, _, changes = self._at
+        if changes:
             return rule(self, *asked)  # a copy is read field by field
-        said = look(self._value, rule, *asked)
-        self._notes[_reading("look", self._field, (rule, *asked))] = said
+        said = notes[_reading("look", field, rule, *asked)] = look(value, rule, *asked)
         return said
 
     def _replace(self, **changes: Any) -> Noted:
         """As a NamedTuple has it; what the caller put in is no reading."""
-        both = {**self._changes, **changes}
-        return Noted(self._value, self._notes, self._field, self._parts, **both)
+        value, notes, field, _, parts, before = self._at
+        return Noted(value, notes, field, parts, **{**before, **changes})
 
     def _whole(self) -> Any:
         """The value, for what cannot be asked of one field: all of it is read.
 
         As text, because not all of it need have a hash.
         """
-        value = _plain(self._value)
-        self._notes[_reading("whole", self._field)] = repr(value)
-        if not self._changes:
+        whole, notes, field, _, _, changes = self._at
+        value = _plain(whole)
+        notes[_reading("whole", field)] = repr(value)
+        if not changes:
             return value
-        return value._replace(**{name: _plain(one) for name, one in self._changes.items()})
+        return value._replace(**{name: _plain(one) for name, one in changes.items()})
 
     def __bool__(self) -> bool:
         return True  # as a NamedTuple with fields is, whatever they hold
@@ -138,7 +160,7 @@ class _NotedMapping(Mapping[Any, Any]):
 
     def __getitem__(self, key: Hashable) -> Any:
         value = self._mapping.get(key)
-        self._notes[_reading("item", self._field, (key,))] = value
+        self._notes[_reading("item", self._field, key)] = value
         if value is None:
             raise KeyError(key)
         return value
@@ -162,10 +184,9 @@ def look(value: Any, rule: Callable[..., H], *asked: Hashable) -> H:
     return rule(value, *asked)
 
 
-@lru_cache(maxsize=4096)
-def read_again(reading: Reading) -> Callable[[Any], Hashable]:
-    """A function that makes the same reading of another value."""
-    return _AGAIN[reading.kind](reading.field, *reading.asked)
+def _call(notes: Notes, field: str, method: Callable[..., Hashable], *asked: Hashable) -> Hashable:
+    said = notes[_reading("call", field, *asked)] = method(*asked)
+    return said
 
 
 def _plain(value: Any) -> Any:
@@ -208,6 +229,8 @@ def _again_look(
 
 
 def _again_call(field: str, *asked: Hashable) -> Callable[[Any], Hashable]:
+    if "." not in field:
+        return methodcaller(field, *asked)
     read = attrgetter(field)
     return lambda value: read(value)(*asked)
 

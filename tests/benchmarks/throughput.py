@@ -5,8 +5,9 @@
 Aim: at most 5 s on one core. Every selection is asked afresh: the questions are models x
 deployments x machines x releases x LoRA, none of them twice; what is not MoE is left out. There are
 two orders, each in a process of its own: one model after another, as `matrix` asks, and shuffled,
-which keeps nothing together. A selection's trace is worked out when it is first read; what that
-adds is measured on the last tenth of the selections.
+which keeps nothing together. The garbage collector looks as rarely as in the command. A selection's
+trace is worked out when it is first read; what that adds is measured on the last tenth of the
+selections.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
+from moe_doctor.cli.main import collect_rarely
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.report import Engine
@@ -84,6 +86,7 @@ class Throughput(NamedTuple):
 
 def measure_selections(wanted: int, folder: Path, *, shuffled: bool) -> Throughput:
     """Ask `wanted` times and more, up to the end of a model's kinds of layer."""
+    collect_rarely()
     start = time.perf_counter()
     read = [load_model(str(path)) for path in all_configs(folder)]
     models = [model for model in read if model.is_moe]
