@@ -191,10 +191,23 @@ def test_mori_needs_a_gpu_and_variables_that_turn_aiters_experts_on(
     assert any("Mori needs" in message for message in errors) is refused
 
 
-def test_glm_lite_keeps_no_experts_twice_until_0_24(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "model_type"),
+    [
+        ("Glm4MoeLiteForCausalLM", "glm4_moe_lite"),
+        ("HYV3ForCausalLM", "hy_v3"),
+        ("ExaoneMoEForCausalLM", "exaone_moe"),
+    ],
+)
+def test_layers_that_are_not_told_of_eplb_keep_no_experts_twice(
+    architecture: str, model_type: str, tmp_path: Path
+) -> None:
     config = {
-        "architectures": ["Glm4MoeLiteForCausalLM"],
-        "model_type": "glm4_moe_lite",
+        "architectures": [architecture],
+        "model_type": model_type,
+        "num_experts": 64,
+        "num_experts_per_tok": 4,
+        "moe_intermediate_size": 1536,
         "num_hidden_layers": 4,
         "hidden_size": 2048,
         "num_attention_heads": 20,
@@ -218,6 +231,15 @@ def test_glm_lite_keeps_no_experts_twice_until_0_24(tmp_path: Path) -> None:
     assert asked("0.23.0", 0) == {""}
     assert asked("0.24.0", 32) == {"Redundant experts are only supported with EPLB."}
     assert asked("0.33.0", 2) == {"Redundant experts are only supported with EPLB."}
+
+
+@pytest.mark.parametrize("release", [(0, 16, 0), (0, 21, 0), (0, 26, 0)])
+def test_k_exaone_asks_adapters_for_an_option_that_is_gone(release: Release) -> None:
+    exaone = {"architecture": "ExaoneMoEForCausalLM"}
+    text = "AttributeError: 'LoRAConfig' object has no attribute 'lora_extra_vocab_size'"
+    assert said(ask(release, lora=True, **exaone)) == text
+    assert isinstance(ask(release, **exaone), LayerQuery)
+    assert isinstance(ask((0, 33, 0), lora=True, **exaone), LayerQuery)
 
 
 def test_pcp_wants_compressed_keys_in_0_27_and_0_28() -> None:

@@ -116,8 +116,13 @@ def refuse_hidden_act(model: ModelSpec, row: ClassRow, release: Release) -> Engi
     return EngineRefusal("model", error, reason)
 
 
-def refuse_lora(model: ModelSpec, release: Release) -> EngineRefusal | None:
+def refuse_lora(model: ModelSpec, row: ClassRow | None, release: Release) -> EngineRefusal | None:
     """From 0.33 VllmConfig looks for SupportsLoRA; before, the worker does after loading."""
+    file = "" if row is None else row.source.partition(" ")[0]
+    if file in lora_table.READS_EXTRA_VOCABULARY and release < lora_table.EXTRA_VOCABULARY_LAST:
+        text = "'LoRAConfig' object has no attribute 'lora_extra_vocab_size'"
+        reason = f"{file} asks for an option of adapters that vLLM no longer has; 0.29.0 does not"
+        return EngineRefusal("model", EngineError("AttributeError", text), reason)
     if release < lora_table.REFUSED_BY_CONFIG:
         return None
     name = registered.registered_name(model.architecture, release)

@@ -69,18 +69,17 @@ def _serve(model: ModelSpec, release: Release) -> ServedBy:
     architecture, crash = model.architecture, None
     if not lora_table.supports_lora(registered.registered_name(architecture, release), release):
         crash = lora_table.refused_at_load(architecture)
-    lora = refusals.refuse_lora(model, release)
     # vLLM guesses a missing architecture from the model type (transformers_utils/config.py).
     backend = registered.serving_class(architecture, release) if architecture else "native"
     if backend is None:
         refused = refusals.refuse_architecture(
             architecture, model.model_type, model.own_config, release
         )
-        return ServedBy(refused, None, None, lora, crash)
+        return ServedBy(refused, None, None, refusals.refuse_lora(model, None, release), crash)
     listed = refuse_layer_list(model, release) or refuse_head_sizes(model, release)
     row = find_row(architecture, release, backend, model.text_architecture)
     hidden_act = None if row is None else refusals.refuse_hidden_act(model, row, release)
-    return ServedBy(listed, row, hidden_act, lora, crash)
+    return ServedBy(listed, row, hidden_act, refusals.refuse_lora(model, row, release), crash)
 
 
 def settle(

@@ -58,12 +58,14 @@ AFMOE = ClassRow(
     bias=True,
     router_dtype="float32",
 )
+# Neither decoder layer tells its experts of --enable-eplb.
 EXAONE = ClassRow(
     "model_executor/models/exaone_moe.py ExaoneMoe",
     scoring="sigmoid",
     grouped=True,
     bias=True,
     experts_bound_tp=True,
+    forwards_eplb=False,
 )
 EXAONE_ROWS: Rows = (EXAONE, changed(EXAONE, (0, 27, 0), clamps=True))
 HY_V3 = ClassRow(
@@ -73,6 +75,7 @@ HY_V3 = ClassRow(
     grouped=True,
     bias=True,
     experts_bound_tp=True,
+    forwards_eplb=False,
 )
 LAGUNA = ClassRow(
     "model_executor/models/laguna.py LagunaMoE",

@@ -14,6 +14,9 @@ from moe_doctor.core.selection import EngineError
 # 0.33 config/lora.py verify_with_model_config; before, only load_lora_model looks, after the
 # weights are loaded (v1/worker/lora_model_runner_mixin.py).
 REFUSED_BY_CONFIG: Release = (0, 33, 0)
+# Classes that read LoRAConfig.lora_extra_vocab_size, which no release here has, before 0.29.0.
+READS_EXTRA_VOCABULARY = frozenset({"model_executor/models/exaone_moe.py"})
+EXTRA_VOCABULARY_LAST: Release = (0, 29, 0)
 
 
 @lru_cache(maxsize=1024)

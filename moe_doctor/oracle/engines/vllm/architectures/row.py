@@ -12,7 +12,7 @@ from moe_doctor.core.record import record, replace
 from moe_doctor.core.release import Release
 
 FIRST: Release = (0, 16, 0)
-# Files whose FusedMoE(...) call has no enable_eplb.
+# Files whose FusedMoE(...) call has no enable_eplb, or whose decoder layer never gives it one.
 _WITHOUT_EPLB = frozenset(
     {
         "aria.py",
@@ -30,6 +30,7 @@ _WITHOUT_EPLB = frozenset(
         "grok1.py",
         "jamba.py",
         "kimi_linear.py",
+        "longcat_flash.py",
         "minimax_m2.py",
         "minimax_text_01.py",
         "olmoe.py",
