@@ -98,13 +98,15 @@ def refuse_reading(
     moonep = deployment.all2all_backend == "moonep"
     alone = _alone(deployment.quantization, deployment.dtype, moonep)
     built = build_both(model, index, alone, release, setting).plain
-    if isinstance(built, EngineRefusal) and not setting.is_on("cuda", "rocm"):
-        # Experts without a gate are refused elsewhere, but not before the config has been read.
+    plain = setting.is_on("cuda", "rocm") and not setting.is_below((8, 0))
+    if isinstance(built, EngineRefusal) and not plain:
+        # Experts without a gate and bfloat16 are refused by the layer and the worker, once the
+        # config has been read.
         built = build_both(model, index, alone, release, Setting("cuda")).plain
     if isinstance(built, EngineRefusal) and model.beside.hidden_act:
         # The model class looks at it, after the config has been read.
-        plain = replace(model, beside=BesideSpec())
-        return refuse_reading(plain, index, deployment, release, setting, refusal)
+        bare = replace(model, beside=BesideSpec())
+        return refuse_reading(bare, index, deployment, release, setting, refusal)
     if isinstance(built, EngineRefusal):
         return None
     call = _method(model, index, alone, release, setting, built.query)
