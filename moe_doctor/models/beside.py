@@ -76,8 +76,10 @@ def _shared_width(text: Mapping[str, Any]) -> int | None:
     for key in _SHARED_WIDTHS:
         if _is_number(text.get(key)):
             return int(text[key]) * (1 if count is None else int(count))
-    if _is_number(text.get("share_expert_dim")):
-        return int(text["share_expert_dim"])  # Step-3 and 3.5: the width alone is given
+    # Step-3, 3.5 and Granite: the width alone is given.
+    for key in ("share_expert_dim", "shared_intermediate_size"):
+        if _is_number(text.get(key)):
+            return int(text[key])
     width = read_size(text, "moe_intermediate_size")
     return None if width is None or count is None else width * int(count)
 

@@ -12,10 +12,12 @@ from typing import Any
 from moe_doctor.models.patterns import Matcher, compile_pattern
 from moe_doctor.models.quantized_layers import LayerQuantization, Rules
 
-_PLAIN = ("model.", "", "backbone.", "transformer.blocks.")
-_NESTED = ("language_model.model.", "model.language_model.", "", "backbone.", "transformer.blocks.")
-PREFIXES = tuple(dict.fromkeys((*_PLAIN, *_NESTED)))
+PLAIN = ("model.", "", "backbone.", "transformer.blocks.")
 """What stands before `layers.N` in checkpoints and in engines."""
+NESTED = ("language_model.model.", "model.language_model.", "", "backbone.", "transformer.blocks.")
+"""The same for a language model inside a wrapper."""
+PREFIXES = tuple(dict.fromkeys((*PLAIN, *NESTED)))
+"""Both, where it is not known which."""
 
 PROJECTIONS = ("gate_proj", "up_proj", "down_proj", "w1", "w2")
 
@@ -26,7 +28,7 @@ class ExpertModules:
     def __init__(self, block: str, *, nested: bool = False) -> None:
         self.block = block
         """Path of the experts below a decoder layer, such as `mlp.experts`."""
-        self.prefixes = _NESTED if nested else _PLAIN
+        self.prefixes = NESTED if nested else PLAIN
         """What may stand before `layers.N`; a language model inside a wrapper has another one."""
         self.skipped: list[str] = []
         """Expressions that were not tried, because matching them could take forever."""

@@ -40,8 +40,8 @@ def read_widths(sections: Sections) -> WidthsSpec:
 
 
 def _softmax_layers(text: Mapping[str, Any]) -> frozenset[int] | None:
-    """Nemotron-H's pattern, Kimi-Linear's numbers from 1, Qwen3-Next's, LFM2's and Granite's words
-    per layer, or every so many layers."""
+    """Nemotron-H's pattern, Kimi-Linear's numbers from 1, the words per layer of Qwen3-Next, LFM2
+    and Granite, or every so many layers (Ling 2.5, too)."""
     pattern = text.get("hybrid_override_pattern")
     if isinstance(pattern, str):
         return frozenset(number for number, mark in enumerate(pattern[:MAX_LAYERS]) if mark == "*")
@@ -52,6 +52,9 @@ def _softmax_layers(text: Mapping[str, Any]) -> frozenset[int] | None:
         return None
     if isinstance(listed, (list, tuple)):
         return frozenset(range(layers)) - {one - 1 for one in listed if isinstance(one, int)}
+    group = read_size(text, "layer_group_size")
+    if group is not None:
+        return frozenset(range(group - 1, layers, group))
     by_words = text.get("model_type") in ("lfm2_moe", "granitemoehybrid")
     if not by_words and read_size(text, "linear_num_value_heads") is None:
         return None

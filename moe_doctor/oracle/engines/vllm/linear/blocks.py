@@ -40,6 +40,12 @@ class Block(NamedTuple):
     """First release that builds the layers under these names."""
     mapped_since: Release = (0, 16, 0)
     """First release whose class says which of a checkpoint's layers it fuses."""
+    own_shards: tuple[str, ...] = ()
+    """Projections that packed_modules_mapping names as their own and only parts."""
+    own_shards_since: Release = (0, 16, 0)
+    """First release that names them so."""
+    odd_class: str = ""
+    """Projection whose class is called DeepSeekV2FusedQkvAProj in 0.17.0 and 0.17.1."""
     varies: bool = False
     """Whether layers of sliding-window attention have other heads than the rest."""
     alone: bool = False
@@ -47,13 +53,15 @@ class Block(NamedTuple):
     head_gate: str = ""
     """Projection of a gate per head, after attention's last one."""
     delta: str = ""
-    """Linear attention with a delta rule or a state space, in layers without the other one."""
+    """Linear attention with a delta rule, or Mamba 2, in layers without the other one."""
     merges_delta: bool = False
     """Whether all that it makes of the hidden states is one layer (Kimi-Linear from 0.27 on)."""
+    merges_state: bool = True
+    """Whether Mamba 2's first projection is built part by part where its groups divide."""
     gate_up: str = "gate_up_proj"
     """An MLP's first layer; empty where gate and up are layers of their own."""
     gate: str = "gate_proj"
-    """A checkpoint's gate."""
+    """A checkpoint's gate; `gate_up` where it stores the two as one."""
     up: str = "up_proj"
     """A checkpoint's up projection."""
     down: str = "down_proj"
@@ -69,18 +77,32 @@ class Block(NamedTuple):
 _SHARED = "mlp.shared_experts"
 _STANDARD = Block()
 _FIRST = Block(shared=_SHARED, shared_first=True)
+_LATENT = _FIRST._replace(odd_class="fused_qkv_a_proj")
+_GRANITE_SHARED = Block(
+    dense="",
+    shared="shared_mlp",
+    shared_divides=True,
+    gate_up="input_linear",
+    gate="input_linear",
+    down="output_linear",
+)
 _BLOCKS = {
     "qwen3_moe.py": Block(router="mlp.gate"),
     "qwen2_moe.py": Block(shared="mlp.shared_expert", shared_first=True),
     "qwen3_next.py": Block(
-        dense="", shared="mlp.shared_expert", shared_first=True, delta="linear_attn"
+        dense="",
+        shared="mlp.shared_expert",
+        shared_first=True,
+        delta="linear_attn",
+        own_shards=("in_proj_qkvz", "in_proj_ba"),
+        own_shards_since=(0, 17, 0),
     ),
     "qwen3_5.py": Block(
         dense="", shared="mlp.shared_expert", shared_first=True, delta="linear_attn"
     ),
-    "deepseek_v2.py": _FIRST,
+    "deepseek_v2.py": _LATENT,
     "glm4_moe.py": _FIRST,
-    "glm4_moe_lite.py": _FIRST,
+    "glm4_moe_lite.py": _LATENT,
     "dots1.py": _FIRST,
     "exaone_moe.py": _FIRST,
     "openpangu.py": _FIRST,
@@ -90,13 +112,30 @@ _BLOCKS = {
     "jamba.py": Block(qkv="", dense="feed_forward"),
     "afmoe.py": Block(shared=_SHARED, shared_first=True),
     "bailing_moe.py": Block(
-        "attention", "query_key_value", "dense", shared=_SHARED, splits_qkv=False
+        "attention",
+        "query_key_value",
+        "dense",
+        shared=_SHARED,
+        shared_first=True,
+        splits_qkv=False,
+        own_shards=("query_key_value",),
     ),
-    "sarvam.py": Block("attention", "query_key_value", "dense", shared=_SHARED, splits_qkv=False),
-    "param2moe.py": Block(shared=_SHARED, splits_qkv=False),
+    # Its packed_modules_mapping names gate and up alone.
+    "bailing_moe_linear.py": Block(shared=_SHARED, shared_first=True, delta="self_attn"),
+    "sarvam.py": Block(
+        "attention",
+        "query_key_value",
+        "dense",
+        shared=_SHARED,
+        shared_first=True,
+        splits_qkv=False,
+    ),
+    "param2moe.py": Block(shared=_SHARED, shared_first=True, splits_qkv=False),
     "hy_v3.py": Block(shared="mlp.shared_mlp", shared_first=True),
     "hunyuan_v1.py": Block(shared="mlp.shared_mlp", shared_first=True),
-    "llama4.py": Block(dense="feed_forward", shared="feed_forward.shared_expert"),
+    "llama4.py": Block(
+        dense="feed_forward", shared="feed_forward.shared_expert", shared_first=True
+    ),
     "gemma4.py": Block(dense_everywhere=True),
     "gpt_oss.py": Block("attn", dense=""),
     "openai_privacy_filter.py": Block("attn", dense=""),
@@ -129,7 +168,7 @@ _BLOCKS = {
         delta="mixer",
     ),
     "AXK1.py": _FIRST,
-    "longcat_flash.py": Block(dense="mlps", twice=True),
+    "longcat_flash.py": Block(dense="mlps", twice=True, odd_class=_LATENT.odd_class),
     "laguna.py": Block(
         shared="mlp.shared_expert", shared_first=True, varies=True, head_gate="g_proj", gate_up=""
     ),
@@ -144,17 +183,13 @@ _BLOCKS = {
         delta="self_attn",
         merges_delta=True,
     ),
-    # Granite 4 takes its experts alone from Granite 3's file.
-    "granitemoe.py GraniteMoeHybridForCausalLM": Block(
-        dense="",
-        shared="shared_mlp",
-        shared_divides=True,
-        delta="mixer",
-        gate_up="input_linear",
-        gate="input_linear",
-        up="input_linear",
-        down="output_linear",
+    # Granite's classes of MLPs beside the experts take these alone from this file; the hybrid's
+    # (granitemoehybrid.py) names Mamba's layers otherwise than its checkpoints do.
+    "granitemoe.py GraniteMoeSharedForCausalLM": _GRANITE_SHARED,
+    "granitemoe.py GraniteMoeHybridForCausalLM": _GRANITE_SHARED._replace(
+        delta="mixer", own_shards=("in_proj", "input_linear")
     ),
+    "mimo_v2_flash.py MiMoV2ForCausalLM": Block(splits_qkv=False, own_shards=("qkv_proj",)),
     # Attention with an indexer names the same projections, and one more part of the first.
     "minimax_m3/nvidia/model.py": Block(
         shared="block_sparse_moe.shared_experts", shared_first=True

@@ -13,6 +13,7 @@ _KIMI_TOWER: Release = (0, 17, 0)
 # Attention that hands out a gate beside its queries.
 _GATED = ("qwen3_next", "qwen3_5")
 _SHARES_QUERIES = ("step3_text", "step3_vl", "step3")
+_BAILING_LINEAR = ("bailing_hybrid", "bailing_moe_linear", "bailing_moe_v2_5")
 
 
 def layer_linears(
@@ -32,7 +33,12 @@ def layer_linears(
         return _alone(model, block, ranks, has_experts, softmax, shares)
     if block.twice:
         return _twice(model, block, ranks)
-    found = _attention(model, block, ranks) if softmax else _delta(model, block, ranks)
+    if not softmax:
+        found = _delta(model, block, ranks)
+    elif model.model_type in _BAILING_LINEAR:
+        found = _bailing_latent(model, block.attention, ranks)
+    else:
+        found = _attention(model, block, ranks)
     beside, widths = model.beside, model.widths
     if block.dense and (block.dense_everywhere or not has_experts):
         found += _mlp(block, block.dense, widths.hidden, beside.dense_width, ranks)
@@ -165,12 +171,14 @@ def _latent(model: ModelSpec, start: str, ranks: int) -> list[Linear]:
 
 
 def _delta(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
-    """Gated delta net (qwen3_next.py, qwen3_5.py)."""
+    """Gated delta net (qwen3_next.py, qwen3_5.py), or what a hybrid has in its place."""
     sizes, hidden = model.attention.recurrent, model.widths.hidden
+    if model.model_type in _BAILING_LINEAR:
+        return _bailing_linear(model, block.delta, ranks)
     if sizes is None or not sizes.groups:
         return []  # LFM2's convolutions stay plain
-    if model.model_type == "granitemoehybrid":
-        return _mamba(block.delta, hidden, sizes, ranks)
+    if sizes.repeats_groups:
+        return _mamba(block, hidden, sizes, ranks)
     if model.model_type == "kimi_linear":
         return _kimi_delta(block, hidden, sizes, ranks)
     keys, values = sizes.groups * sizes.group_size, sizes.heads * sizes.head_size
@@ -185,17 +193,6 @@ def _delta(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
         fused(f"{start}.in_proj_ba", second, hidden, gates, ranks),
         rows(f"{start}.out_proj", values, hidden, ranks),
     ]
-
-
-def _mamba(start: str, hidden: int | None, state: RecurrentSpec, ranks: int) -> list[Linear]:
-    """MambaMixer2: too few groups are repeated, one per rank, in a layer of one part."""
-    inner, repeats = state.heads * state.head_size, state.groups % ranks != 0
-    groups = (ranks if repeats else state.groups) * state.group_size
-    parts: tuple[int, ...] = (inner, inner, groups, groups, state.heads)
-    first = fused(f"{start}.in_proj", ("in_proj",), hidden, parts, ranks)
-    if repeats:
-        first = columns(f"{start}.in_proj", hidden, sum(parts), ranks)
-    return [first._replace(of_mamba=True), rows(f"{start}.out_proj", inner, hidden, ranks)]
 
 
 def _kimi_delta(block: Block, hidden: int | None, sizes: RecurrentSpec, ranks: int) -> list[Linear]:
@@ -222,6 +219,36 @@ def _kimi_delta(block: Block, hidden: int | None, sizes: RecurrentSpec, ranks: i
     ]
 
 
+def _mamba(block: Block, hidden: int | None, sizes: RecurrentSpec, ranks: int) -> list[Linear]:
+    """Mamba 2 (mamba_mixer2.py); too few groups are repeated, one per rank."""
+    inner, odd = sizes.heads * sizes.head_size, sizes.groups % ranks != 0
+    groups = (ranks if odd else sizes.groups) * sizes.group_size
+    parts = (inner, inner, groups, groups, sizes.heads)
+    path = f"{block.delta}.in_proj"
+    if odd or not block.merges_state:
+        first = columns(path, hidden, sum(parts), ranks)._replace(reads_weight=True)
+    else:
+        first = fused(path, ("in_proj",), hidden, parts, ranks)
+    return [first, rows(f"{block.delta}.out_proj", inner, hidden, ranks)]
+
+
+def _bailing_latent(model: ModelSpec, start: str, ranks: int) -> list[Linear]:
+    """Latent attention of Ling 2.5 (bailing_moe_linear.py), which does not say what it fuses."""
+    made = [linear._replace(shards=(linear.path,)) for linear in _latent(model, start, ranks)]
+    return [*made[-2:], *made[:-2]]
+
+
+def _bailing_linear(model: ModelSpec, start: str, ranks: int) -> list[Linear]:
+    """Its linear attention, with as many keys as queries."""
+    hidden, heads, head = model.widths.hidden, model.attention.heads, model.widths.head
+    inner = heads * head if heads and head else None
+    return [
+        fused(f"{start}.query_key_value", ("query_key_value",), hidden, (inner,) * 3, ranks),
+        columns(f"{start}.g_proj", hidden, inner, ranks),
+        rows(f"{start}.dense", inner, hidden, ranks),
+    ]
+
+
 def _alone(
     model: ModelSpec, block: Block, ranks: int, has_experts: bool, softmax: bool, shares: bool
 ) -> list[Linear]:
@@ -230,9 +257,7 @@ def _alone(
     if not has_experts and softmax:
         return _attention(model, block, ranks)
     if not has_experts:
-        if state is None:
-            return []
-        return _mamba(block.delta, hidden, state, ranks)
+        return [] if state is None else _mamba(block, hidden, state, ranks)
     spec, width = model.moe_layers[0].spec, model.beside.shared_width
     found = []
     if spec.num_shared_experts:
@@ -271,6 +296,6 @@ def _mlp(
     if not block.gate_up:
         first = (f"{path}.{block.gate}", f"{path}.{block.up}")
         return [*(columns(one, hidden, width, ranks, late=late) for one in first), last]
-    shards = (block.gate, block.up)
+    shards = (block.gate,) if block.gate == block.gate_up else (block.gate, block.up)
     whole = fused(f"{path}.{block.gate_up}", shards, hidden, (width, width), ranks, late=late)
     return [whole, last]

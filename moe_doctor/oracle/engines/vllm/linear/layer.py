@@ -23,8 +23,12 @@ class Linear(NamedTuple):
     """Rows on one rank, one number per part."""
     late: bool = False
     """Whether it is built after the routed experts."""
-    of_mamba: bool = False
-    """Whether it is the first layer of Mamba 2, which is one part where a group is repeated."""
+    is_own_shard: bool = False
+    """Whether packed_modules_mapping names it as its own and only part."""
+    has_odd_class: bool = False
+    """Whether the name of its class lacks the word Linear."""
+    reads_weight: bool = False
+    """Whether the class that builds it then looks at its parameter `weight`."""
 
     @property
     def is_fused(self) -> bool:

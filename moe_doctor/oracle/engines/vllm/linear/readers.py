@@ -35,6 +35,8 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 Reader = Callable[[Linear, Place], Stored | None]
 """(layer, its place) -> how it is stored, None for plain; raises MethodRefused."""
 _EMPTY_MEANS_ALL = (0, 32, 0)
+# QuarkConfig._find_matched_config calls itself for each part, until 0.19.0 for itself too.
+_STOPS_AT_ITSELF = (0, 19, 0)
 
 
 def reader_of(question: Question, declared: Declared, name: str) -> Reader | None:
@@ -199,8 +201,9 @@ def _compressed(question: Question, spec: QuantSpec) -> Reader:
         own = groups.get(reader.group_of(*place(linear.path)) or "")
         parts = [groups.get(reader.group_of(*place(shard)) or "") for shard in linear.shards]
         among = parts[0] if linear.is_fused and None not in parts else None
+        named = None if linear.has_odd_class else whole
         # The fused layer's parts are looked for before its class from 0.27.0 on.
-        group = own or (among or whole if release >= (0, 27, 0) else whole or among)
+        group = own or (among or named if release >= (0, 27, 0) else named or among)
         if group is None:
             if groups and release < (0, 21, 0):
                 text = "Unable to find matching target for "
@@ -242,24 +245,29 @@ def _quark(question: Question, spec: QuantSpec) -> Reader:
     def matches(names: Spellings) -> bool:
         return reader.group_of(*names) is None
 
-    def config(path: Spellings) -> object:
-        for key, entry in settings.items():
+    def entry_of(path: Spellings) -> str:
+        for key in settings:
             if any(fnmatchcase(one, key) if "*" in key else one in key for one in path):
-                return entry
-        return None
+                return str(key)
+        return ""
 
     def read(linear: Linear, place: Place) -> Stored | None:
         if agree_on_scheme(linear, place, matches, release, names_fused=names_fused):
             return None
+        if linear.is_own_shard and release < _STOPS_AT_ITSELF:
+            reason = f"{place(linear.path)[0]}: vLLM looks for its parts, and it is its own part"
+            text = "maximum recursion depth exceeded"
+            raise by_linear(refused_by_method("RecursionError", text, reason))
         if linear.is_fused and settings:
-            configs = [config(place(shard)) for shard in linear.shards]
+            configs = [settings.get(entry_of(place(shard))) for shard in linear.shards]
             if any(one != configs[0] for one in configs):
                 names = [shard.rpartition(".")[2] for shard in linear.shards]
                 text = f"Found a different quantization configuration for {names} in "
                 reason = f"{place(linear.path)[0]}: its parts are stored in different formats"
                 raise by_linear(refused_by_method("ValueError", text, reason))
-        own = config(place(linear.shards[0] if linear.is_fused else linear.path))
-        return Stored("ocp_mx") if is_mx_linear(question, own) else ANY
+        entry = entry_of(place(linear.shards[0] if linear.is_fused else linear.path))
+        is_mx = is_mx_linear(question, settings.get(entry))
+        return Stored("ocp_mx" if is_mx else "quark", entry=entry)
 
     return read
 

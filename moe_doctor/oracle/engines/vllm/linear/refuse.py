@@ -14,22 +14,24 @@ from moe_doctor.core.alike import Alike
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.query import MoEQuery
-from moe_doctor.core.release import Release
+from moe_doctor.core.release import Release, span
 from moe_doctor.core.selection import EngineError
 from moe_doctor.core.spec import ModelSpec
-from moe_doctor.models.expert_modules import PREFIXES
+from moe_doctor.models.expert_modules import NESTED, PLAIN
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.linear.blocks import Block, block_of
 from moe_doctor.oracle.engines.vllm.linear.body import layer_linears, tower_linears
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
 from moe_doctor.oracle.engines.vllm.linear.platforms import ANYWHERE, refuse_platform
 from moe_doctor.oracle.engines.vllm.linear.readers import named_layers, reader_of
-from moe_doctor.oracle.engines.vllm.linear.shapes import refuse_shape, refuse_weightless
-from moe_doctor.oracle.engines.vllm.linear.stored import Place, Stored
+from moe_doctor.oracle.engines.vllm.linear.shapes import refuse_packed, refuse_shape
+from moe_doctor.oracle.engines.vllm.linear.stored import QUARK, Place, Stored
 from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear
 from moe_doctor.oracle.engines.vllm.methods.declared import read_declared
 from moe_doctor.oracle.engines.vllm.methods.names import registered_name
 from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, by_linear
+from moe_doctor.oracle.engines.vllm.methods.quark_sides import quark_settings
+from moe_doctor.oracle.engines.vllm.methods.quark_sides import refuse_linear as refuse_quark
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 from moe_doctor.oracle.engines.vllm.setting import Setting
 
@@ -57,8 +59,8 @@ _ERAS: dict[str, tuple[Release, ...]] = {
     "modelopt_fp4": ((0, 24, 0), (0, 33, 0)),
     "modelopt_mxfp8": ((0, 24, 0), (0, 33, 0)),
     "modelopt_mixed": ((0, 24, 0), (0, 33, 0)),
-    "compressed-tensors": ((0, 17, 0), (0, 21, 0), (0, 27, 0), (0, 30, 0)),
-    "quark": ((0, 17, 0), (0, 30, 0), (0, 31, 0)),
+    "compressed-tensors": ((0, 17, 0), (0, 18, 0), (0, 21, 0), (0, 27, 0), (0, 30, 0)),
+    "quark": ((0, 17, 0), (0, 19, 0), (0, 30, 0), (0, 31, 0)),
     "inc": ((0, 24, 0), (0, 27, 0)),
 }
 
@@ -93,6 +95,11 @@ _NONE = LinearRefusal(None)
 # quantization/base_config.py tie_weights; only 0.24 gives the head of ModelOpt's a linear method
 # and has no way to tie one.
 _TIES_NOTHING: Release = (0, 24, 0)
+# deepseek_v2.py: compressed-tensors' target "Linear" has to stand in a class's name.
+_ODD_CLASS = span("0.17.0", "0.17.1")
+# mamba_mixer2.py: 0.16 builds in_proj in one piece; before 0.32 a loader is then put on its weight.
+_MERGES_STATE: Release = (0, 17, 0)
+_READS_WEIGHT_LAST: Release = (0, 32, 0)
 # One tree per model, release and way to divide it; one per model and era.
 _KNOWN: Kept[Alike[Setting, LinearRefusal]] = Kept(16384)
 _SIZES: Kept[dict[str, Linear]] = Kept(4096)
@@ -135,6 +142,8 @@ def _refuse(
     block, declared = block_of(source, model.architecture), model.declared
     if block is None or declared is None or release < block.since:
         return _NONE
+    if release < _MERGES_STATE:
+        block = block._replace(merges_state=False)
     question = Question(
         declared,
         deployment,
@@ -160,21 +169,35 @@ def _refuse(
         unserved = refuse_platform(step.path, step.stored, question)
         if unserved is not None:
             return LinearRefusal(unserved.refusal, step.late)
-        if step.stored.kind not in ANYWHERE and not setting.is_on("cuda"):
-            continue
         in_tower = step.group == "tower"
         ranks = deployment.tower_ranks if in_tower else deployment.tensor_parallel_size
         sizes = _sizes(step.group, model, block, name, ranks, release, shares=shares)
-        linear = sizes[step.path]
-        refused = (
-            refuse_shape(linear, step.stored, question, ranks)
-            if step.stored.scheme is None
-            else refuse_linear(question, step.stored.scheme)
-        )
-        refused = refused or refuse_weightless(linear, step.stored, release)
+        linear, refused = sizes[step.path], None
+        if step.stored.kind in ANYWHERE or setting.is_on("cuda"):
+            refused = (
+                refuse_shape(linear, step.stored, question, ranks)
+                if step.stored.scheme is None
+                else refuse_linear(question, step.stored.scheme)
+            )
+        if refused is None and name == "inc":
+            refused = _refuse_rounded(question, step.stored)
+        if refused is None and step.stored.kind in QUARK:
+            refused = refuse_quark(question, quark_settings(question, step.stored.entry))
+        if refused is None and linear.reads_weight and release < _READS_WEIGHT_LAST:
+            refused = refuse_packed(linear, step.stored)
         if refused is not None:
             return LinearRefusal(by_linear(refused).refusal, step.late)
     return _refuse_tied(name) if model.beside.tied and release == _TIES_NOTHING else _NONE
+
+
+def _refuse_rounded(question: Question, stored: Stored) -> MethodRefused | None:
+    """What AutoRound's integers raise, whatever a layer's shape."""
+    from moe_doctor.oracle.engines.vllm.methods.auto_round import refuse_linear as refuse_integers
+
+    if stored.kind not in ("awq", "gptq"):
+        return None
+    by_gptq, symmetric = stored.kind == "gptq", not stored.zeros
+    return refuse_integers(question, stored.bits, stored.group, symmetric, by_gptq=by_gptq)
 
 
 def _refuse_tied(name: str) -> LinearRefusal:
@@ -205,6 +228,8 @@ def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Ite
     release = question.release
     mapped = release >= block.mapped_since
     first = min(kind.first_layer for kind in model.moe_layers)
+    own_shards = block.own_shards if release >= block.own_shards_since else ()
+    odd_class = block.odd_class if _ODD_CLASS.holds(release) else ""
     linears = tuple(_walk(model, block, name, release))
     late, made = False, False
     seen = set()
@@ -215,6 +240,10 @@ def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Ite
         for group, number, linear, place in linears:
             late = block.experts_first or number > first or (number == first and linear.late)
             whole = linear if mapped else linear._replace(shards=(linear.path,))
+            projection = linear.path.rpartition(".")[2]
+            if projection in own_shards or projection == odd_class:
+                odd = projection == odd_class
+                whole = whole._replace(is_own_shard=not odd, has_odd_class=odd)
             stored = reader(whole, place)
             made = made or stored is not None
             if stored is not None and stored.kind and (group, linear.path, stored) not in seen:
@@ -251,7 +280,7 @@ def _walk(
             continue
         if number not in named:
             unnamed.add(group)
-        place = _layer_place(number)
+        place = _layer_place(number, nested=bool(model.text_architecture))
         for linear in groups[group]:
             yield group, number, linear, place
 
@@ -298,6 +327,7 @@ def _tower_place(path: str) -> tuple[str, ...]:
     return tuple(f"{prefix}{path}" for prefix in _TOWER)
 
 
-def _layer_place(number: int) -> Place:
-    prefixes = tuple(f"{prefix}layers.{number}." for prefix in PREFIXES)
+def _layer_place(number: int, *, nested: bool) -> Place:
+    known = NESTED if nested else PLAIN
+    prefixes = tuple(f"{prefix}layers.{number}." for prefix in known)
     return lambda path: tuple(prefix + path for prefix in prefixes)

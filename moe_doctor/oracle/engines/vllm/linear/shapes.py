@@ -26,10 +26,9 @@ _HUMMING = (0, 23, 0)
 _PADS_ROWS = (0, 29, 0)
 _COMPOSED = (0, 30, 0)
 _OCP_MX = (0, 29, 0)
-# Kinds whose linear methods call their weight `qweight` or `weight_packed`.
-_PACKED = frozenset({"gptq", "awq", "int", "ct_nvfp4", "nvfp4a16", "ct_mxfp4"})
-_MERGED_MAMBA = (0, 17, 0)
-_LOOKS_FOR_WEIGHT = (0, 32, 0)
+_WANTS_GROUPS = (0, 19, 0)
+# Kinds whose parameter is `qweight` or `weight_packed`.
+_PACKED = frozenset({"awq", "ct_mxfp4", "ct_nvfp4", "gptq", "int", "nvfp4a16"})
 _ALIGNED = (
     "The {side} size is not aligned with the quantized weight shape. This can be caused by too "
     "large tensor parallel size."
@@ -66,23 +65,21 @@ def refuse_shape(
             return None
 
 
-def refuse_weightless(linear: Linear, stored: Stored, release: Release) -> MethodRefused | None:
-    """mamba_mixer2.py until 0.31: a layer that repeats its one group on every rank, and any in
-    0.16, gives its `weight` a loader, and packed formats call theirs by another name."""
-    if not linear.of_mamba or stored.kind not in _PACKED or release >= _LOOKS_FOR_WEIGHT:
-        return None
-    if len(linear.outputs_here) > 1 and release >= _MERGED_MAMBA:
-        return None
-    text = "'ColumnParallelLinear' object has no attribute 'weight'"
-    return _refused("AttributeError", text, linear, "Mamba's loader wants a plain weight")
-
-
 def _refuse_unit(linear: Linear, unit: int, text: str) -> MethodRefused | None:
     if linear.inputs_here % unit == 0:
         return None
     if unit == 16:
         text += "multiple of 16"
     return _refused("ValueError", text, linear, f"columns are no whole groups of {unit}")
+
+
+def refuse_packed(linear: Linear, stored: Stored) -> MethodRefused | None:
+    """What a class raises that looks for `weight` where the method calls it otherwise."""
+    if stored.kind not in _PACKED:
+        return None
+    text = "'ColumnParallelLinear' object has no attribute 'weight'"
+    reason = f"{linear.path} is packed, and Mamba 2 looks for a parameter `weight` here"
+    return refused_by_method("AttributeError", text, reason)
 
 
 def _refuse_blocks(linear: Linear, stored: Stored, ranks: int) -> MethodRefused | None:
@@ -209,7 +206,9 @@ def _marlin_takes(linear: Linear, stored: Stored, question: Question) -> bool:
 
 
 def _exllama_takes(linear: Linear, stored: Stored, question: Question, *, divided: bool) -> bool:
-    if question.query.in_dtype != "float16" or stored.group <= 0 or stored.zeros:
+    # Until 0.19.0 any width divides by -1, which is how a whole column is written.
+    grouped = stored.group > 0 or (stored.group == -1 and question.release < _WANTS_GROUPS)
+    if question.query.in_dtype != "float16" or not grouped or stored.zeros:
         return False
     if stored.bits not in (4, 8) or (stored.ordered and divided):
         return False

@@ -26,8 +26,8 @@ class Stored(NamedTuple):
     kind: str
     """`gptq`, `awq` (packed integers with those methods' classes), `int` (compressed-tensors),
     `fp8` (blocks), `pb_wo` (ModelOpt's blocks), `nvfp4`, `mxfp8`, `ocp_mx` (Quark's), `ct_nvfp4`,
-    `nvfp4a16`, `ct_mxfp4` and `ct_mxfp8` (compressed-tensors', of every shape); empty where
-    nothing is refused."""
+    `quark` (its other formats), `nvfp4a16`, `ct_mxfp4` and `ct_mxfp8` (compressed-tensors', of
+    every shape); empty where nothing is refused."""
     bits: int = 0
     """Of an integer."""
     group: int = -1
@@ -43,10 +43,14 @@ class Stored(NamedTuple):
     _maybe_allow_fp8_block_shape_mismatch, which looks for the config's own weight_block_size)."""
     fallback: bool = False
     """Whether the method is the plain one, without Marlin (`gptq`, `awq`)."""
+    entry: str = ""
+    """Key of the `layer_quant_config` that Quark's layer follows; empty = the global settings."""
     scheme: Group | None = None
     """The group of compressed-tensors, where a release or a GPU may know no scheme for it."""
 
 
+QUARK = ("ocp_mx", "quark")
+"""Kinds that Quark's own schemes may refuse."""
 ANY = Stored("")
 """Quantized in a way that takes every shape."""
 

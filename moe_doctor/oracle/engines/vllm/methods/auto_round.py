@@ -29,6 +29,7 @@ from moe_doctor.oracle.engines.vllm.methods.integers import (
 from moe_doctor.oracle.engines.vllm.methods.modelopt import late_mxfp8_sizes
 from moe_doctor.oracle.engines.vllm.methods.mxfp4 import ask_cutlass_or_marlin
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
+    MethodRefused,
     NoOracle,
     OracleCall,
     by_linear,
@@ -83,8 +84,9 @@ def build(question: Question) -> OracleCall | NoOracle:
     stored = _stored(question, settings, question.rules)
     by_gptq = "gptq" in settings.packing or "gptq" in settings.backend
     if settings.kind == "int" and attention.bits < 16:
-        refuse = _refuse_linear_gptq if by_gptq else _refuse_linear_awq
-        refuse(question, attention)
+        refused = refuse_linear(question, *attention, by_gptq=by_gptq)
+        if refused is not None:
+            raise by_linear(refused)
     if stored.bits >= 16:
         return _plain(question)
     if settings.kind == "int":
@@ -205,38 +207,43 @@ def _attention_rules(question: Question) -> tuple[str, ...]:
     return reader.rules(names) or ()
 
 
-def _refuse_linear_gptq(question: Question, stored: Stored) -> None:
+def refuse_linear(
+    question: Question, bits: int, group: int, symmetric: bool, *, by_gptq: bool
+) -> MethodRefused | None:
+    """What a linear layer of integers raises, whatever its shape."""
+    if by_gptq:
+        return _refuse_linear_gptq(question, Stored(bits, group, symmetric))
+    return _refuse_linear_awq(question, bits)
+
+
+def _refuse_linear_gptq(question: Question, stored: Stored) -> MethodRefused | None:
     """From 0.22.0 on linear layers have no kernel but Marlin's, nor Humming's before 0.30.0."""
     if question.release < (0, 22, 0) or _by_humming(question, stored.bits):
-        return
+        return None
     if _takes_gptq(question, stored):
         if question.release >= _SCHEMES and lacks_linear_kernel(question, stored.bits):
             reason = f"no kernel for AMD's GPUs takes {stored.bits}-bit integers here"
-            raise by_linear(refused_by_method("ValueError", NO_LINEAR_KERNEL, reason))
-        return
-    refused = refused_by_method(
+            return refused_by_method("ValueError", NO_LINEAR_KERNEL, reason)
+        return None
+    return refused_by_method(
         "NotImplementedError",
         f"INC quantization with bits={stored.bits}, sym={stored.symmetric} is not supported. Only "
         "4-bit and 8-bit symmetric quantization is supported with Marlin kernels.",
         "the linear layers are stored alike and are built first",
     )
-    raise by_linear(refused)
 
 
-def _refuse_linear_awq(question: Question, stored: Stored) -> None:
-    """The linear layers' AWQ config takes 4 bits; before 0.24.0 Marlin's takes 8 as well."""
-    merged, bits = question.release >= _SCHEMES, stored.bits
+def _refuse_linear_awq(question: Question, bits: int) -> MethodRefused | None:
+    """The linear layers' AWQ config takes 4 bits; Marlin's would take 8, with zero points 4 alone
+    (query_marlin_supported_quant_types)."""
     if bits == 4 or _by_humming(question, bits):
-        return
-    marlin = marlin_capable(question) and stored.group in GROUPS and not stored.symmetric
-    if not merged and bits == 8 and marlin:
-        return
+        return None
     text = f"Currently, only 4-bit weight quantization is supported for AWQ, but got {bits} bits."
-    if merged:
+    if question.release >= _SCHEMES:
         text = f"Unsupported num_bits = {bits}. Supported: 4. For 8-bit AWQ, use Marlin backend by "
         text += "setting backend='awq:marlin' or backend='marlin'."
     reason = f"the linear layers have {bits} bits, and AWQ's have 4 in vLLM"
-    raise by_linear(refused_by_method("ValueError", text, reason))
+    return refused_by_method("ValueError", text, reason)
 
 
 def _by_humming(question: Question, bits: int) -> bool:

@@ -126,7 +126,7 @@ def refuse_linear(question: Question, settings: Settings) -> MethodRefused | Non
             text = "Unsupported input_dtype=mxfp8_e4m3 for QuarkOCP_MX. "
             return refused_by_method("ValueError", text, "FP8 inputs of MX weights are static")
         return None
-    if inputs.get("dtype") == "fp8_e4m3":
+    if inputs.get("dtype") == "fp8_e4m3" and release >= (0, 18, 0):
         return None
     if release >= (0, 30, 0):
         return _no_scheme(weights, inputs)
@@ -229,6 +229,13 @@ def is_mx_linear(question: Question, found: object) -> bool:
     if settings.in_steps or not is_mx(question, weights, inputs):
         return False
     return inputs is None or bool(inputs.get("is_dynamic"))
+
+
+def quark_settings(question: Question, entry: str) -> Settings:
+    """Settings of a linear layer that follows an entry of `layer_quant_config`, or the global."""
+    entries = question.details.get("layer_quant_config")
+    found = entries.get(entry) if isinstance(entries, Mapping) else None
+    return _settings(found or _whole(question))
 
 
 def _has_groups_of_32(side: Side | None) -> bool:
