@@ -79,13 +79,14 @@ def said(
     release: str,
     capability: str = "9.0",
     platform: str = "cuda",
+    environment: dict[str, str] | None = None,
     **deployment: Any,
 ) -> str | None:
     """What the first kind of layer is refused with, or None."""
     stored = config if quantization is None else config | {"quantization_config": quantization}
     model = parse_model(stored, id="m", source="directory")
     packages = {"cuda": "docker", "rocm": "docker_rocm"}.get(platform, "none")
-    machine = emulated_machine(release, capability, packages, platform=platform)
+    machine = emulated_machine(release, capability, packages, environment, platform)
     asked = Deployment(**deployment)
     answers = select_layers(model, asked, machine, Engine("vllm", release), lora=False)
     error = answers[0].selection.error
@@ -539,3 +540,14 @@ def test_a_machine_without_a_package_does_not_answer_for_one_that_has_it(
         answers = select_layers(model, Deployment(), machine, engine, lora=False)
         error = answers[0].selection.error
         assert (error is None) is (machine is whole)
+
+
+def test_kernels_that_the_environment_disables_take_nothing() -> None:
+    off = {"VLLM_DISABLED_KERNELS": "MarlinLinearKernel"}
+    none = "ValueError: Failed to find a kernel that can implement the WNA16 linear layer. Reasons:"
+    for release in ("0.16.0", "0.21.0"):
+        assert said(QWEN3, COMPRESSED, release, "12.0") is None
+        assert str(said(QWEN3, COMPRESSED, release, "12.0", environment=off)).startswith(none)
+        # ExLlama is left for float16.
+        half = said(QWEN3, COMPRESSED, release, "12.0", environment=off, dtype="float16")
+        assert half is None

@@ -8,6 +8,7 @@ CUDA alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from moe_doctor.core.release import Release
@@ -27,6 +28,7 @@ _PADS_ROWS = (0, 29, 0)
 _COMPOSED = (0, 30, 0)
 _OCP_MX = (0, 29, 0)
 _WANTS_GROUPS = (0, 19, 0)
+_ALL_SPARK_LAST = (0, 31, 0)
 # Kinds whose parameter is `qweight` or `weight_packed`.
 _PACKED = frozenset({"awq", "ct_mxfp4", "ct_nvfp4", "gptq", "int", "nvfp4a16"})
 _ALIGNED = (
@@ -167,29 +169,31 @@ def _refuse_integers(linear: Linear, stored: Stored, question: Question) -> Meth
 
 
 def _has_kernel(linear: Linear, stored: Stored, question: Question) -> bool:
-    setting, release = question.setting, question.release
-    group, bits = stored.group, stored.bits
-    divided = linear.inputs != linear.inputs_here
-    if bits in (4, 8) and group in (-1, 64, 128) and question.capability == (9, 0):
-        whole = linear.inputs_here % 64 == 0 and linear.rows % 128 == 0
-        if whole and not (stored.ordered and divided):
-            return True
-    if group == -1 and bits == 8 and release < (0, 31, 0) and setting.is_family(8):
-        plain = not (stored.zeros or stored.ordered)
-        if plain and linear.inputs_here % 16 == 0 and linear.rows % 16 == 0:
-            return True
-    if _marlin_takes(linear, stored, question):
-        return True
-    if _exllama_takes(linear, stored, question, divided=divided):
-        return True
-    if release < _HUMMING or stored.ordered:
+    """choose_mp_linear_kernel: whether a kernel takes it that VLLM_DISABLED_KERNELS leaves."""
+    disabled = question.environment.get("VLLM_DISABLED_KERNELS", "").split(",")
+    return any(
+        takes(linear, stored, question) for name, takes in _KERNELS.items() if name not in disabled
+    )
+
+
+def _is_divided(linear: Linear) -> bool:
+    return linear.inputs != linear.inputs_here
+
+
+def _machete_takes(linear: Linear, stored: Stored, question: Question) -> bool:
+    if stored.bits not in (4, 8) or stored.group not in (-1, 64, 128):
         return False
-    if _triton_takes(linear, stored):
-        return True
-    # Before 0.25.0 Humming's takes no zero points.
-    if stored.zeros and release < (0, 25, 0):
+    if question.capability != (9, 0) or linear.inputs_here % 64 or linear.rows % 128:
         return False
-    return setting.has("humming-kernels") and setting.reaches((7, 5))
+    return not (stored.ordered and _is_divided(linear))
+
+
+def _all_spark_takes(linear: Linear, stored: Stored, question: Question) -> bool:
+    if stored.group != -1 or stored.bits != 8 or question.release >= _ALL_SPARK_LAST:
+        return False
+    if stored.zeros or stored.ordered or not question.setting.is_family(8):
+        return False
+    return linear.inputs_here % 16 == 0 and linear.rows % 16 == 0
 
 
 def _marlin_takes(linear: Linear, stored: Stored, question: Question) -> bool:
@@ -205,22 +209,40 @@ def _marlin_takes(linear: Linear, stored: Stored, question: Question) -> bool:
     return group == -1 or group >= linear.inputs or linear.inputs_here % group == 0
 
 
-def _exllama_takes(linear: Linear, stored: Stored, question: Question, *, divided: bool) -> bool:
+def _exllama_takes(linear: Linear, stored: Stored, question: Question) -> bool:
     # Until 0.19.0 any width divides by -1, which is how a whole column is written.
     grouped = stored.group > 0 or (stored.group == -1 and question.release < _WANTS_GROUPS)
     if question.query.in_dtype != "float16" or not grouped or stored.zeros:
         return False
-    if stored.bits not in (4, 8) or (stored.ordered and divided):
+    if stored.bits not in (4, 8) or (stored.ordered and _is_divided(linear)):
         return False
     return linear.rows % (32 // stored.bits) == 0 and linear.inputs % stored.group == 0
 
 
-def _triton_takes(linear: Linear, stored: Stored) -> bool:
-    if stored.bits != 4 or linear.rows % 8:
+def _triton_takes(linear: Linear, stored: Stored, question: Question) -> bool:
+    if question.release < _HUMMING or stored.ordered or stored.bits != 4 or linear.rows % 8:
         return False
     if stored.group not in (-1, 32, 64, 128, 256) and stored.group != linear.inputs:
         return False
     return stored.group == -1 or linear.inputs_here % stored.group == 0
+
+
+def _humming_takes(linear: Linear, stored: Stored, question: Question) -> bool:
+    del linear
+    # Before 0.25.0 it takes no zero points.
+    if question.release < ((0, 25, 0) if stored.zeros else _HUMMING) or stored.ordered:
+        return False
+    return question.setting.has("humming-kernels") and question.setting.reaches((7, 5))
+
+
+_KERNELS: dict[str, Callable[[Linear, Stored, Question], bool]] = {
+    "MacheteLinearKernel": _machete_takes,
+    "AllSparkLinearKernel": _all_spark_takes,
+    "MarlinLinearKernel": _marlin_takes,
+    "ExllamaLinearKernel": _exllama_takes,
+    "TritonW4A16LinearKernel": _triton_takes,
+    "HummingLinearKernel": _humming_takes,
+}
 
 
 def _refused(kind: str, text: str, linear: Linear, why: str) -> MethodRefused:
