@@ -75,7 +75,7 @@ SOME = "ValueError: Detected some but not all shards of "
 
 def said(
     config: dict[str, Any],
-    quantization: dict[str, Any] | None,
+    declared: dict[str, Any] | None,
     release: str,
     capability: str = "9.0",
     platform: str = "cuda",
@@ -83,7 +83,7 @@ def said(
     **deployment: Any,
 ) -> str | None:
     """What the first kind of layer is refused with, or None."""
-    stored = config if quantization is None else config | {"quantization_config": quantization}
+    stored = config if declared is None else config | {"quantization_config": declared}
     model = parse_model(stored, id="m", source="directory")
     packages = {"cuda": "docker", "rocm": "docker_rocm"}.get(platform, "none")
     machine = emulated_machine(release, capability, packages, environment, platform)
@@ -551,3 +551,17 @@ def test_kernels_that_the_environment_disables_take_nothing() -> None:
         # ExLlama is left for float16.
         half = said(QWEN3, COMPRESSED, release, "12.0", environment=off, dtype="float16")
         assert half is None
+
+
+def test_plain_layers_that_become_mxfp8_have_whole_groups_on_each_rank() -> None:
+    online = {"tensor_parallel_size": 4, "quantization": "mxfp8"}
+    text = "ValueError: MXFP8 requires input_size_per_partition (2736) to be divisible by 32."
+    for release in ("0.19.1", "0.23.0", "0.33.0"):
+        assert said(DEEPSEEK, None, release, "10.0", **online) == text
+        assert (
+            said(DEEPSEEK | {"intermediate_size": 10240}, None, release, "10.0", **online) is None
+        )
+    text = "ValueError: MXFP4 requires input_size_per_partition (2736) to be divisible by 32."
+    four = online | {"quantization": "mxfp4"}
+    assert said(DEEPSEEK, None, "0.28.0", "10.0", **four) == text
+    assert said(DEEPSEEK, None, "0.26.0", "10.0", **four) is None

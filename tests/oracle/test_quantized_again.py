@@ -68,3 +68,13 @@ def test_torchao_and_the_lists_of_bitsandbytes_do_not_reach_experts() -> None:
     stored = {"quant_method": "bitsandbytes", "bnb_4bit_quant_storage": "bfloat16"}
     text = "Unsupported bnb_4bit_quant_storage: bfloat16"
     assert refusal(stored, (0, 27, 0)).error.message.endswith(text)
+
+
+def test_gguf_leaves_bfloat16_away_on_blackwell() -> None:
+    for release in ((0, 16, 0), (0, 23, 0)):
+        said = refusal(None, release, quantization="gguf", capability=(10, 0))
+        assert said.error.message.endswith(
+            "torch.bfloat16 is not supported for quantization method gguf. Supported dtypes: "
+            "[torch.float16, torch.float32]"
+        )
+        assert isinstance(build(None, release, quantization="gguf"), NoOracle)

@@ -69,8 +69,8 @@ def ask_layer(
     if not built.quantized and not _is_earlier(call, False):
         call = OracleCall("unquantized", None, built.query, "UnquantizedFusedMoEMethod")
     linear = None
-    if model.declared is not None:
-        # Loaded where a checkpoint is quantized: a plain one does not wait for it.
+    if model.declared is not None or _makes_mx(deployment.quantization, release):
+        # Loaded where linear layers are quantized: a plain checkpoint does not wait for it.
         from moe_doctor.oracle.engines.vllm.linear.refuse import refuse_linears
 
         linear, late_linear, listed = refuse_linears(
@@ -79,6 +79,11 @@ def ask_layer(
         if linear is not None and not late_linear and not _is_earlier(call, listed):
             call = linear
     return call if isinstance(call, EngineRefusal) else Asked(built, call, linear, crash)
+
+
+def _makes_mx(quantization: str | None, release: Release) -> bool:
+    """Whether `--quantization` makes MX formats of a plain checkpoint's linear layers too."""
+    return quantization == "mxfp8" or (quantization == "mxfp4" and release >= (0, 28, 0))
 
 
 def refuse_reading(

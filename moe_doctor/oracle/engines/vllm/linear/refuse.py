@@ -24,7 +24,11 @@ from moe_doctor.oracle.engines.vllm.linear.body import layer_linears, tower_line
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
 from moe_doctor.oracle.engines.vllm.linear.platforms import ANYWHERE, refuse_platform
 from moe_doctor.oracle.engines.vllm.linear.readers import named_layers, reader_of
-from moe_doctor.oracle.engines.vllm.linear.shapes import refuse_packed, refuse_shape
+from moe_doctor.oracle.engines.vllm.linear.shapes import (
+    refuse_online_shape,
+    refuse_packed,
+    refuse_shape,
+)
 from moe_doctor.oracle.engines.vllm.linear.stored import QUARK, Place, Stored
 from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear
 from moe_doctor.oracle.engines.vllm.methods.declared import read_declared
@@ -115,8 +119,6 @@ def refuse_linears(
     release: Release,
 ) -> LinearRefusal:
     """What the model's linear layers raise; `source` is its class's row, `query` a layer's."""
-    if model.declared is None:
-        return _NONE
     rest = (
         release,
         deployment.tensor_parallel_size,
@@ -140,10 +142,12 @@ def _refuse(
     setting: Setting,
 ) -> LinearRefusal:
     block, declared = block_of(source, model.architecture), model.declared
-    if block is None or declared is None or release < block.since:
+    if block is None or release < block.since:
         return _NONE
     if release < _MERGES_STATE:
         block = block._replace(merges_state=False)
+    if declared is None:
+        return _refuse_online(model, block, query, deployment, release)
     question = Question(
         declared,
         deployment,
@@ -188,6 +192,23 @@ def _refuse(
         if refused is not None:
             return LinearRefusal(by_linear(refused).refusal, step.late)
     return _refuse_tied(name) if model.beside.tied and release == _TIES_NOTHING else _NONE
+
+
+def _refuse_online(
+    model: ModelSpec, block: Block, query: MoEQuery, deployment: Deployment, release: Release
+) -> LinearRefusal:
+    """A plain checkpoint whose linear layers become MXFP8 or MXFP4 while they load."""
+    name = deployment.quantization or ""
+    first = min(kind.first_layer for kind in model.moe_layers)
+    shares = query.parallel.sp_size == 1
+    for group, number, made, _ in _walk(model, block, name, release):
+        ranks = deployment.tower_ranks if group == "tower" else deployment.tensor_parallel_size
+        linear = _sizes(group, model, block, name, ranks, release, shares=shares)[made.path]
+        refused = refuse_online_shape(linear, name)
+        if refused is not None:
+            late = number > first or (number == first and linear.late)
+            return LinearRefusal(by_linear(refused).refusal, late)
+    return _NONE
 
 
 def _refuse_rounded(question: Question, stored: Stored) -> MethodRefused | None:

@@ -75,6 +75,15 @@ def _refuse_unit(linear: Linear, unit: int, text: str) -> MethodRefused | None:
     return _refused("ValueError", text, linear, f"columns are no whole groups of {unit}")
 
 
+def refuse_online_shape(linear: Linear, name: str) -> MethodRefused | None:
+    """The refusal of a layer that `--quantization mxfp8` or `mxfp4` makes of a plain one."""
+    found = linear.inputs_here
+    if found % 32 == 0:
+        return None
+    text = f"{name.upper()} requires input_size_per_partition ({found}) to be divisible by 32."
+    return _refused("ValueError", text, linear, "columns are no whole groups of 32")
+
+
 def refuse_packed(linear: Linear, stored: Stored) -> MethodRefused | None:
     """What a class raises that looks for `weight` where the method calls it otherwise."""
     if stored.kind not in _PACKED:

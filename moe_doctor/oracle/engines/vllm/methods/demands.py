@@ -61,6 +61,7 @@ _DTYPES: dict[str, tuple[str, ...]] = {
     "modelopt_mxfp8": ("bfloat16",),
     "modelopt_fp4": ("bfloat16", "float16", "float8_e4m3fn"),
     "quark": ("float16", "bfloat16"),
+    "gguf": ("float16", "bfloat16", "float32"),
     "auto_gptq": ("float16", "bfloat16"),
     "gptq_marlin": ("float16", "bfloat16"),
     "awq_marlin": ("float16", "bfloat16"),
@@ -83,6 +84,9 @@ def check_demands(name: str, question: Question) -> None:
             f"capability: {smallest}. Current capability: {found}.",
             f"{name} needs compute capability {smallest / 10}; this GPU has {found / 10}",
         )
+    if name == "gguf" and question.platform == "cuda" and question.setting.reaches((10, 0)):
+        # GGUFConfig.get_supported_act_dtypes: bfloat16 is not precise enough there.
+        dtypes = tuple(dtype for dtype in dtypes if dtype != "bfloat16")
     if question.query.in_dtype not in dtypes:
         listed = ", ".join(f"torch.{dtype}" for dtype in dtypes)
         raise refused_by_vllm_config(
