@@ -176,17 +176,13 @@ def _refuse(
         in_tower = step.group == "tower"
         ranks = deployment.tower_ranks if in_tower else deployment.tensor_parallel_size
         sizes = _sizes(step.group, model, block, name, ranks, release, shares=shares)
-        linear, refused = sizes[step.path], None
-        if step.stored.kind in ANYWHERE or setting.is_on("cuda"):
+        linear, refused = sizes[step.path], _refuse_format(question, step.stored, name)
+        if refused is None and (step.stored.kind in ANYWHERE or setting.is_on("cuda")):
             refused = (
                 refuse_shape(linear, step.stored, question, ranks)
                 if step.stored.scheme is None
                 else refuse_linear(question, step.stored.scheme)
             )
-        if refused is None and name == "inc":
-            refused = _refuse_rounded(question, step.stored)
-        if refused is None and step.stored.kind in QUARK:
-            refused = refuse_quark(question, quark_settings(question, step.stored.entry))
         if refused is None and linear.reads_weight and release < _READS_WEIGHT_LAST:
             refused = refuse_packed(linear, step.stored)
         if refused is not None:
@@ -211,12 +207,15 @@ def _refuse_online(
     return _NONE
 
 
-def _refuse_rounded(question: Question, stored: Stored) -> MethodRefused | None:
-    """What AutoRound's integers raise, whatever a layer's shape."""
+def _refuse_format(question: Question, stored: Stored, name: str) -> MethodRefused | None:
+    """What Quark and AutoRound raise about a format, before a layer's shape is looked at."""
+    if stored.kind in QUARK:
+        return refuse_quark(question, quark_settings(question, stored.entry))
+    integers = name == "inc" and stored.kind in ("awq", "gptq")
+    if not integers or question.platform in ("cpu", "xpu"):
+        return None
     from moe_doctor.oracle.engines.vllm.methods.auto_round import refuse_linear as refuse_integers
 
-    if stored.kind not in ("awq", "gptq"):
-        return None
     by_gptq, symmetric = stored.kind == "gptq", not stored.zeros
     return refuse_integers(question, stored.bits, stored.group, symmetric, by_gptq=by_gptq)
 
