@@ -188,3 +188,78 @@ def test_awq_of_auto_round_has_4_bits_in_every_linear_layer() -> None:
 
 def test_strict_blocks_leave_ling_2_5_alone() -> None:
     assert said(RING, STRICT | {"ignore": ["lm_head"]}, "0.23.0", tensor_parallel_size=4) is None
+
+
+def test_qwen3_next_builds_its_gates_in_two_parts_in_0_17() -> None:
+    following = {
+        "architectures": ["Qwen3NextForCausalLM"],
+        "model_type": "qwen3_next",
+        "num_hidden_layers": 4,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "head_dim": 256,
+        "linear_num_value_heads": 32,
+        "linear_value_head_dim": 128,
+        "linear_num_key_heads": 16,
+        "linear_key_head_dim": 128,
+        "num_experts": 512,
+        "num_experts_per_tok": 10,
+        "hidden_size": 2048,
+        "moe_intermediate_size": 512,
+        "shared_expert_intermediate_size": 512,
+    }
+    text = "ValueError: Weight output_partition_size = 32 is not divisible by weight quantization "
+    assert said(following, BLOCKS, "0.17.1", tensor_parallel_size=2) is None
+    for release in ("0.16.0", "0.18.1"):
+        refused = said(following, BLOCKS, release, tensor_parallel_size=2)
+        assert refused == f"{text}block_n = 128."
+
+
+def test_a_scheme_is_looked_for_outside_attention_too() -> None:
+    eight = {"num_bits": 8, "type": "float", "strategy": "group", "group_size": 32}
+    group = {
+        "targets": ["Linear"],
+        "weights": eight | {"symmetric": True, "dynamic": False},
+        "input_activations": eight | {"symmetric": True, "dynamic": True},
+    }
+    stored = {
+        "quant_method": "compressed-tensors",
+        "format": "mxfp8-quantized",
+        "ignore": ["lm_head", "re:.*self_attn.*"],
+        "config_groups": {"group_0": group},
+    }
+    refused = said(DEEPSEEK, stored, "0.19.1", "10.0")
+    assert refused == "NotImplementedError: No compressed-tensors compatible scheme was found"
+
+
+def test_deepseek_v4_reads_a_key_of_its_own_checkpoints_until_0_22() -> None:
+    config = {
+        "architectures": ["DeepseekV4ForCausalLM"],
+        "model_type": "deepseek_v4",
+        "num_hidden_layers": 2,
+        "n_routed_experts": 256,
+        "num_experts_per_tok": 6,
+        "hidden_size": 4096,
+        "moe_intermediate_size": 2048,
+    }
+    for release in ("0.20.0", "0.22.1"):
+        assert said(config, FLOAT8, release) == "KeyError: 'scale_fmt'"
+    assert said(config, FLOAT8, "0.23.0") != "KeyError: 'scale_fmt'"
+
+
+def test_before_0_19_quark_reads_inputs_of_experts_that_are_not_there() -> None:
+    four = {
+        "dtype": "fp4",
+        "qscheme": "per_group",
+        "group_size": 32,
+        "scale_format": "e8m0",
+        "is_dynamic": False,
+    }
+    whole = {"weight": four, "input_tensors": None}
+    listed = QUARK | {
+        "global_quant_config": whole,
+        "exclude": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", "re:.*_proj$"],
+    }
+    text = "AttributeError: 'NoneType' object has no attribute 'get'"
+    assert said(DEEPSEEK, listed, "0.18.1") == text
+    assert said(DEEPSEEK, listed, "0.19.1") is None

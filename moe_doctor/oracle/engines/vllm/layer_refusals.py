@@ -34,7 +34,7 @@ _ACTIVATIONS: dict[str, Release] = {
 
 
 _MULTIMEM = "INKLING_MULTIMEM_AR"
-
+_SCALE_FORMAT_LAST: Release = (0, 23, 0)
 UNGATED_FIRST: Release = (0, 24, 0)
 """From then on experts without a gate are refused before their method is made."""
 
@@ -103,6 +103,17 @@ def refuse_class(
         reason = "Transformers' class has no plan for tensor parallelism"
         return EngineRefusal("model", EngineError("ValueError", text), reason)
     return None
+
+
+def refuse_scale_format(model: ModelSpec, row: ClassRow, release: Release) -> EngineRefusal | None:
+    """Until 0.22 DeepSeek-V4 reads a key that its own FP8 checkpoints alone have."""
+    declared = model.declared
+    if declared is None or "deepseek_v4" not in row.source or release >= _SCALE_FORMAT_LAST:
+        return None
+    if declared.source != "config.json" or "scale_fmt" in declared.details:
+        return None
+    reason = "this release wants scale_fmt in quantization_config, however it is quantized"
+    return EngineRefusal("model", EngineError("KeyError", "'scale_fmt'"), reason)
 
 
 def refuse_hidden_act(model: ModelSpec, row: ClassRow, release: Release) -> EngineRefusal | None:

@@ -129,6 +129,8 @@ def settle(
     shares = options.uses_sequence_parallel(deployment, all2all, release)
     refused = refusals.refuse_class(row, deployment, sequence_parallel=shares)
     if refused is None:
+        refused = refusals.refuse_scale_format(model, row, release)
+    if refused is None:
         refused = refuse_audio(model, deployment.tensor_parallel_size, release)
     if refused is None:
         refused = start.refuse_mega_moe(asked, row, deployment)

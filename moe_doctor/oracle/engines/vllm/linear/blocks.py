@@ -56,6 +56,8 @@ class Block(NamedTuple):
     """Linear attention with a delta rule, or Mamba 2, in layers without the other one."""
     merges_delta: bool = False
     """Whether all that it makes of the hidden states is one layer (Kimi-Linear from 0.27 on)."""
+    splits_gates: bool = False
+    """Whether a delta rule's gates are two parts of one layer in 0.17."""
     merges_state: bool = True
     """Whether Mamba 2's first projection is built part by part where its groups divide."""
     gate_up: str = "gate_up_proj"
@@ -96,6 +98,7 @@ _BLOCKS = {
         delta="linear_attn",
         own_shards=("in_proj_qkvz", "in_proj_ba"),
         own_shards_since=(0, 17, 0),
+        splits_gates=True,
     ),
     "qwen3_5.py": Block(
         dense="", shared="mlp.shared_expert", shared_first=True, delta="linear_attn"

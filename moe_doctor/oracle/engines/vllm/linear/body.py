@@ -186,7 +186,7 @@ def _delta(model: ModelSpec, block: Block, ranks: int) -> list[Linear]:
     first = ("in_proj_qkv", "in_proj_z") if split else ("in_proj_qkvz",)
     second = ("in_proj_b", "in_proj_a") if split else ("in_proj_ba",)
     whole = (keys, keys, values, values) if split else (2 * keys + 2 * values,)
-    gates = (sizes.heads, sizes.heads) if split else (2 * sizes.heads,)
+    gates = (sizes.heads,) * 2 if split or block.splits_gates else (2 * sizes.heads,)
     start = block.delta
     return [
         fused(f"{start}.in_proj_qkvz", first, hidden, whole, ranks),

@@ -26,7 +26,7 @@ from moe_doctor.oracle.engines.vllm.linear.stored import (
     agree,
     agree_on_scheme,
 )
-from moe_doctor.oracle.engines.vllm.methods.compressed_groups import read_groups
+from moe_doctor.oracle.engines.vllm.methods.compressed_groups import Group, read_groups
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import GROUPS, marlin_capable
 from moe_doctor.oracle.engines.vllm.methods.outcome import by_linear, refused_by_method
@@ -212,24 +212,31 @@ def _compressed(question: Question, spec: QuantSpec) -> Reader:
                 )
                 raise by_linear(refused_by_method("ValueError", text, reason))
             return None
-        weights = group.weights
-        if weights.strategy == "block" and weights.block is not None:
-            return Stored("fp8", block=weights.block)
-        packed = group.layout == "pack-quantized" and group.inputs is None
-        if weights.type == "int" and packed and weights.strategy in ("group", "channel"):
-            size = -1 if weights.group_size is None else weights.group_size
-            ordered = weights.actorder == "group"
-            zeros = not weights.symmetric
-            return Stored("int", weights.num_bits, size, zeros=zeros, ordered=ordered)
-        if weights.type == "int" and weights.num_bits == 4 and group.inputs is not None:
-            return Stored("scheme", scheme=group)
-        if (weights.type, weights.num_bits, weights.strategy) == ("float", 4, "tensor_group"):
-            return Stored("nvfp4a16" if group.inputs is None else "ct_nvfp4")
-        if (weights.type, weights.strategy, weights.group_size) == ("float", "group", 32):
-            return Stored({4: "ct_mxfp4", 8: "ct_mxfp8"}.get(weights.num_bits, ""))
-        return ANY
+        return _compressed_kind(group)
 
     return read
+
+
+def _compressed_kind(group: Group) -> Stored:
+    weights = group.weights
+    if weights.strategy == "block" and weights.block is not None:
+        return Stored("fp8", block=weights.block, scheme=group)
+    packed = group.layout == "pack-quantized" and group.inputs is None
+    if weights.type == "int" and packed and weights.strategy in ("group", "channel"):
+        return Stored(
+            "int",
+            weights.num_bits,
+            -1 if weights.group_size is None else weights.group_size,
+            zeros=not weights.symmetric,
+            ordered=weights.actorder == "group",
+            scheme=group,
+        )
+    kind = "scheme"
+    if (weights.type, weights.num_bits, weights.strategy) == ("float", 4, "tensor_group"):
+        kind = "nvfp4a16" if group.inputs is None else "ct_nvfp4"
+    elif (weights.type, weights.strategy, weights.group_size) == ("float", "group", 32):
+        kind = {4: "ct_mxfp4", 8: "ct_mxfp8"}.get(weights.num_bits, kind)
+    return Stored(kind, scheme=group)
 
 
 def _quark(question: Question, spec: QuantSpec) -> Reader:

@@ -101,6 +101,8 @@ _NONE = LinearRefusal(None)
 _TIES_NOTHING: Release = (0, 24, 0)
 # deepseek_v2.py: compressed-tensors' target "Linear" has to stand in a class's name.
 _ODD_CLASS = span("0.17.0", "0.17.1")
+# qwen3_next.py: the one release that builds in_proj_ba in two parts.
+_SPLITS_GATES = span("0.17.0", "0.17.1")
 # mamba_mixer2.py: 0.16 builds in_proj in one piece; before 0.32 a loader is then put on its weight.
 _MERGES_STATE: Release = (0, 17, 0)
 _READS_WEIGHT_LAST: Release = (0, 32, 0)
@@ -144,6 +146,8 @@ def _refuse(
     block, declared = block_of(source, model.architecture), model.declared
     if block is None or release < block.since:
         return _NONE
+    if block.splits_gates and not _SPLITS_GATES.holds(release):
+        block = block._replace(splits_gates=False)
     if release < _MERGES_STATE:
         block = block._replace(merges_state=False)
     if declared is None:
@@ -178,11 +182,7 @@ def _refuse(
         sizes = _sizes(step.group, model, block, name, ranks, release, shares=shares)
         linear, refused = sizes[step.path], _refuse_format(question, step.stored, name)
         if refused is None and (step.stored.kind in ANYWHERE or setting.is_on("cuda")):
-            refused = (
-                refuse_shape(linear, step.stored, question, ranks)
-                if step.stored.scheme is None
-                else refuse_linear(question, step.stored.scheme)
-            )
+            refused = refuse_shape(linear, step.stored, question, ranks)
         if refused is None and linear.reads_weight and release < _READS_WEIGHT_LAST:
             refused = refuse_packed(linear, step.stored)
         if refused is not None:
@@ -208,7 +208,9 @@ def _refuse_online(
 
 
 def _refuse_format(question: Question, stored: Stored, name: str) -> MethodRefused | None:
-    """What Quark and AutoRound raise about a format, before a layer's shape is looked at."""
+    """What a method raises about a format, before a layer's shape is looked at."""
+    if stored.scheme is not None:
+        return refuse_linear(question, stored.scheme)
     if stored.kind in QUARK:
         return refuse_quark(question, quark_settings(question, stored.entry))
     integers = name == "inc" and stored.kind in ("awq", "gptq")

@@ -147,7 +147,10 @@ def _mx(question: Question, weights: Side, inputs: Side | None) -> OracleCall | 
             named_so = (0, 20, 0) <= release < (0, 21, 0)
             return question.ask("gpt_oss_mxfp4" if named_so else "mxfp4", method)
         if inputs is None and release >= (0, 17, 0):
-            return question.ask("legacy_mxfp4", method)
+            # get_moe_method asks for the inputs' dtype; 0.19.0 looks whether there are any.
+            text = "'NoneType' object has no attribute 'get'"
+            reason = "this release reads inputs that are not there"
+            raise refused_by_method("AttributeError", text, reason)
         if inputs is not None and inputs.get("dtype") == "fp8_e4m3" and release >= (0, 21, 0):
             return question.ask("mxfp4", method, None, "kFp8StaticTensorSym")
         if inputs is not None and inputs.get("dtype") == "fp4" and release >= (0, 22, 0):
