@@ -32,9 +32,10 @@ _ACTIVATIONS: dict[str, Release] = {
     "situ": (0, 27, 0),
 }
 
-
 _MULTIMEM = "INKLING_MULTIMEM_AR"
+# deepseek_v4.py (later models/deepseek_v4/nvidia/model.py): quantization_config["scale_fmt"].
 _SCALE_FORMAT_LAST: Release = (0, 23, 0)
+
 UNGATED_FIRST: Release = (0, 24, 0)
 """From then on experts without a gate are refused before their method is made."""
 
