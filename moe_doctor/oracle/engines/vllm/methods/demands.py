@@ -84,7 +84,7 @@ def check_demands(name: str, question: Question) -> None:
             f"capability: {smallest}. Current capability: {found}.",
             f"{name} needs compute capability {smallest / 10}; this GPU has {found / 10}",
         )
-    if name == "gguf" and question.platform == "cuda" and question.setting.reaches((10, 0)):
+    if name == "gguf" and question.setting.reaches((10, 0)) and question.is_on("cuda"):
         # GGUFConfig.get_supported_act_dtypes: bfloat16 is not precise enough there.
         dtypes = tuple(dtype for dtype in dtypes if dtype != "bfloat16")
     if question.query.in_dtype not in dtypes:
