@@ -59,7 +59,8 @@ class _LateField(Generic[T]):
         value = values[self._name]
         if value.__class__ is _Later:
             value = values[self._name] = value.read()
-        return cast(T, value)
+        found: T = value
+        return found
 
     def __set__(self, instance: Any, value: T) -> NoReturn:
         raise AttributeError(f"cannot assign to field {self._name!r}")
@@ -67,7 +68,9 @@ class _LateField(Generic[T]):
 
 def later(make: Callable[[], T]) -> T:
     """For a `late` field: what `make` returns, called when the field is first read."""
-    return cast(T, _Later(make))
+    value: Any = _Later(make)
+    made: T = value  # what a reader of the field finds
+    return made
 
 
 def late(default: T) -> T:

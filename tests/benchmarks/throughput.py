@@ -17,7 +17,8 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -96,25 +97,30 @@ def measure_selections(wanted: int, folder: Path, *, shuffled: bool) -> Throughp
     possible = list(itertools.product(models, DEPLOYMENTS, machines, (False, True)))
     if shuffled:
         random.Random(1).shuffle(possible)
-    made = 0
+    made, last_tenth = 0, wanted * 0.9
     unread: list[Selection] = []
-    count: Counter[str] = Counter()
-    spent: Counter[str] = Counter()
+    # Only noted while the clock runs: what each question was, how many answers, and when.
+    kinds, counts, stamps = [], array("l"), array("d")
     clock, cpu = time.perf_counter, time.process_time()
-    ready = before = clock()
+    ready = clock()
     for model, deployment, (machine, engine), lora in itertools.cycle(possible):
         answers = select_layers(model, deployment, machine, engine, lora=lora)
         made += len(answers)
-        kind = _kind(answers[-1].selection.oracle, answers[-1].refusal is not None)
-        after = clock()
-        count[kind] += len(answers)
-        spent[kind] += after - before  # type: ignore[assignment] # a Counter adds any numbers
-        before = after
-        if made >= wanted * 0.9:
+        last = answers[-1]
+        kinds.append(last.selection.oracle or last.refusal is not None)
+        counts.append(len(answers))
+        stamps.append(clock())
+        if made >= last_tenth:
             unread += [answer.selection for answer in answers]
-        if made >= wanted:
-            break
+            if made >= wanted:
+                break
     seconds, cpu = clock() - ready, time.process_time() - cpu
+    count: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
+    for kind, answered, before, after in zip(kinds, counts, [ready, *stamps], stamps, strict=False):
+        name = kind if isinstance(kind, str) else ("refused" if kind else "no oracle")
+        count[name] += answered
+        spent[name] += after - before
     begin = clock()
     for selection in unread:
         _ = selection.trace
@@ -168,10 +174,6 @@ def _machines() -> list[tuple[MachineSnapshot, Engine]]:
         machine = simulate_machine(request, packages=packages)
         found.append((machine, Engine("vllm", release.version)))
     return found
-
-
-def _kind(oracle: str | None, refused: bool) -> str:
-    return oracle or ("refused" if refused else "no oracle")
 
 
 def main(wanted: int) -> int:
