@@ -15,6 +15,15 @@ from moe_doctor.core.units import count
 from moe_doctor.proof.case import ProofCase
 from moe_doctor.proof.runner import ChildEnd
 
+# What an exception says, and what it means where that cannot be read out of it.
+_MEANINGS = (
+    # Seen with FlashInfer 0.6.13's block-scaled fp8 on an H200 without the headers it includes.
+    (
+        "!cubin.empty()",
+        "FlashInfer compiles this kernel with nvcc when it first runs, and got nothing: nvcc or "
+        "the headers that it includes are not where they were looked for",
+    ),
+)
 _QUOTED = 300
 
 
@@ -100,7 +109,7 @@ def _judge_cases(end: ChildEnd) -> tuple[ProofOutcome, str]:
         return (
             ProofOutcome.FAILED,
             f"exception in case {first['name']}, {count(first['num_tokens'], 'token')}: "
-            f"{first['detail']}",
+            f"{first['detail']}{_meaning(first['detail'])}",
         )
     if not wrong:
         return ProofOutcome.PASSED, ""
@@ -110,6 +119,10 @@ def _judge_cases(end: ChildEnd) -> tuple[ProofOutcome, str]:
         f"wrong numbers in {len(wrong)} of {count(len(ran), 'case')}; "
         f"{first['name']} with {count(first['num_tokens'], 'token')}: {first['detail']}",
     )
+
+
+def _meaning(detail: str) -> str:
+    return next((f"; {meaning}" for said, meaning in _MEANINGS if said in detail), "")
 
 
 def _signal_name(number: int) -> str:

@@ -67,6 +67,25 @@ def test_a_child_that_never_spoke_was_starting_python() -> None:
     assert reason == "no answer within 2.5 s; it was at: starting Python"
 
 
+def test_an_exception_that_says_little_is_explained() -> None:
+    def case(detail: str) -> Event:
+        return {
+            "event": "case",
+            "name": "random",
+            "num_tokens": 1,
+            "outcome": "failed",
+            "passed": False,
+            "raised": True,
+            "detail": detail,
+        }
+
+    said = "RuntimeError: Assertion failed: !cubin.empty() || isPathValid(path_)"
+    _, reason = classify(end(case(said), {"event": "done"}), 60)
+    assert reason.startswith(f"exception in case random, 1 token: {said}; FlashInfer compiles")
+    _, reason = classify(end(case("RuntimeError: no"), {"event": "done"}), 60)
+    assert reason == "exception in case random, 1 token: RuntimeError: no"
+
+
 def test_done_without_a_case_is_not_a_pass() -> None:
     assert classify(end({"event": "done"}), 60)[0] is ProofOutcome.FAILED
 
