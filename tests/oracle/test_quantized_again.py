@@ -5,10 +5,18 @@ The answers were given by the releases' own code on emulated GPUs.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.report import Engine
+from moe_doctor.models.parse import parse_model
+from moe_doctor.oracle.answer import select_layers
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle
+from tests.oracle.test_linear_refusals import QWEN3
 from tests.oracle.test_methods import BLOCKS, build, call, keys, refusal
+from tests.truth import emulated_machine
 
 STORED = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": []}
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True, "desc_act": False}
@@ -32,6 +40,27 @@ def test_a_shorthand_on_a_claimed_checkpoint_is_refused_ignored_refused_and_foll
     # The checkpoint's own method is made as well, and its oracle has to find a kernel.
     assert newest.stored is not None
     assert newest.stored.method == "ModelOptFp8MoEMethod"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "asked"), [("NVFP4", "fp8_per_tensor"), ("FP8", "fp8_per_block")]
+)
+@pytest.mark.parametrize("lora", [False, True])
+def test_stored_experts_are_asked_about_before_and_the_new_ones_after(
+    algorithm: str, asked: str, lora: bool
+) -> None:
+    declared = {"quant_method": "modelopt", "quant_algo": algorithm, "ignore": []}
+
+    def kernels(config: dict[str, Any]) -> list[str | None]:
+        model = parse_model(config, id="m", source="directory")
+        machine = emulated_machine("0.33.0", "9.0", "none", None, "cuda")
+        chosen = Deployment(quantization=asked)
+        answers = select_layers(model, chosen, machine, Engine("vllm", "0.33.0"), lora=lora)
+        return [f"{one.selection.oracle} {one.selection.kernel}" for one in answers]
+
+    # What the new format gets on a plain checkpoint, not what the stored one would.
+    assert kernels(QWEN3 | {"quantization_config": declared}) == kernels(QWEN3)
+    assert kernels(QWEN3) == ["fp8 TritonExperts"]
 
 
 def test_mxfp8_is_a_checkpoints_name_too_and_leaves_it_alone() -> None:

@@ -56,12 +56,15 @@ class Ready:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         """How it is built."""
-        self._situations: dict[tuple[str, bool], Situation] = {}
+        self._situations: dict[tuple[int, str, bool], Situation] = {}
 
     def situation(self, call: OracleCall, arch: str, release: Release, *, lora: bool) -> Situation:
-        """The question to the oracle, with or without adapters, on GPUs of one architecture."""
+        """The question to the oracle, with or without adapters, on GPUs of one architecture.
+
+        `call` is what the layer asks, or what its checkpoint's own method asks before.
+        """
         # Only formats are printed in another way on another architecture.
-        where = (arch if call.quant is not None else ""), lora
+        where = id(call), (arch if call.quant is not None else ""), lora
         known = self._situations.get(where)
         if known is None:
             query = one_query(call.query.with_lora(lora))
