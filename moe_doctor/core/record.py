@@ -95,11 +95,12 @@ def replace(value: T, /, **changes: Any) -> T:
     names, checked = cls.__dict__.get("_replaced", (None, False))
     if names is None:
         return dataclasses.replace(value, **changes)  # type: ignore[type-var]
-    if not changes.keys() <= names:
+    values = {**value.__dict__, **changes}
+    if len(values) != len(names):
         unknown = next(name for name in changes if name not in names)
         raise TypeError(f"{cls.__qualname__}() has no field {unknown!r}")
     copy = object.__new__(cls)
-    _set(copy, "__dict__", {**value.__dict__, **changes})
+    _set(copy, "__dict__", values)
     if checked:
         copy.__post_init__()  # type: ignore[attr-defined]
     return copy

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.errors import UsageError
+from moe_doctor.core.kept import Kept
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import replace
@@ -45,6 +46,10 @@ class Answer(NamedTuple):
     """What the engine refuses before its oracle."""
     assumed: tuple[str, ...] = ()
     """What had to be taken for granted."""
+
+
+# A refusal is one object for all machines that get it.
+_REFUSED: Kept[Answer] = Kept(4096)
 
 
 def select_layers(
@@ -199,8 +204,12 @@ def _reread(
 
 
 def _refused(index: int, lora: bool, refusal: EngineRefusal) -> Answer:
-    refused = Selection(index, lora, None, Outcome.ERROR, error=refusal.error, note=refusal.reason)
-    return Answer(refused, refusal=refusal)
+    known = _REFUSED.find(refusal, (index, lora))
+    if known is None:
+        error, note = refusal.error, refusal.reason
+        refused = Selection(index, lora, None, Outcome.ERROR, error=error, note=note)
+        known = _REFUSED.keep(refusal, (index, lora), Answer(refused, refusal=refusal))
+    return known
 
 
 def _fixed(index: int, lora: bool, call: NoOracle, note: str) -> Selection:
