@@ -45,7 +45,7 @@ class _Row(NamedTuple):
 
 
 # Measured on an NVIDIA H200, 2026-11-29, over Qwen3-30B-A3B, Mixtral-8x7B, Nemotron-3-Nano and
-# DeepSeek-V3 TP8 in bf16 (tests/gpu/MEASURED.md). One row a program was within 4 % of the best
+# DeepSeek-V3 TP8 in bf16 (tests/gpu/MEASURED.md). One row a program was within 5 % of the best
 # first block in all four; the second must neither mask much nor leave a last few programs waiting.
 _FIRST = Block(1, 1024, 4)
 _SECOND = (
