@@ -170,6 +170,24 @@ def test_another_model_stored_like_kimi_k3_keeps_its_own_method() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("version", "capability", "kernel"),
+    [
+        ("0.18.1", "10.0", "MarlinExperts"),
+        ("0.20.0", "10.3", "CutlassExpertsMxfp4"),
+        ("0.23.0", "10.0", "CutlassExpertsMxfp4"),
+        ("0.23.0", "11.0", "MarlinExperts"),  # is_device_capability_family(100) until then
+        ("0.24.0", "11.0", "CutlassExpertsMxfp4"),
+        ("0.33.0", "9.0", "MarlinExperts"),
+    ],
+)
+def test_a_checkpoint_of_mxfp4_inputs_takes_cutlass_on_blackwell(
+    version: str, capability: str, kernel: str
+) -> None:
+    config = {key: value for key, value in AWQ.items() if key != "quantization_config"}
+    assert ask(config | {"quantization_config": MXFP4}, version, capability).kernel == kernel
+
+
 def test_transformers_reads_only_the_layer_types_that_it_knows() -> None:
     expected = (
         "StrictDataclassClassValidationError: Class validation error for validator "

@@ -68,8 +68,10 @@ def ask_cutlass_or_marlin(question: Question, method: str, xpu: Release) -> Orac
             text = f"moe_backend={backend!r} is not supported for AutoRound (INC) MXFP4 MoE "
             raise refused_by_method("ValueError", f"{text}checkpoints", "that backend is not taken")
         return question.ask("mxfp4", method)
-    cutlass = question.setting.is_family(10, 11) and question.is_on("cuda")
-    if release >= (0, 20, 0) and cutlass:
+    # Until 0.23 the class asks for family 10; then mxfp4_experts_quant_supported() of the compiled
+    # extension, from 10.0 to below 12.0 (csrc/quantization/fp4/mxfp4_experts_quant.cu).
+    families = (10,) if release < (0, 24, 0) else (10, 11)
+    if release >= (0, 20, 0) and question.setting.is_family(*families) and question.is_on("cuda"):
         # The method's own attribute still says MARLIN then; the class is what it runs.
         why = "it takes CutlassExpertsMxfp4 on this GPU by itself"
         return NoOracle(method, why, "CUTLASS_MXFP4_MXFP4", "CutlassExpertsMxfp4")
