@@ -134,7 +134,7 @@ def second_gemv_kernel(
         x_part = tl.load(x_row + k, mask=k < width, other=0.0).to(tl.float32)
         x_part *= tl.load(pair_weights + pair)
         w_now = w_tile
-        # The last step asks for its own first block again, which nothing uses.
+        # After the last step nothing is asked for; the id is read from the start again.
         ahead = (step + 1) % (TOP_K * BLOCKS)
         expert = tl.load(topk_ids + first_pair + ahead // BLOCKS)
         is_here = (expert >= 0) & (expert < num_experts)
