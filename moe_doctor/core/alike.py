@@ -36,7 +36,7 @@ class _Fork:
 
     def __init__(self, reading: Reading, seen: Hashable, then: Any) -> None:
         self.reading = reading
-        self.read = reading.again
+        self.read = reading.plain
         self.seen = seen
         """What was seen first."""
         self.then = then
@@ -83,8 +83,9 @@ class Alike(Generic[S, V]):
     def ask(self, value: S, make: Callable[[S], V]) -> V:
         """`make(value)`, or what `make` returned for a value that looked the same to it."""
         node = self._top
+        within = value.__class__ is Noted
         while node.__class__ is _Fork:
-            seen = node.read(value)
+            seen = node.reading.again(value) if within else node.read(value)
             if seen == node.seen:
                 node = node.then
             elif node.ways is None:

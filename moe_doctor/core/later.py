@@ -1,7 +1,7 @@
 """A record's field that is worked out when it is first read.
 
 `why` wants every candidate judged, most other readers the choice alone. Whoever builds the record
-gives `later(make)` for the value; to every reader the field holds the value itself, in equality,
+gives `later(make, ...)` for the value; to every reader the field holds the value itself, in equality,
 hash, repr, `replace` and pickles too. `make` has to be a pure function of values that nobody
 changes any more, so that it does not matter when it is called.
 """
@@ -17,17 +17,18 @@ T = TypeVar("T")
 class _Later(Generic[T]):
     """Stands in a record's `__dict__` for a value that nobody has read yet."""
 
-    __slots__ = ("_make", "_value")
+    __slots__ = ("_asked", "_make", "_value")
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make: Callable[[], T] | None = make
+    def __init__(self, make: Callable[..., T], *asked: Any) -> None:
+        self._make: Callable[..., T] | None = make
+        self._asked = asked
 
     def read(self) -> T:
         """The value, made once; what it was made from is let go."""
         make = self._make
         if make is not None:
-            self._value = make()
-            self._make = None
+            self._value = make(*self._asked)
+            self._make, self._asked = None, ()
         return self._value
 
     def __eq__(self, other: object) -> bool:
@@ -66,9 +67,9 @@ class _LateField(Generic[T]):
         raise AttributeError(f"cannot assign to field {self._name!r}")
 
 
-def later(make: Callable[[], T]) -> T:
-    """For a `late` field: what `make` returns, called when the field is first read."""
-    value: Any = _Later(make)
+def later(make: Callable[..., T], *asked: Any) -> T:
+    """For a `late` field: what `make(*asked)` returns, called when the field is first read."""
+    value: Any = _Later(make, *asked)
     made: T = value  # what a reader of the field finds
     return made
 

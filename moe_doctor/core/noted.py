@@ -17,7 +17,7 @@ H = TypeVar("H", bound=Hashable)
 class Reading:
     """One look at a value; equal looks are one object, so identity compares them."""
 
-    __slots__ = ("again", "field", "kind")
+    __slots__ = ("again", "field", "kind", "plain")
 
     def __init__(self, kind: str, field: str, *asked: Hashable) -> None:
         self.kind = kind
@@ -27,6 +27,8 @@ class Reading:
         self.again: Callable[[Any], Hashable] = _AGAIN[kind](field, *asked)
         """Makes the same reading of another value; `asked` is the key of a mapping, what a method
         was called with, or a rule and what it was asked."""
+        self.plain = _plain_look(field, *asked) if kind == "look" else self.again
+        """The same, quicker, of a value that is no stand-in itself."""
 
     def __repr__(self) -> str:
         return f"Reading({self.kind} {self.field})"
@@ -226,6 +228,15 @@ def _again_look(
 ) -> Callable[[Any], Hashable]:
     read = _value_of(field)
     return lambda value: look(read(value), rule, *asked)
+
+
+def _plain_look(field: str, rule: Any, *asked: Hashable) -> Callable[[Any], Hashable]:
+    if not field:
+        return (lambda value: rule(value, *asked)) if asked else rule
+    read = attrgetter(field)
+    if not asked:
+        return lambda value: rule(read(value))
+    return lambda value: rule(read(value), *asked)
 
 
 def _again_call(field: str, *asked: Hashable) -> Callable[[Any], Hashable]:

@@ -23,7 +23,7 @@ else:
         return lambda decorator: decorator
 
 
-__all__ = ["field", "record", "replace"]
+__all__ = ["field", "of_fields", "record", "replace"]
 
 T = TypeVar("T")
 _set = object.__setattr__
@@ -82,7 +82,7 @@ def record(cls: type[T]) -> type[T]:
     for function in (__init__, __eq__, __hash__, __repr__, _refuse_set, _refuse_delete):
         setattr(cls, _SPELLED.get(function.__name__, function.__name__), function)
     setattr(cls, "__match_args__", names)  # noqa: B010 - type checkers know no such attribute
-    setattr(cls, "_replaced", (frozenset(names), after is not None))  # noqa: B010 - as above
+    setattr(cls, "_checked", after is not None)  # noqa: B010 - as above
     return cls
 
 
@@ -92,18 +92,28 @@ def replace(value: T, /, **changes: Any) -> T:
     Raises TypeError for a field that it does not have; `__post_init__` is called as usual.
     """
     cls = type(value)
-    names, checked = cls.__dict__.get("_replaced", (None, False))
-    if names is None:
+    checked = cls.__dict__.get("_checked")
+    if checked is None:  # no record
         return dataclasses.replace(value, **changes)  # type: ignore[type-var]
-    values = {**value.__dict__, **changes}
-    if len(values) != len(names):
-        unknown = next(name for name in changes if name not in names)
+    before = value.__dict__
+    values = before | changes
+    if len(values) != len(before):
+        unknown = next(name for name in changes if name not in before)
         raise TypeError(f"{cls.__qualname__}() has no field {unknown!r}")
-    copy = object.__new__(cls)
-    _set(copy, "__dict__", values)
+    copy = of_fields(cls, values)
     if checked:
         copy.__post_init__()  # type: ignore[attr-defined]
     return copy
+
+
+def of_fields(cls: type[T], fields: dict[str, Any]) -> T:
+    """A record of exactly these fields, which nobody checks: `replace` where it is asked a lot.
+
+    `fields` is the record's own from then on: a copy of another one's `__dict__`, changed.
+    """
+    made = object.__new__(cls)
+    _set(made, "__dict__", fields)
+    return made
 
 
 def _reader(names: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:

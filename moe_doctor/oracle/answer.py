@@ -164,7 +164,7 @@ def _answer(
     # loaded, where a kernel's constructor has its say.
     if crash is not None and (selection.crash is None or selection.crash.type != "TypeError"):
         selection = replace(selection, crash=crash, hazard="")
-    return Answer(selection, situation.query, assumed=layer.assumed)
+    return Answer(selection, situation.query, None, layer.assumed)  # by place: asked for each
 
 
 def _answer_fixed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import import_module
 
 from moe_doctor.backends.registry import settled_kernels
@@ -11,7 +11,7 @@ from moe_doctor.backends.situation import Facts, Situation
 from moe_doctor.core.alike import Alike
 from moe_doctor.core.later import later
 from moe_doctor.core.query import MoEQuery
-from moe_doctor.core.record import replace
+from moe_doctor.core.record import of_fields
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Candidate, EngineError, Selection
 from moe_doctor.oracle.engines.vllm.aftermath import foresee
@@ -116,10 +116,11 @@ class Program:
 
         The trace looks at everything, so each answer has its own, made when it is read.
         """
-        known = self._known.ask(situation, self._decide)
-        trace = later(partial(self._trace, situation))
-        lora = situation.query.lora
-        return replace(known, moe_layers=moe_layers, lora=lora, trace=trace)
+        fields = self._known.ask(situation, self._decide).__dict__.copy()
+        fields["moe_layers"] = moe_layers
+        fields["lora"] = situation.query.lora
+        fields["trace"] = later(self._trace, situation)
+        return of_fields(Selection, fields)
 
     def _decide(self, situation: Situation) -> Selection:
         """The answer without its trace."""
