@@ -48,7 +48,7 @@ class _Fork:
         """Where a reading leads."""
         if seen == self.seen:
             return self.then
-        return _NOTHING if self.ways is None else self.ways.get(seen, _NOTHING)
+        return NOT_KNOWN if self.ways is None else self.ways.get(seen, NOT_KNOWN)
 
     def lead(self, seen: Hashable, node: Any) -> None:
         """Let a reading that led nowhere lead somewhere."""
@@ -58,11 +58,18 @@ class _Fork:
             self.ways[seen] = node
 
 
-class _Nothing:
+class _NotKnown:
     """Stands where no question has led yet."""
 
 
-_NOTHING = _Nothing()
+NOT_KNOWN: Any = _NotKnown()
+"""What `Alike.find` returns where nothing is kept."""
+
+
+def watch(value: S, make: Callable[[S], V], parts: Parts) -> tuple[V, Notes]:
+    """`make` of a stand-in for the value, and what was read of it."""
+    notes: Notes = {}
+    return make(cast(S, Noted(value, notes, "", parts))), notes
 
 
 class Alike(Generic[S, V]):
@@ -78,10 +85,19 @@ class Alike(Generic[S, V]):
         self._most = most
         self._held = 0
         # The first fork, or the only result where nothing is ever read.
-        self._top: Any = _NOTHING
+        self._top: Any = NOT_KNOWN
 
     def ask(self, value: S, make: Callable[[S], V]) -> V:
         """`make(value)`, or what `make` returned for a value that looked the same to it."""
+        known = self.find(value)
+        if known is not NOT_KNOWN:
+            return known
+        made, notes = watch(value, make, self._parts)
+        self.keep(notes, made)
+        return made
+
+    def find(self, value: S) -> V:
+        """What is kept for values that look like this one, or NOT_KNOWN."""
         node = self._top
         within = value.__class__ is Noted
         while node.__class__ is _Fork:
@@ -89,24 +105,20 @@ class Alike(Generic[S, V]):
             if seen == node.seen:
                 node = node.then
             elif node.ways is None:
-                node = _NOTHING
+                return NOT_KNOWN
             else:
-                node = node.ways.get(seen, _NOTHING)
-        if node is not _NOTHING:
-            known: V = node
-            return known
-        notes: Notes = {}
-        made = make(cast(S, Noted(value, notes, "", self._parts)))
-        self._keep(notes, made)
-        return made
+                node = node.ways.get(seen, NOT_KNOWN)
+        known: V = node
+        return known
 
-    def _keep(self, notes: Notes, made: V) -> None:
+    def keep(self, notes: Notes, made: V) -> None:
+        """Keep what was made of a value that gave these readings."""
         if self._held >= self._most:
-            self._top, self._held = _NOTHING, 0
+            self._top, self._held = NOT_KNOWN, 0
         readings = list(notes.items())
         node, last, way, known = self._top, None, cast(Hashable, None), 0
         for reading, seen in readings:
-            if node is _NOTHING:
+            if node is NOT_KNOWN:
                 break
             if node.__class__ is not _Fork or node.reading is not reading:
                 return  # read in another order than before: what is kept stays right without it

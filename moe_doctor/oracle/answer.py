@@ -123,7 +123,7 @@ def _answer(
     model: ModelSpec, index: int, deployment: Deployment, place: Place, lora: bool
 ) -> Answer:
     machine, release, facts, settings, _ = place
-    ready = find_layer(model, index, deployment, release).ask(settings[lora])
+    ready = find_layer(model, index, deployment).ask(settings[lora], release)
     if isinstance(ready, EngineRefusal):
         return _refused(index, lora, ready)
     layer, call, linear, crash = ready.asked

@@ -41,14 +41,14 @@ def ask_layer(
     index: int,
     deployment: Deployment,
     release: Release,
-    build: Callable[[Setting], Built],
     setting: Setting,
+    build: Callable[[Setting, Release], Built],
 ) -> Asked | EngineRefusal:
     """What `release` makes of `model.moe_layers[index]` there, with or without adapters.
 
     `build` is `build_both` for that layer.
     """
-    built, refused, crash = build(setting)
+    built, refused, crash = build(setting, release)
     if refused is not None and setting.lora:
         built = refused
     if isinstance(built, EngineRefusal):
@@ -102,12 +102,12 @@ def refuse_reading(
         return None
     moonep = deployment.all2all_backend == "moonep"
     alone = _alone(deployment.quantization, deployment.dtype, moonep)
-    built = build_both(model, index, alone, release, setting).plain
+    built = build_both(model, index, alone, setting, release).plain
     plain = setting.is_on("cuda", "rocm") and not setting.is_below((8, 0))
     if isinstance(built, EngineRefusal) and not plain:
         # Experts without a gate and bfloat16 are refused by the layer and the worker, once the
         # config has been read.
-        built = build_both(model, index, alone, release, Setting("cuda")).plain
+        built = build_both(model, index, alone, Setting("cuda"), release).plain
     if isinstance(built, EngineRefusal) and model.beside.hidden_act:
         # The model class looks at it, after the config has been read.
         bare = replace(model, beside=BesideSpec())

@@ -9,8 +9,8 @@ from functools import partial
 from typing import NamedTuple
 
 from moe_doctor.backends.situation import Facts, Situation
-from moe_doctor.core.alike import Alike
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.eras import AlikeByEra
 from moe_doctor.core.kept import Interned, Kept
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.release import Release
@@ -56,7 +56,7 @@ class Ready:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         """How it is built."""
-        self._situations: dict[tuple[int, str, bool], Situation] = {}
+        self._situations: dict[tuple[int, str, Release, bool], Situation] = {}
 
     def situation(self, call: OracleCall, arch: str, release: Release, *, lora: bool) -> Situation:
         """The question to the oracle, with or without adapters, on GPUs of one architecture.
@@ -64,7 +64,7 @@ class Ready:
         `call` is what the layer asks, or what its checkpoint's own method asks before.
         """
         # Only formats are printed in another way on another architecture.
-        where = id(call), (arch if call.quant is not None else ""), lora
+        where = id(call), (arch if call.quant is not None else ""), release, lora
         known = self._situations.get(where)
         if known is None:
             query = one_query(call.query.with_lora(lora))
@@ -73,32 +73,29 @@ class Ready:
 
 
 class Layer:
-    """One kind of a model's layers in one deployment under one release."""
+    """One kind of a model's layers in one deployment."""
 
     __slots__ = ("_built", "_known", "_which")
 
-    def __init__(
-        self, model: ModelSpec, index: int, deployment: Deployment, release: Release
-    ) -> None:
-        self._which = model, index, deployment, release
-        self._built: Alike[Setting, Built] = Alike()
-        self._known: Alike[Setting, Ready | EngineRefusal] = Alike()
+    def __init__(self, model: ModelSpec, index: int, deployment: Deployment) -> None:
+        self._which = model, index, deployment
+        self._built: AlikeByEra[Setting, Built] = AlikeByEra()
+        self._known: AlikeByEra[Setting, Ready | EngineRefusal] = AlikeByEra()
 
-    def ask(self, setting: Setting) -> Ready | EngineRefusal:
+    def ask(self, setting: Setting, release: Release) -> Ready | EngineRefusal:
         """What it comes to before its oracle."""
-        return self._known.ask(setting, self._ask)
+        return self._known.ask(setting, release, self._ask)
 
-    def _ask(self, setting: Setting) -> Ready | EngineRefusal:
-        asked = ask_layer(*self._which, self._build, setting)
+    def _ask(self, setting: Setting, release: Release) -> Ready | EngineRefusal:
+        asked = ask_layer(*self._which, release, setting, self._build)
         return asked if isinstance(asked, EngineRefusal) else Ready(asked)
 
-    def _build(self, setting: Setting) -> Built:
-        return self._built.ask(setting, partial(build_both, *self._which))
+    def _build(self, setting: Setting, release: Release) -> Built:
+        return self._built.ask(setting, release, partial(build_both, *self._which))
 
 
 _PLACES: Kept[Place] = Kept(2048)
-# 60 models x 26 releases x 20 deployments.
-_LAYERS: Kept[Layer] = Kept(32768)
+_LAYERS: Kept[Layer] = Kept(4096)
 _DEPLOYMENTS: Interned[Deployment] = Interned(4096)
 
 
@@ -111,12 +108,12 @@ def find_place(machine: MachineSnapshot, release: Release) -> Place:
     return known
 
 
-def find_layer(model: ModelSpec, index: int, deployment: Deployment, release: Release) -> Layer:
-    """`model.moe_layers[index]` in a deployment under a release; made once for them."""
+def find_layer(model: ModelSpec, index: int, deployment: Deployment) -> Layer:
+    """`model.moe_layers[index]` in a deployment; made once for them."""
     # A layer keeps its deployment, so no other one has that identity while the layer is known.
     one = _DEPLOYMENTS.one(deployment)
-    rest = (id(one), index, release)
+    rest = (id(one), index)
     known = _LAYERS.find(model, rest)
     if known is None:
-        known = _LAYERS.keep(model, rest, Layer(model, index, one, release))
+        known = _LAYERS.keep(model, rest, Layer(model, index, one))
     return known

@@ -108,7 +108,7 @@ def refuse_layer_list(model: ModelSpec, release: Release) -> EngineRefusal | Non
 
 def _refuse_words(words: tuple[str, ...], kind: str, release: Release) -> EngineRefusal | None:
     """Every word is looked at before they are counted."""
-    if release < _COUNTED_BY_ALL:
+    if not words or release < _COUNTED_BY_ALL:
         return None
     for word in words:
         since, until = _WORDS.get(word, _NEVER)

@@ -6,8 +6,6 @@ Sources: config/parallel.py (All2AllBackend, _validate_parallel_config), config/
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import EngineError
@@ -32,6 +30,7 @@ _ALL2ALL: dict[str, tuple[Release, Release | None]] = {
     "flashinfer_nvlink_one_sided": ((0, 18, 0), None),
     "passthrough": ((0, 32, 0), None),
 }
+_NEVER: tuple[Release, Release | None] = ((1 << 30, 0, 0), None)
 _MOE_BACKENDS: dict[str, tuple[Release, Release | None]] = {
     "auto": ((0, 17, 0), None),
     "triton": ((0, 17, 0), None),
@@ -59,6 +58,8 @@ _MOE_BACKENDS: dict[str, tuple[Release, Release | None]] = {
     "emulation": ((0, 20, 0), None),
     "rdna3": ((0, 30, 0), None),
 }
+# Still options, but all-gather runs in their place.
+_REMOVED: dict[str, Release] = {"pplx": (0, 17, 0), "naive": (0, 19, 0)}
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # config/lora.py MaxLoRARanks, every release
 _DTYPES = {
     "auto": "auto",
@@ -98,13 +99,11 @@ def normalize_moe_backend(text: str) -> str:
     return text.lower().replace("-", "_")
 
 
-@lru_cache(maxsize=128)
 def moe_backends(release: Release) -> tuple[str, ...]:
     """Values of `--moe-backend`; empty before 0.17.0, which has no such option."""
     return _held(_MOE_BACKENDS, release)
 
 
-@lru_cache(maxsize=128)
 def all2all_backends(release: Release) -> tuple[str, ...]:
     """Values of `--all2all-backend`."""
     return _held(_ALL2ALL, release)
@@ -113,15 +112,14 @@ def all2all_backends(release: Release) -> tuple[str, ...]:
 def refuse_arguments(deployment: Deployment, release: Release) -> EngineError | None:
     """What the argument parser of `vllm serve` says, or None."""
     backend = normalize_moe_backend(deployment.moe_backend)
-    if not moe_backends(release):
-        if backend != "auto":
+    if backend != "auto" and not _holds(_MOE_BACKENDS, backend, release):
+        if not _holds(_MOE_BACKENDS, "auto", release):
             return EngineError(
                 "ArgumentError", f"unrecognized arguments: --moe-backend {deployment.moe_backend}"
             )
-    elif backend not in moe_backends(release):
         return _invalid_choice("--moe-backend", backend, moe_backends(release))
     all2all = deployment.all2all_backend
-    if all2all is not None and all2all not in all2all_backends(release):
+    if all2all is not None and not _holds(_ALL2ALL, all2all, release):
         return _invalid_choice("--all2all-backend", all2all, all2all_backends(release))
     if deployment.dtype.lower() not in _DTYPES:
         return _invalid_choice("--dtype", deployment.dtype, tuple(_DTYPES))
@@ -144,7 +142,7 @@ def refuse_parallel(deployment: Deployment, platform: str, release: Release) -> 
             f"num_redundant_experts is set to {deployment.num_redundant_experts} but EPLB is not "
             "enabled. Either enable EPLB or unset num_redundant_experts.",
         )
-    if (0, 26, 0) <= release < (0, 30, 0) and prefill > 1 and data > 1:
+    if prefill > 1 and data > 1 and (0, 26, 0) <= release < (0, 30, 0):
         return _validation("ParallelConfig", "PCP does not support data parallelism yet.")
     return None
 
@@ -152,12 +150,14 @@ def refuse_parallel(deployment: Deployment, platform: str, release: Release) -> 
 def effective_all2all(deployment: Deployment, release: Release) -> str | EngineError:
     """all2all_backend after the release's own rewriting."""
     value = deployment.all2all_backend or ALLGATHER
-    removed = ("pplx", "naive") if release >= (0, 19, 0) else ("pplx",)
-    if release >= (0, 17, 0) and value in removed:
+    since = _REMOVED.get(value)
+    if since is not None and release >= since:
         value = ALLGATHER
+    backend = normalize_moe_backend(deployment.moe_backend)
+    if backend not in _OWN_DISPATCH and value != "passthrough":
+        return value
     if release < (0, 32, 0):
         return value
-    backend = normalize_moe_backend(deployment.moe_backend)
     if backend in _OWN_DISPATCH:
         if value not in (ALLGATHER, "passthrough"):
             return _validation(
@@ -166,14 +166,12 @@ def effective_all2all(deployment: Deployment, release: Release) -> str | EngineE
                 f"with all2all_backend={value!r}; leave --all2all-backend unset.",
             )
         return "passthrough"
-    if value == "passthrough":
-        known = sorted(_OWN_DISPATCH.intersection(moe_backends(release)))
-        return _validation(
-            "VllmConfig",
-            "all2all_backend='passthrough' is only valid with a moe_backend that dispatches and "
-            f"combines itself ({known}), got moe_backend={backend!r}.",
-        )
-    return value
+    known = sorted(_OWN_DISPATCH.intersection(moe_backends(release)))
+    return _validation(
+        "VllmConfig",
+        "all2all_backend='passthrough' is only valid with a moe_backend that dispatches and "
+        f"combines itself ({known}), got moe_backend={backend!r}.",
+    )
 
 
 def uses_sequence_parallel(deployment: Deployment, all2all: str, release: Release) -> bool:
@@ -182,14 +180,14 @@ def uses_sequence_parallel(deployment: Deployment, all2all: str, release: Releas
         deployment.expert_parallel
         and deployment.tensor_parallel_size > 1
         and deployment.data_parallel_size > 1
-        and all2all in _held(_SEQUENCE, release)
+        and _holds(_SEQUENCE, all2all, release)
     )
 
 
 def rejects_lora(deployment: Deployment, release: Release) -> EngineError | None:
     """What LoRAConfig.verify_with_kernel_config says from 0.33 on, or None."""
     backend = normalize_moe_backend(deployment.moe_backend)
-    if release < (0, 33, 0) or backend not in _MEGA_MOE:
+    if backend not in _MEGA_MOE or release < (0, 33, 0):
         return None
     return _validation(
         "VllmConfig",
@@ -295,11 +293,14 @@ def _refuse_eplb(deployment: Deployment, platform: str, release: Release) -> Eng
 
 
 def _held(table: dict[str, tuple[Release, Release | None]], release: Release) -> tuple[str, ...]:
-    return tuple(
-        name
-        for name, (since, gone) in table.items()
-        if since <= release and (gone is None or release < gone)
-    )
+    return tuple(name for name in table if _holds(table, name, release))
+
+
+def _holds(
+    table: dict[str, tuple[Release, Release | None]], name: str, release: Release
+) -> bool:
+    since, gone = table.get(name, _NEVER)
+    return since <= release and (gone is None or release < gone)
 
 
 def _invalid_choice(option: str, value: str | int, choices: tuple[str, ...]) -> EngineError:

@@ -6,9 +6,11 @@ VllmConfig, then the model class. LoRA's own checks are in `layers`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.eras import ByEra
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.query import Parallel
 from moe_doctor.core.release import Release, format_release
@@ -57,12 +59,13 @@ class ServedBy(NamedTuple):
     """What is raised with adapters, once the weights are loaded."""
 
 
-_SERVED: Kept[ServedBy] = Kept(4096)
+_SERVED: Kept[ByEra[ServedBy]] = Kept(256)
 
 
 def served_by(model: ModelSpec, release: Release) -> ServedBy:
     """The model's class under a release; looked up once."""
-    return _SERVED.find(model, release) or _SERVED.keep(model, release, _serve(model, release))
+    known = _SERVED.find(model, None) or _SERVED.keep(model, None, ByEra())
+    return known.ask(release, partial(_serve, model))
 
 
 def _serve(model: ModelSpec, release: Release) -> ServedBy:

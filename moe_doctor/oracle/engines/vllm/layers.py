@@ -87,7 +87,7 @@ def build_query(
     float16. Raises IndexError on an `index` that the model does not have.
     """
     setting = Setting(platform, capability, lora, environment or {})
-    plain, refused, crash = build_both(model, index, deployment, release, setting)
+    plain, refused, crash = build_both(model, index, deployment, setting, release)
     if not lora:
         return plain
     if refused is not None or isinstance(plain, EngineRefusal):
@@ -96,7 +96,7 @@ def build_query(
 
 
 def build_both(
-    model: ModelSpec, index: int, deployment: Deployment, release: Release, setting: Setting
+    model: ModelSpec, index: int, deployment: Deployment, setting: Setting, release: Release
 ) -> Built:
     """The same without adapters and with them."""
     # All of the machine that decides here; the rest is the method's and the oracle's business.
@@ -104,10 +104,9 @@ def build_both(
     old = setting.capability if setting.is_below((8, 0)) else None
     alike = spec.gated and old is None and not (deployment.enable_eplb or deployment.enable_dbo)
     place = _ANYWHERE if alike else setting.platform
-    simulated = False
-    if release < (0, 33, 0):
-        # From 0.33 the simulation wraps the router and leaves the kernels' routing method alone.
-        simulated = bool(setting.environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY"))
+    # From 0.33 the simulation wraps the router and leaves the kernels' routing method alone.
+    simulation = setting.environment.get("VLLM_MOE_ROUTING_SIMULATION_STRATEGY")
+    simulated = bool(simulation) and release < (0, 33, 0)
     settled = settle(model, deployment, release, place, old)
     if isinstance(settled, EngineRefusal):
         plain: LayerQuery | EngineRefusal = settled
@@ -166,7 +165,7 @@ def _build(
                 moe_backend=settled.moe_backend,
                 # FusedMoEConfig has the field from 0.31, the clamp from 0.22.
                 has_hash_routing=spec.routing.has_hash_layers and release >= (0, 31, 0),
-                swiglu_limit=spec.swiglu_limit if row.clamps and release >= (0, 22, 0) else None,
+                swiglu_limit=_limit(spec, row, release),
                 situ_betas=spec.situ_betas,
             )
         ),
@@ -179,6 +178,12 @@ def _build(
         all2all=active,
         quantized=row.quantized,
     )
+
+
+def _limit(spec: MoESpec, row: ClassRow, release: Release) -> float | None:
+    if spec.swiglu_limit is None or not row.clamps:
+        return None
+    return spec.swiglu_limit if release >= (0, 22, 0) else None
 
 
 def _refuse_late(platform: str, release: Release) -> EngineRefusal | None:

@@ -120,7 +120,7 @@ def refuse_megakernel(
     moe_backend: str, architecture: str, release: Release
 ) -> EngineRefusal | None:
     """FlashInfer's DeepSeek-V4 megakernels with another model (config/kernel.py, from 0.29)."""
-    if release < (0, 29, 0) or not moe_backend.startswith("flashinfer_moe_ep_mega_"):
+    if not moe_backend.startswith("flashinfer_moe_ep_mega_") or release < (0, 29, 0):
         return None
     known = sorted(_DEEPSEEK_V4 if release < (0, 30, 0) else {*_DEEPSEEK_V4, _DEEPSEEK_V41})
     if architecture in known:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from moe_doctor.core.eras import by_era
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.architectures import (
     biased,
@@ -41,7 +40,7 @@ TABLE: Table = {
 }
 
 
-@lru_cache(maxsize=1024)
+@by_era
 def find_row(
     architecture: str, release: Release, backend: str, text_architecture: str = ""
 ) -> ClassRow | None:

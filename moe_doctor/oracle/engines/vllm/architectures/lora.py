@@ -6,8 +6,7 @@ missing here has the interface.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from moe_doctor.core.eras import by_era
 from moe_doctor.core.release import Release, span
 from moe_doctor.core.selection import EngineError
 
@@ -19,7 +18,7 @@ READS_EXTRA_VOCABULARY = frozenset({"model_executor/models/exaone_moe.py"})
 EXTRA_VOCABULARY_LAST: Release = (0, 29, 0)
 
 
-@lru_cache(maxsize=1024)
+@by_era
 def supports_lora(architecture: str, release: Release) -> bool:
     """Whether the class that serves `architecture` implements `SupportsLoRA`."""
     section = ("", "")

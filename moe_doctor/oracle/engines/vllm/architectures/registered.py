@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from moe_doctor.core.eras import by_era
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.core.selection import EngineError
 from moe_doctor.oracle.engines.vllm.architectures.transformers_classes import (
@@ -35,7 +36,7 @@ _SUFFIXES = (
 )
 
 
-@lru_cache(maxsize=1024)
+@by_era
 def serving_class(architecture: str, release: Release) -> str | None:
     """`native`, `transformers` (the generic class), or None: the release refuses it.
 
@@ -52,7 +53,7 @@ def serving_class(architecture: str, release: Release) -> str | None:
     return None
 
 
-@lru_cache(maxsize=1024)
+@by_era
 def registered_name(architecture: str, release: Release) -> str:
     """The registry's own name for `architecture`: itself, or the model that it adapts.
 
@@ -93,7 +94,7 @@ def refusal(
     return EngineError("ValidationError", head + text)
 
 
-@lru_cache(maxsize=256)
+@by_era
 def first_release(architecture: str, release: Release) -> Release | None:
     """First release after `release` whose registry serves `architecture`, or None."""
     later = [

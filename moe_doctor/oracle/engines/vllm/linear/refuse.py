@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from moe_doctor.core.alike import Alike
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.eras import AlikeByEra
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release, span
@@ -106,8 +107,8 @@ _SPLITS_GATES = span("0.17.0", "0.17.1")
 # mamba_mixer2.py: 0.16 builds in_proj in one piece; before 0.32 a loader is then put on its weight.
 _MERGES_STATE: Release = (0, 17, 0)
 _READS_WEIGHT_LAST: Release = (0, 32, 0)
-# One tree per model, release and way to divide it; one per model and era.
-_KNOWN: Kept[Alike[Setting, LinearRefusal]] = Kept(16384)
+# By model and way to divide it; by model and era of the reader.
+_KNOWN: Kept[AlikeByEra[Setting, LinearRefusal]] = Kept(16384)
 _SIZES: Kept[dict[str, Linear]] = Kept(4096)
 _PLANS: Kept[Alike[Setting, tuple[Step, ...]]] = Kept(2048)
 
@@ -122,7 +123,6 @@ def refuse_linears(
 ) -> LinearRefusal:
     """What the model's linear layers raise; `source` is its class's row, `query` a layer's."""
     rest = (
-        release,
         deployment.tensor_parallel_size,
         deployment.tower_ranks,
         deployment.quantization,
@@ -131,8 +131,8 @@ def refuse_linears(
     )
     known = _KNOWN.find(model, rest)
     if known is None:
-        known = _KNOWN.keep(model, rest, Alike())
-    return known.ask(setting, partial(_refuse, model, source, query, deployment, release))
+        known = _KNOWN.keep(model, rest, AlikeByEra())
+    return known.ask(setting, release, partial(_refuse, model, source, query, deployment))
 
 
 def _refuse(
@@ -140,8 +140,8 @@ def _refuse(
     source: str,
     query: MoEQuery,
     deployment: Deployment,
-    release: Release,
     setting: Setting,
+    release: Release,
 ) -> LinearRefusal:
     block, declared = block_of(source, model.architecture), model.declared
     if block is None or release < block.since:

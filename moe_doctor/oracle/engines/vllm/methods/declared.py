@@ -7,8 +7,10 @@ releases 0.16.0 to 0.33.0. hf_quant_config.json stands under the key `quantizati
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
+from moe_doctor.core.eras import ByEra
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.release import Release
 from moe_doctor.core.spec import QuantSpec
@@ -29,7 +31,7 @@ class Declared(NamedTuple):
 
 
 NOTHING = Declared("", "", False, {})
-_READ: Kept[Declared] = Kept(4096)
+_READ: Kept[ByEra[Declared]] = Kept(4096)
 _FP8 = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
 # models/config.py KimiK3ForConditionalGenerationConfig: experts stored that way get MXFP4's own
 # method, which has the whole list of back ends and knows no layer left out.
@@ -42,14 +44,13 @@ def read_declared(quantization: QuantSpec | None, release: Release) -> Declared:
     """Normalise a declaration; raises MethodRefused for a ModelOpt algorithm without a method."""
     if quantization is None:
         return NOTHING
-    return _READ.find(quantization, release) or _READ.keep(
-        quantization, release, _read(quantization, release)
-    )
+    known = _READ.find(quantization, None) or _READ.keep(quantization, None, ByEra())
+    return known.ask(release, partial(_read, quantization))
 
 
 def for_class(declared: Declared, architecture: str, release: Release) -> Declared:
     """The declaration after the model class's own ModelConfig hook has rewritten it."""
-    if release < _REWRITTEN_SINCE or architecture not in _REWRITTEN_CLASSES:
+    if architecture not in _REWRITTEN_CLASSES or release < _REWRITTEN_SINCE:
         return declared
     packed = declared.settings.get("format") == _REWRITTEN_FORMAT
     if declared.method != "compressed-tensors" or not packed:

@@ -6,8 +6,7 @@ get_supported_act_dtypes of each config, 0.16.0 to 0.33.0.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from moe_doctor.core.eras import by_era
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.methods.outcome import refused_by_vllm_config
 from moe_doctor.oracle.engines.vllm.methods.question import Question
@@ -102,7 +101,7 @@ def check_demands(name: str, question: Question) -> None:
         )
 
 
-@lru_cache(maxsize=1024)
+@by_era
 def _demands(name: str, release: Release) -> tuple[int, tuple[str, ...]]:
     return min_capability(name, release), _dtypes(name, release)
 

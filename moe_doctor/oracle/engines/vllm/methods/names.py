@@ -6,9 +6,9 @@ Sources: config/model.py (ModelConfig._verify_quantization), quantization/__init
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import partial
 
-from moe_doctor.core.alike import Alike
+from moe_doctor.core.eras import AlikeByEra, by_era
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.release import Release, format_release
 from moe_doctor.oracle.engines.vllm.methods import overrides
@@ -18,7 +18,7 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 from moe_doctor.oracle.engines.vllm.setting import Setting
 
 _START: Release = (0, 16, 0)
-_SETTLED: Kept[Alike[Setting, str | None]] = Kept(8192)
+_SETTLED: Kept[AlikeByEra[Setting, str | None]] = Kept(8192)
 # Name -> first release and the one that lost it, in the order in which vLLM lists them.
 _METHODS: tuple[tuple[str, Release, Release | None], ...] = (
     ("awq", _START, None),
@@ -120,10 +120,14 @@ _ON_PLATFORM: dict[str, dict[str, tuple[Release, Release | None]]] = {
 }
 
 
-@lru_cache(maxsize=64)
 def known_methods(release: Release) -> tuple[str, ...]:
     """Values of `--quantization`, in vLLM's order."""
     return tuple(name for name, since, gone in _METHODS if _held(since, gone, release))
+
+
+def knows_method(name: str, release: Release) -> bool:
+    """Whether `name` is one of them."""
+    return any(_held(since, gone, release) for known, since, gone in _METHODS if known == name)
 
 
 def first_release_of(name: str) -> Release | None:
@@ -138,20 +142,21 @@ def registered_name(question: Question, declared: Declared) -> str | None:
     """
     # All that the configs look at before a layer is built, and where.
     asked = question.deployment.quantization
-    rest = (question.release, asked, question.model_type, declared.method)
+    rest = (asked, question.model_type, declared.method)
     known = _SETTLED.find(question.quantization, rest)
     if known is None:
-        known = _SETTLED.keep(question.quantization, rest, Alike())
-    return known.ask(
-        question.setting, lambda setting: _settle(question._replace(setting=setting), declared)
-    )
+        known = _SETTLED.keep(question.quantization, rest, AlikeByEra())
+    return known.ask(question.setting, question.release, partial(_settle, question, declared))
 
 
-def _settle(question: Question, declared: Declared) -> str | None:
+def _settle(
+    question: Question, declared: Declared, setting: Setting, release: Release
+) -> str | None:
+    question = question._replace(setting=setting, release=release)
     asked, declaration = question.deployment.quantization, question.quantization
     name = asked
     if declaration is not None:
-        taken = overrides.overriding(question, declared, known_methods(question.release))
+        taken = overrides.overriding(question, declared, knows_method)
         name = taken if taken is not None else _agreed(declared.method or None, asked)
     if name is not None:
         _verify(name, question)
@@ -170,9 +175,8 @@ def _agreed(declared: str | None, asked: str | None) -> str | None:
 
 def _verify(name: str, question: Question) -> None:
     release = question.release
-    known = known_methods(release)
-    if name not in known:
-        first = first_release_of(name)
+    if not knows_method(name, release):
+        known, first = known_methods(release), first_release_of(name)
         text = f"Unknown quantization method: {name}. Must be one of {list(known)}."
         reason = f"vLLM {format_release(release)} has no quantization method {name}"
         if first is not None and first > release:
@@ -191,14 +195,17 @@ def _verify(name: str, question: Question) -> None:
         raise refused_by_model_config(str((text, name)), reason)
 
 
-@lru_cache(maxsize=1024)
+@by_era
 def _refusing(name: str, release: Release) -> tuple[str, ...]:
     """Platforms whose list leaves a method out; one that lists nothing takes all."""
-    held = {
-        platform: [method for method, span in listed.items() if _held(*span, release)]
-        for platform, listed in _ON_PLATFORM.items()
-    }
-    return tuple(platform for platform, methods in held.items() if methods and name not in methods)
+    return tuple(platform for platform in _ON_PLATFORM if _leaves_out(platform, name, release))
+
+
+def _leaves_out(platform: str, name: str, release: Release) -> bool:
+    listed = _ON_PLATFORM[platform]
+    if name in listed and _held(*listed[name], release):
+        return False
+    return any(_held(*each, release) for each in listed.values())
 
 
 def _held(since: Release, gone: Release | None, release: Release) -> bool:

@@ -7,7 +7,7 @@ config/quantization.py (_ONLINE_SHORTHANDS), 0.16.0 to 0.33.0.
 from __future__ import annotations
 
 from moe_doctor.core.release import Release
-from moe_doctor.oracle.engines.vllm.methods.names import known_methods
+from moe_doctor.oracle.engines.vllm.methods.names import knows_method
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     Afterwards,
     NoOracle,
@@ -62,9 +62,9 @@ def is_shorthand(name: str | None, release: Release) -> bool:
     From 0.22.0 on mxfp8, and later mxfp4, are names of checkpoints too and leave those alone.
     """
     first = (0, 28, 0) if name == "mxfp4" else (0, 20, 0)
-    if name not in SHORTHANDS or name not in known_methods(release) or release < first:
+    if name not in SHORTHANDS or not knows_method(name, release) or release < first:
         return False
-    return release < (0, 22, 0) or name not in ("mxfp8", "mxfp4")
+    return name not in ("mxfp8", "mxfp4") or release < (0, 22, 0)
 
 
 def build_over(

@@ -7,8 +7,8 @@ nothing in any release. `--quantization humming` is asked first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
+from moe_doctor.core.release import Release, span
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
     awq_marlin_takes,
@@ -18,16 +18,24 @@ from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
 from moe_doctor.oracle.engines.vllm.methods.outcome import refused_by_model_config
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
+# 0.24.0 registers ModelOpt's MXFP8 class under another name and forgets the list of overrides.
+_FORGETS_MXFP8 = span("0.24.0", "0.24.99")
 _DEEPSEEK_V4 = ("deepseek_v4", "deepseek_v4_text", "deepseek_v41", "deepseek_v41_text")
 
 
-def overriding(question: Question, declared: Declared, known: tuple[str, ...]) -> str | None:
-    """Name that a config claims the checkpoint under; None where none does."""
+def overriding(
+    question: Question, declared: Declared, knows: Callable[[str, Release], bool]
+) -> str | None:
+    """Name that a config claims the checkpoint under; None where none does.
+
+    `knows`: whether a release registers a name.
+    """
+    release = question.release
     _mxfp8(question, declared)
-    if question.deployment.quantization == "humming" and "humming" in known:
+    if question.deployment.quantization == "humming" and knows("humming", release):
         return _humming(question, declared)
-    for name, claims in _claims(known):
-        if claims(question, declared):
+    for name, claims in _OVERRIDES.items():
+        if claims(question, declared) and knows(name, release):
             return name
     return None
 
@@ -38,10 +46,12 @@ def _auto_gptq(question: Question, declared: Declared) -> bool:
 
 
 def _gptq_marlin(question: Question, declared: Declared) -> bool:
+    asked = question.deployment.quantization
+    if declared.method != "gptq" or asked not in (None, "marlin", "gptq_marlin"):
+        return False
     if question.release >= (0, 22, 0):  # the same class as auto_gptq, which was asked before
         return False
-    asked = question.deployment.quantization
-    return asked in (None, "marlin", "gptq_marlin") and gptq_marlin_takes(question, declared)
+    return gptq_marlin_takes(question, declared)
 
 
 def _auto_awq(question: Question, declared: Declared) -> bool:
@@ -51,12 +61,14 @@ def _auto_awq(question: Question, declared: Declared) -> bool:
 
 
 def _awq_marlin(question: Question, declared: Declared) -> bool:
+    asked = question.deployment.quantization
+    if declared.method != "awq" or asked not in (None, "marlin", "awq_marlin"):
+        return False
     if question.release >= (0, 24, 0):
         return False
     if question.batch_invariant and question.release >= (0, 20, 0):
         return False
-    asked = question.deployment.quantization
-    return asked in (None, "marlin", "awq_marlin") and awq_marlin_takes(question, declared)
+    return awq_marlin_takes(question, declared)
 
 
 def _inc(question: Question, declared: Declared) -> bool:
@@ -69,26 +81,25 @@ def _moe_wna16(question: Question, declared: Declared) -> bool:
 
 
 def _is_modelopt(question: Question, declared: Declared) -> bool:
-    if question.release >= (0, 22, 0):
-        return declared.method.startswith("modelopt")
-    return declared.method == "modelopt"
+    if declared.method == "modelopt":
+        return True
+    return declared.method.startswith("modelopt") and question.release >= (0, 22, 0)
 
 
 def _modelopt(question: Question, declared: Declared) -> bool:
-    return _is_modelopt(question, declared) and declared.algorithm == "FP8"
+    return declared.algorithm == "FP8" and _is_modelopt(question, declared)
 
 
 def _modelopt_fp4(question: Question, declared: Declared) -> bool:
-    return _is_modelopt(question, declared) and "FP4" in declared.algorithm
+    return "FP4" in declared.algorithm and _is_modelopt(question, declared)
 
 
 def _modelopt_mxfp8(question: Question, declared: Declared) -> bool:
-    return _is_modelopt(question, declared) and "MXFP8" in declared.algorithm
+    return "MXFP8" in declared.algorithm and _is_modelopt(question, declared)
 
 
 def _mxfp8(question: Question, declared: Declared) -> bool:
-    # 0.24.0 registers ModelOpt's class under this name and forgets the list of overrides.
-    if question.release[:2] != (0, 24) or not _modelopt_mxfp8(question, declared):
+    if not (_modelopt_mxfp8(question, declared) and _FORGETS_MXFP8.holds(question.release)):
         return False
     raise refused_by_model_config(
         "Quantization method mxfp8 is an override but is has not been added to the `overrides` "
@@ -99,7 +110,7 @@ def _mxfp8(question: Question, declared: Declared) -> bool:
 
 
 def _modelopt_mixed(question: Question, declared: Declared) -> bool:
-    return _is_modelopt(question, declared) and declared.algorithm == "MIXED_PRECISION"
+    return declared.algorithm == "MIXED_PRECISION" and _is_modelopt(question, declared)
 
 
 def _petit(question: Question, declared: Declared) -> bool:
@@ -120,7 +131,7 @@ def _deepseek_v4(question: Question, declared: Declared) -> bool:
     if asked == "deepseek_v4_fp8" or question.model_type == "deepseek_v4":
         return True
     # 0.30.0 registers DeepSeek-V4.1's config, which knows three more types, on CUDA and ROCm.
-    newer = question.release >= (0, 30, 0) and question.model_type in _DEEPSEEK_V4
+    newer = question.model_type in _DEEPSEEK_V4 and question.release >= (0, 30, 0)
     return newer and question.is_on("cuda", "rocm")
 
 
@@ -161,9 +172,3 @@ _OVERRIDES: dict[str, _Claims] = {
     "gguf": _gguf,
     "cpu_awq": _cpu_awq,
 }
-
-
-@lru_cache(maxsize=64)
-def _claims(known: tuple[str, ...]) -> tuple[tuple[str, _Claims], ...]:
-    """The configs among the known methods that claim checkpoints."""
-    return tuple((name, claims) for name, claims in _OVERRIDES.items() if name in known)
