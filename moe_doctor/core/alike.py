@@ -98,14 +98,14 @@ class Alike(Generic[S, V]):
 
     def find(self, value: S) -> V:
         """What is kept for values that look like this one, or NOT_KNOWN."""
-        node = self._top
+        node: Any = self._top
         within = value.__class__ is Noted
         while node.__class__ is _Fork:
             seen = node.reading.again(value) if within else node.read(value)
             if seen == node.seen:
                 node = node.then
             elif node.ways is None:
-                return NOT_KNOWN
+                node = NOT_KNOWN
             else:
                 node = node.ways.get(seen, NOT_KNOWN)
         known: V = node

@@ -38,11 +38,15 @@ class NotedRelease(tuple[int, int, int]):
 
     @classmethod
     def of(cls, release: Release) -> NotedRelease:
-        """A fresh stand-in, for a plain release or for another stand-in."""
-        plain = plain_release(release)
-        noted = cls(plain)
-        noted.plain, noted.since, noted.until = plain, _FIRST, _NEVER
+        """A fresh stand-in of a plain release."""
+        noted = cls(release)
+        noted.plain, noted.since, noted.until = release, _FIRST, _NEVER
         return noted
+
+    @property
+    def era(self) -> Era:
+        """The releases that would have looked the same so far."""
+        return self.since, self.until
 
     def narrow(self, era: Era) -> None:
         """Note that a result which holds for an era was used."""
@@ -102,11 +106,6 @@ class NotedRelease(tuple[int, int, int]):
         return repr(self._only())
 
 
-def plain_release(release: Release) -> Release:
-    """The release itself, where nothing that follows depends on it."""
-    return release.plain if release.__class__ is NotedRelease else release
-
-
 class ByEra(Generic[V]):
     """One function's results by release."""
 
@@ -117,21 +116,20 @@ class ByEra(Generic[V]):
 
     def ask(self, release: Release, make: Callable[[Release], V]) -> V:
         """`make(release)`, or what it returned for a release that looked the same to it."""
-        noted = release.__class__ is NotedRelease
-        plain = release.plain if noted else release
+        outer = release if isinstance(release, NotedRelease) else None
+        plain = release if outer is None else outer.plain
         for era, known in self._known:
             if era[0] <= plain < era[1]:
-                if noted:
-                    release.narrow(era)
+                if outer is not None:
+                    outer.narrow(era)
                 return known
         own = NotedRelease.of(plain)
         try:
             made = make(own)
         finally:  # an exception is a result too, though it is not kept
-            era = own.since, own.until
-            if noted:
-                release.narrow(era)
-        self._known.append((era, made))
+            if outer is not None:
+                outer.narrow(own.era)
+        self._known.append((own.era, made))
         return made
 
 
@@ -168,8 +166,8 @@ class AlikeByEra(Generic[S, V]):
 
     def ask(self, value: S, release: Release, make: Callable[[S, Release], V]) -> V:
         """`make(value, release)`, or what it returned for two that looked the same to it."""
-        noted = release.__class__ is NotedRelease
-        plain = release.plain if noted else release
+        outer = release if isinstance(release, NotedRelease) else None
+        plain = release if outer is None else outer.plain
         trees = self._at.get(plain)
         if trees is None:
             trees = self._at[plain] = [
@@ -178,17 +176,16 @@ class AlikeByEra(Generic[S, V]):
         for era, tree in trees:
             known = tree.find(value)
             if known is not NOT_KNOWN:
-                if noted:
-                    release.narrow(era)
+                if outer is not None:
+                    outer.narrow(era)
                 return known
         own = NotedRelease.of(plain)
         try:
             made, notes = watch(value, lambda one: make(one, own), self._parts)
         finally:
-            era = own.since, own.until
-            if noted:
-                release.narrow(era)
-        self._tree(era).keep(notes, made)
+            if outer is not None:
+                outer.narrow(own.era)
+        self._tree(own.era).keep(notes, made)
         return made
 
     def _tree(self, era: Era) -> Alike[S, V]:

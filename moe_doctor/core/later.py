@@ -1,9 +1,9 @@
 """A record's field that is worked out when it is first read.
 
 `why` wants every candidate judged, most other readers the choice alone. Whoever builds the record
-gives `later(make, ...)` for the value; to every reader the field holds the value itself, in equality,
-hash, repr, `replace` and pickles too. `make` has to be a pure function of values that nobody
-changes any more, so that it does not matter when it is called.
+gives `later(make, ...)` for the value; to every reader the field holds the value itself, in
+equality, hash, repr, `replace` and pickles too. `make` has to be a pure function of values that
+nobody changes any more, so that it does not matter when it is called.
 """
 
 from __future__ import annotations

@@ -296,9 +296,7 @@ def _held(table: dict[str, tuple[Release, Release | None]], release: Release) ->
     return tuple(name for name in table if _holds(table, name, release))
 
 
-def _holds(
-    table: dict[str, tuple[Release, Release | None]], name: str, release: Release
-) -> bool:
+def _holds(table: dict[str, tuple[Release, Release | None]], name: str, release: Release) -> bool:
     since, gone = table.get(name, _NEVER)
     return since <= release and (gone is None or release < gone)
 

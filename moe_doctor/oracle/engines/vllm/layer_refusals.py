@@ -135,10 +135,8 @@ def refuse_lora(model: ModelSpec, row: ClassRow | None, release: Release) -> Eng
         text = "'LoRAConfig' object has no attribute 'lora_extra_vocab_size'"
         reason = f"{file} asks for an option of adapters that vLLM no longer has; 0.29.0 does not"
         return EngineRefusal("model", EngineError("AttributeError", text), reason)
-    if release < lora_table.REFUSED_BY_CONFIG:
-        return None
     name = registered.registered_name(model.architecture, release)
-    if lora_table.supports_lora(name, release):
+    if lora_table.supports_lora(name, release) or release < lora_table.REFUSED_BY_CONFIG:
         return None
     error = lora_table.refused_by_config(model.architecture, model.id)
     reason = f"{model.architecture} has no LoRA support in vLLM"
@@ -195,7 +193,7 @@ def refuse_layer(
 
 def _refuse_activation(activation: str, platform: str, release: Release) -> EngineRefusal | None:
     since = _ACTIVATIONS.get(activation.removesuffix("_no_mul"))
-    if release >= (0, 17, 0) and (since is None or since > release):
+    if (since is None or since > release) and release >= (0, 17, 0):
         # The class adds `_no_mul` to the names that it knows, and to no other.
         name = activation if since is not None else activation.removesuffix("_no_mul")
         error = EngineError("ValueError", f"Unknown MoE activation: {name!r}.")

@@ -26,9 +26,9 @@ def routing_method(spec: MoESpec, row: ClassRow, release: Release) -> str:
     scaling = routing.scaling_factor if row.scales_in_router else 1.0
     if groups is None and routing.custom is not None and row.source == "":
         return "Llama4" if routing.custom == "llama4" else "Custom"
-    if release < (0, 17, 0):
-        return _method_0_16(scoring, spec.top_k, renormalize, groups, routing.topk_group or 1)
-    return _method(scoring, spec.top_k, renormalize, groups, bias or hashed, scaling, release)
+    later = _method(scoring, spec.top_k, renormalize, groups, bias or hashed, scaling, release)
+    first = _method_0_16(scoring, spec.top_k, renormalize, groups, routing.topk_group or 1)
+    return first if first != later and release < (0, 17, 0) else later
 
 
 def _groups(spec: MoESpec, row: ClassRow) -> int | None:
@@ -82,14 +82,14 @@ def _method(
 def _biased(
     scoring: str, renormalize: bool, groups: int | None, scaling: float, release: Release
 ) -> str:
-    if scoring != "sigmoid" or (release >= (0, 23, 0) and not renormalize):
+    if scoring != "sigmoid" or (not renormalize and release >= (0, 23, 0)):
         return "Unspecified"
     if groups:
         return "DeepSeekV3"
     if release < (0, 21, 0):
         return "Unspecified"
     # From 0.23 to 0.30 a scale in the router was not MiniMax's routing any more.
-    if (0, 23, 0) <= release < (0, 31, 0) and scaling != 1.0:
+    if scaling != 1.0 and (0, 23, 0) <= release < (0, 31, 0):
         return "Unspecified"
     return "MiniMax2"
 

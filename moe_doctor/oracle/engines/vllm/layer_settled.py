@@ -195,8 +195,8 @@ def _parallel(row: ClassRow, deployment: Deployment, all2all: str, release: Rele
     use_ep = deployment.expert_parallel and ranks > 1
     sequence = options.uses_sequence_parallel(deployment, all2all, release)
     # 0.16 takes the flag from ParallelConfig, whatever the model class does.
-    if release >= (0, 17, 0):
-        sequence = sequence and row.sequence_parallel
+    if sequence and not row.sequence_parallel:
+        sequence = release < (0, 17, 0)
     return one_parallel(
         tp_size=1 if use_ep else ranks,
         dp_size=data,

@@ -234,7 +234,7 @@ def _hidden_size(hidden: int, dtype: str, parallel: Parallel, release: Release) 
 
     Up to 0.18 FusedMoE rounds up for the all2all before it asks the oracle, afterwards later.
     """
-    if release >= (0, 19, 0) or not (parallel.use_ep and parallel.dp_size > 1):
+    if not (parallel.use_ep and parallel.dp_size > 1) or release >= (0, 19, 0):
         return hidden
     all2all = parallel.all2all_backend
     if all2all == "deepep_high_throughput":

@@ -19,12 +19,14 @@ _BATCHED_0_20 = frozenset({"deepep_low_latency", "nixl_ep"})
 
 def active_all2all(parallel: Parallel, release: Release) -> str | None:
     """The all2all backend in use, or None: use_all2all_kernels of the release."""
-    wide = parallel.dp_size > 1
-    if release >= (0, 25, 0):
-        wide = wide or parallel.sp_size > 1
-    if release >= (0, 26, 0):
-        wide = wide or parallel.pcp_size > 1
-    return parallel.all2all_backend if wide and parallel.use_ep else None
+    if not parallel.use_ep:
+        return None
+    wide = (
+        parallel.dp_size > 1
+        or (parallel.sp_size > 1 and release >= (0, 25, 0))
+        or (parallel.pcp_size > 1 and release >= (0, 26, 0))
+    )
+    return parallel.all2all_backend if wide else None
 
 
 def activation_format(all2all: str | None, release: Release) -> str:

@@ -37,6 +37,10 @@ Reader = Callable[[Linear, Place], Stored | None]
 _EMPTY_MEANS_ALL = (0, 32, 0)
 # QuarkConfig._find_matched_config calls itself for each part, until 0.19.0 for itself too.
 _STOPS_AT_ITSELF = (0, 19, 0)
+# Lists that may name the fused layer itself: compressed-tensors' and, from utils/config_utils.py's
+# find_matching_patterns on, Quark's.
+_ALWAYS = (0, 0, 0)
+_QUARK_NAMES_FUSED = (0, 30, 0)
 
 
 def reader_of(question: Question, declared: Declared, name: str) -> Reader | None:
@@ -59,9 +63,8 @@ def reader_of(question: Question, declared: Declared, name: str) -> Reader | Non
             return _quark(question, spec)
         case "mxfp4" | "gpt_oss_mxfp4" if spec.ignore:
             exact = frozenset(spec.ignore)
-            fused = question.release >= NAMES_FUSED
             return lambda linear, place: _nothing(
-                agree(linear, place, _among(exact), names_fused=fused)
+                agree(linear, place, _among(exact), question.release)
             )
         case "inc":
             from moe_doctor.oracle.engines.vllm.linear.auto_round import AutoRoundLinears
@@ -82,7 +85,7 @@ def _among(exact: frozenset[str]) -> Callable[[Spellings], bool]:
 
 
 def _fp8(question: Question, spec: QuantSpec) -> Reader:
-    listed = question.release >= NAMES_FUSED
+    release = question.release
     block = spec.details.get("weight_block_size")
     stored = ANY
     if isinstance(block, (list, tuple)) and len(block) == 2:
@@ -91,7 +94,7 @@ def _fp8(question: Question, spec: QuantSpec) -> Reader:
     matches = _among(exact)
 
     def read(linear: Linear, place: Place) -> Stored | None:
-        return None if agree(linear, place, matches, names_fused=listed) else stored
+        return None if agree(linear, place, matches, release) else stored
 
     return read
 
@@ -108,7 +111,7 @@ def _gptq(question: Question, declared: Declared, name: str) -> Reader:
 
     def read(linear: Linear, place: Place) -> Stored | None:
         if modules:
-            if not agree(linear, place, quantized, names_fused=False):
+            if not agree(linear, place, quantized, release, names_fused=False):
                 return None
         elif release < _EMPTY_MEANS_ALL:
             # What is quantized stands in the weights' own headers, which are not read here.
@@ -158,7 +161,7 @@ def _awq(question: Question, spec: QuantSpec, declared: Declared, name: str) -> 
         return any(entry in one for entry in entries for one in names)
 
     def read(linear: Linear, place: Place) -> Stored | None:
-        return None if agree(linear, place, matches, names_fused=merged) else stored
+        return None if agree(linear, place, matches, release) else stored
 
     return read
 
@@ -168,7 +171,7 @@ def _modelopt(question: Question, spec: QuantSpec, name: str, algorithm: str) ->
 
     entries = () if is_unread(spec, question.release) else spec.ignore
     exact = frozenset(entry.removesuffix("*") for entry in entries)
-    fused, pieces = question.release >= NAMES_FUSED, read_pieces(entries)
+    release, pieces = question.release, read_pieces(entries)
     stored = {"modelopt_fp4": Stored("nvfp4"), "modelopt_mxfp8": Stored("mxfp8")}.get(name, ANY)
     if name == "modelopt" and algorithm == "FP8_PB_WO":
         stored = Stored("pb_wo", block=(128, 128))
@@ -180,7 +183,7 @@ def _modelopt(question: Question, spec: QuantSpec, name: str, algorithm: str) ->
         if not entries:
             return stored
         own = place(linear.path)
-        if agree(linear, place, matches, names_fused=fused) or pieces.take_out(own):
+        if agree(linear, place, matches, release) or pieces.take_out(own):
             return None
         return stored
 
@@ -196,7 +199,7 @@ def _compressed(question: Question, spec: QuantSpec) -> Reader:
         return reader.group_of(*names) is None
 
     def read(linear: Linear, place: Place) -> Stored | None:
-        if agree_on_scheme(linear, place, matches, release, names_fused=True):
+        if agree_on_scheme(linear, place, matches, release, fused_since=_ALWAYS):
             return None
         own = groups.get(reader.group_of(*place(linear.path)) or "")
         parts = [groups.get(reader.group_of(*place(shard)) or "") for shard in linear.shards]
@@ -243,8 +246,6 @@ def _quark(question: Question, spec: QuantSpec) -> Reader:
     from moe_doctor.oracle.engines.vllm.methods.quark_sides import is_mx_linear
 
     release = question.release
-    # utils/config_utils.py, find_matching_patterns: an entry that matches the fused layer itself.
-    names_fused = release >= (0, 30, 0)
     reader = LayerQuantization("compressed-tensors", {}, spec.ignore, [], everywhere=True)
     settings = spec.details.get("layer_quant_config")
     settings = settings if isinstance(settings, Mapping) else {}
@@ -259,7 +260,7 @@ def _quark(question: Question, spec: QuantSpec) -> Reader:
         return ""
 
     def read(linear: Linear, place: Place) -> Stored | None:
-        if agree_on_scheme(linear, place, matches, release, names_fused=names_fused):
+        if agree_on_scheme(linear, place, matches, release, fused_since=_QUARK_NAMES_FUSED):
             return None
         if linear.is_own_shard and release < _STOPS_AT_ITSELF:
             reason = f"{place(linear.path)[0]}: vLLM looks for its parts, and it is its own part"

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from moe_doctor.core.alike import Alike
 from moe_doctor.core.deployment import Deployment
-from moe_doctor.core.eras import AlikeByEra
+from moe_doctor.core.eras import AlikeByEra, ByEra
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release, span
@@ -48,26 +47,28 @@ _GROUPS: dict[str, tuple[bool, bool]] = {
     "dense delta": (False, False),
     "routed delta": (True, False),
 }
-# Releases from which on a method reads its declaration in another way.
-_ERAS: dict[str, tuple[Release, ...]] = {
-    "awq": ((0, 24, 0),),
-    "awq_marlin": ((0, 24, 0),),
-    "auto_awq": ((0, 24, 0),),
-    "gptq": ((0, 22, 0), (0, 32, 0)),
-    "gptq_marlin": ((0, 22, 0), (0, 32, 0)),
-    "auto_gptq": ((0, 22, 0), (0, 32, 0)),
-    "fp8": ((0, 24, 0),),
-    "deepseek_v4_fp8": ((0, 24, 0),),
-    "mxfp4": ((0, 24, 0),),
-    "gpt_oss_mxfp4": ((0, 24, 0),),
-    "modelopt": ((0, 24, 0), (0, 33, 0)),
-    "modelopt_fp4": ((0, 24, 0), (0, 33, 0)),
-    "modelopt_mxfp8": ((0, 24, 0), (0, 33, 0)),
-    "modelopt_mixed": ((0, 24, 0), (0, 33, 0)),
-    "compressed-tensors": ((0, 17, 0), (0, 18, 0), (0, 21, 0), (0, 27, 0), (0, 30, 0)),
-    "quark": ((0, 17, 0), (0, 19, 0), (0, 30, 0), (0, 31, 0)),
-    "inc": ((0, 24, 0), (0, 27, 0)),
-}
+# Methods whose linear layers are looked at.
+_READ = frozenset(
+    {
+        "awq",
+        "awq_marlin",
+        "auto_awq",
+        "gptq",
+        "gptq_marlin",
+        "auto_gptq",
+        "fp8",
+        "deepseek_v4_fp8",
+        "mxfp4",
+        "gpt_oss_mxfp4",
+        "modelopt",
+        "modelopt_fp4",
+        "modelopt_mxfp8",
+        "modelopt_mixed",
+        "compressed-tensors",
+        "quark",
+        "inc",
+    }
+)
 
 
 class LinearRefusal(NamedTuple):
@@ -107,10 +108,9 @@ _SPLITS_GATES = span("0.17.0", "0.17.1")
 # mamba_mixer2.py: 0.16 builds in_proj in one piece; before 0.32 a loader is then put on its weight.
 _MERGES_STATE: Release = (0, 17, 0)
 _READS_WEIGHT_LAST: Release = (0, 32, 0)
-# By model and way to divide it; by model and era of the reader.
 _KNOWN: Kept[AlikeByEra[Setting, LinearRefusal]] = Kept(16384)
-_SIZES: Kept[dict[str, Linear]] = Kept(4096)
-_PLANS: Kept[Alike[Setting, tuple[Step, ...]]] = Kept(2048)
+_SIZES: Kept[ByEra[dict[str, Linear]]] = Kept(4096)
+_PLANS: Kept[AlikeByEra[Setting, tuple[Step, ...]]] = Kept(2048)
 
 
 def refuse_linears(
@@ -148,7 +148,7 @@ def _refuse(
         return _NONE
     if block.splits_gates and not _SPLITS_GATES.holds(release):
         block = block._replace(splits_gates=False)
-    if release < _MERGES_STATE:
+    if block.merges_state and release < _MERGES_STATE:
         block = block._replace(merges_state=False)
     if declared is None:
         return _refuse_online(model, block, query, deployment, release)
@@ -166,7 +166,7 @@ def _refuse(
         name = registered_name(question, read_declared(declared, release))
     except MethodRefused:
         return _NONE  # the experts' method says so as well, and first
-    if name not in _ERAS:
+    if name not in _READ:
         return _NONE
     shares = query.parallel.sp_size == 1
     for step in _plan(question, model, block, name):
@@ -232,17 +232,16 @@ def _refuse_tied(name: str) -> LinearRefusal:
 
 
 def _plan(question: Question, model: ModelSpec, block: Block, name: str) -> tuple[Step, ...]:
-    """What the lists make of every linear layer; kept for an era."""
-    release = question.release
-    era = sum(release >= since for since in _ERAS.get(name, ()))
-    mapped = release >= block.mapped_since
-    rest = (era, mapped, name)
-    known = _PLANS.find(model, rest)
+    """What the lists make of every linear layer."""
+    known = _PLANS.find(model, name)
     if known is None:
-        known = _PLANS.keep(model, rest, Alike())
+        known = _PLANS.keep(model, name, AlikeByEra())
     return known.ask(
         question.setting,
-        lambda setting: tuple(_steps(question._replace(setting=setting), model, block, name)),
+        question.release,
+        lambda setting, release: tuple(
+            _steps(question._replace(setting=setting, release=release), model, block, name)
+        ),
     )
 
 
@@ -250,8 +249,12 @@ def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Ite
     release = question.release
     mapped = release >= block.mapped_since
     first = min(kind.first_layer for kind in model.moe_layers)
-    own_shards = block.own_shards if release >= block.own_shards_since else ()
-    odd_class = block.odd_class if _ODD_CLASS.holds(release) else ""
+    own_shards = block.own_shards
+    if own_shards and release < block.own_shards_since:
+        own_shards = ()
+    odd_class = block.odd_class if name == "compressed-tensors" else ""
+    if odd_class and not _ODD_CLASS.holds(release):
+        odd_class = ""
     linears = tuple(_walk(model, block, name, release))
     late, made = False, False
     seen = set()
@@ -335,14 +338,18 @@ def _sizes(
     *,
     shares: bool,
 ) -> dict[str, Linear]:
-    """A group's linear layers by path; made once for releases that build the same."""
-    towers = release if group == "tower" else None
-    rest = (group, block, name, ranks, towers, shares)
+    """A group's linear layers by path."""
+    rest = (group, block, name, ranks, shares)
     known = _SIZES.find(model, rest)
     if known is None:
-        made = _linears(group, model, block, name, ranks, release, shares=shares)
-        known = _SIZES.keep(model, rest, {linear.path: linear for linear in made})
-    return known
+        known = _SIZES.keep(model, rest, ByEra())
+    return known.ask(
+        release,
+        lambda one: {
+            linear.path: linear
+            for linear in _linears(group, model, block, name, ranks, one, shares=shares)
+        },
+    )
 
 
 def _tower_place(path: str) -> tuple[str, ...]:

@@ -59,12 +59,19 @@ NAMES_FUSED: Release = (0, 24, 0)
 
 
 def agree(
-    linear: Linear, place: Place, matches: Callable[[Spellings], bool], *, names_fused: bool
+    linear: Linear,
+    place: Place,
+    matches: Callable[[Spellings], bool],
+    release: Release,
+    *,
+    names_fused: bool = True,
 ) -> bool:
     """is_layer_skipped(): whether a list matches a layer; raises where it matches some shards."""
     own = place(linear.path)
-    if not linear.is_fused or (names_fused and matches(own)):
+    if not linear.is_fused:
         return matches(own)
+    if names_fused and matches(own) and release >= NAMES_FUSED:
+        return True
     found = {matches(place(shard)) for shard in linear.shards}
     if len(found) > 1:
         text = "Detected some but not all shards of "
@@ -78,12 +85,14 @@ def agree_on_scheme(
     matches: Callable[[Spellings], bool],
     release: Release,
     *,
-    names_fused: bool,
+    fused_since: Release,
 ) -> bool:
     """should_ignore_layer() of compressed-tensors and Quark: the same, with other words."""
     own = place(linear.path)
-    if not linear.is_fused or (names_fused and matches(own)):
+    if not linear.is_fused:
         return matches(own)
+    if matches(own) and release >= fused_since:
+        return True
     found = {matches(place(shard)) for shard in linear.shards}
     if len(found) > 1:
         raise _differs(linear, own, release)

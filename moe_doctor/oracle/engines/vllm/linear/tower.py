@@ -25,7 +25,7 @@ def refuse_audio(model: ModelSpec, ranks: int, release: Release) -> EngineRefusa
     `--mm-encoder-tp-mode data` reaches the vision tower alone; from 0.29.0 on audio is replicated.
     """
     heads = model.widths.audio_heads
-    if release >= _AUDIO_REPLICATED or model.architecture != _OMNI or not heads:
+    if model.architecture != _OMNI or not heads or release >= _AUDIO_REPLICATED:
         return None
     reason = f"{heads} heads of the audio tower cannot be shared by {ranks} ranks before 0.29.0"
     return _refuse(heads, ranks, reason)

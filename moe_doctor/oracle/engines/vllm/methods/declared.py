@@ -77,7 +77,7 @@ def _normalised(
     algorithm = settings.get("quant_algo")
     algorithm = str(algorithm).upper() if algorithm is not None else ""
     name = producer.get("name") if isinstance(producer, Mapping) else None
-    legacy = release >= (0, 26, 0) and "modelopt_quant_config" in settings
+    legacy = "modelopt_quant_config" in settings and release >= (0, 26, 0)
     if nested and algorithm and (name == "modelopt" or legacy):
         if algorithm in _FP8:
             method = "modelopt"

@@ -93,22 +93,19 @@ def ask_for_blocks(question: Question, block: tuple[int, int]) -> OracleCall:
     if min(block) < 1:
         raise ValueError(f"weight_block_size is {list(block)}; expected positive numbers")
     query, release = question.query, question.release
-    if release < _REFINED:
+    fine, key = _refined(query, block), block_key(block)
+    if (fine is not None or key != BLOCK) and release < _REFINED:
         late = late_block_refusal(question, block)
         return question.ask("fp8", "Fp8MoEMethod", BLOCK, "kFp8Dynamic128Sym", afterwards=late)
-    fine = _refined(query, block)
     explicit = normalize_moe_backend(question.deployment.moe_backend)
     padded = None
-    if release >= _PADDED and (explicit in _PADS or (explicit == "triton" and fine is None)):
+    if (explicit in _PADS or (explicit == "triton" and fine is None)) and release >= _PADDED:
         padded = _padded(question, block)
     if padded is not None:
-        return question.ask(
-            "fp8", "Fp8MoEMethod", block_key(block), "kFp8Dynamic128Sym", query=padded
-        )
+        return question.ask("fp8", "Fp8MoEMethod", key, "kFp8Dynamic128Sym", query=padded)
     if fine is not None:
         return question.ask("fp8", "Fp8MoEMethod", block_key((fine, fine)), "kFp8Dynamic128Sym")
     late = late_block_refusal(question, block)
-    key = block_key(block)
     return question.ask("fp8", "Fp8MoEMethod", key, "kFp8Dynamic128Sym", afterwards=late)
 
 

@@ -82,11 +82,11 @@ def _check_algorithm(declared: Declared, release: Release) -> None:
             "Missing 'quant_algo' in quantization config", "a ModelOpt checkpoint names quant_algo"
         )
     _check_list(declared, release)
-    known = [name for name, since in _ALGORITHMS.items() if release >= since]
-    if declared.algorithm in known:
-        return
-    reason = f"vLLM {format_release(release)} does not know {declared.algorithm}"
     first = _ALGORITHMS.get(declared.algorithm)
+    if first is not None and release >= first:
+        return
+    known = [name for name, since in _ALGORITHMS.items() if release >= since]
+    reason = f"vLLM {format_release(release)} does not know {declared.algorithm}"
     if first is not None:
         reason += f"; {format_release(first)} is the first that does"
     raise refused_by_vllm_config(
@@ -126,9 +126,9 @@ def _build_nvfp4(question: Question, declared: Declared) -> OracleCall:
     algorithm = declared.algorithm
     if "NVFP4" in algorithm and declared.nested:
         _require(declared, ("group_size", "kv_cache_quant_algo", "exclude_modules"), "NVFP4")
-    if question.release >= (0, 29, 0) and algorithm == "NVFP4" and _only_weights(declared):
+    if algorithm == "NVFP4" and _only_weights(declared) and question.release >= (0, 29, 0):
         algorithm = "W4A16_NVFP4"
-    if question.release >= (0, 21, 0) and algorithm not in ("NVFP4", "W4A16_NVFP4"):
+    if algorithm not in ("NVFP4", "W4A16_NVFP4") and question.release >= (0, 21, 0):
         raise refused_by_vllm_config(
             f"Unsupported ModelOpt NVFP4 quant_algo: {algorithm}. Supported: NVFP4 / W4A16_NVFP4.",
             f"{algorithm} is not one of ModelOpt's NVFP4 algorithms",

@@ -203,8 +203,12 @@ def _refusing(name: str, release: Release) -> tuple[str, ...]:
 
 def _leaves_out(platform: str, name: str, release: Release) -> bool:
     listed = _ON_PLATFORM[platform]
-    if name in listed and _held(*listed[name], release):
-        return False
+    if name in listed:
+        since, gone = listed[name]
+        if gone is None and since == min(each[0] for each in listed.values()):
+            return False  # as long as the list itself
+        if _held(since, gone, release):
+            return False
     return any(_held(*each, release) for each in listed.values())
 
 

@@ -120,7 +120,7 @@ def is_unread(declared: QuantSpec, release: Release) -> bool:
     details = declared.details
     flat = declared.source != "hf_quant_config.json" and "quantization" not in details
     older = "exclude_modules" in details and "ignore" not in details
-    return release < (0, 33, 0) and declared.method.startswith("modelopt") and flat and older
+    return flat and older and declared.method.startswith("modelopt") and release < (0, 33, 0)
 
 
 def _method_of(question: Question) -> OracleCall | NoOracle:
