@@ -35,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Ended as ended:
         complain("terminated")
         code = 128 + ended.number
-    return _flush(code)
+    code = _flush(code)
+    if arguments is None:
+        # Python looks for cycles among all that there is on its way out: a tenth of `select`.
+        gc.freeze()
+    return code
 
 
 def collect_rarely() -> None:
