@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from moe_doctor.backends.situation import Facts, Situation
 from moe_doctor.core.deployment import Deployment
-from moe_doctor.core.eras import AlikeByEra
+from moe_doctor.core.eras import AlikeByEra, ByEra
 from moe_doctor.core.kept import Interned, Kept
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.release import Release
@@ -56,7 +56,7 @@ class Ready:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         """How it is built."""
-        self._situations: dict[tuple[int, str, Release, bool], Situation] = {}
+        self._situations: dict[tuple[int, str, bool], ByEra[Situation]] = {}
 
     def situation(self, call: OracleCall, arch: str, release: Release, *, lora: bool) -> Situation:
         """The question to the oracle, with or without adapters, on GPUs of one architecture.
@@ -64,12 +64,11 @@ class Ready:
         `call` is what the layer asks, or what its checkpoint's own method asks before.
         """
         # Only formats are printed in another way on another architecture.
-        where = id(call), (arch if call.quant is not None else ""), release, lora
+        where = id(call), (arch if call.quant is not None else ""), lora
         known = self._situations.get(where)
         if known is None:
-            query = one_query(call.query.with_lora(lora))
-            known = self._situations[where] = situate(call.oracle, query, arch, release)
-        return known
+            known = self._situations[where] = ByEra()
+        return known.ask(release, partial(_situate, call, arch, lora))
 
 
 class Layer:
@@ -117,3 +116,7 @@ def find_layer(model: ModelSpec, index: int, deployment: Deployment) -> Layer:
     if known is None:
         known = _LAYERS.keep(model, rest, Layer(model, index, one))
     return known
+
+
+def _situate(call: OracleCall, arch: str, lora: bool, release: Release) -> Situation:
+    return situate(call.oracle, one_query(call.query.with_lora(lora)), arch, release)

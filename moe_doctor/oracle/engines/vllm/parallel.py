@@ -5,16 +5,18 @@ Source: fused_moe/config.py, FusedMoEParallelConfig.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
+from moe_doctor.core.eras import by_era
 from moe_doctor.core.query import Parallel
-from moe_doctor.core.release import Release
+from moe_doctor.core.release import Release, span
 
 # Backends whose dispatch hands over [E, max tokens, H] (use_batched_activation_format).
-_BATCHED_0_16 = frozenset({"deepep_low_latency", "pplx"})
-_BATCHED_0_17 = frozenset({"deepep_low_latency"})
-_BATCHED_0_20 = frozenset({"deepep_low_latency", "nixl_ep"})
+_BATCHED = {
+    "deepep_low_latency": span(),
+    "pplx": span(until="0.16.99"),
+    "nixl_ep": span("0.20.0"),
+}
 
 
 def active_all2all(parallel: Parallel, release: Release) -> str | None:
@@ -31,13 +33,8 @@ def active_all2all(parallel: Parallel, release: Release) -> str | None:
 
 def activation_format(all2all: str | None, release: Release) -> str:
     """`batched` or `standard`."""
-    if release >= (0, 20, 0):
-        batched = _BATCHED_0_20
-    elif release >= (0, 17, 0):
-        batched = _BATCHED_0_17
-    else:
-        batched = _BATCHED_0_16
-    return "batched" if all2all in batched else "standard"
+    held = None if all2all is None else _BATCHED.get(all2all)
+    return "batched" if held is not None and held.holds(release) else "standard"
 
 
 class Dispatch(NamedTuple):
@@ -51,7 +48,7 @@ class Dispatch(NamedTuple):
     """The sizes as the release prints them."""
 
 
-@lru_cache(maxsize=8192)
+@by_era
 def dispatch(parallel: Parallel, release: Release) -> Dispatch:
     """How tokens travel with these sizes."""
     all2all = active_all2all(parallel, release)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from moe_doctor.core.eras import by_era
 from moe_doctor.core.release import Release
 
 _FP8 = "f8e4m3fn"
@@ -88,7 +89,7 @@ def pair_text(weight: str | None, activation: str | None, arch: str) -> str:
     return f"{key_text_on(weight, arch)}x{key_text_on(activation, arch)}"
 
 
-@lru_cache(maxsize=4096)
+@by_era
 def scheme_texts(
     weight: str | None, activation: str | None, arch: str, release: Release
 ) -> tuple[str, str]:
@@ -105,9 +106,9 @@ def key_text_on(name: str | None, arch: str) -> str:
 
 def unprintable(name: str | None, release: Release) -> str | None:
     """What `str()` of a key raises as KeyError in this release, or None where it prints."""
-    if name is None or release >= (0, 27, 0):
+    if name is None:
         return None
     dtype = _UNPRINTABLE.get(name)
     if dtype is None and (described := _SCALAR.match(name)):
         dtype = described[1]
-    return None if dtype is None else f"ScalarType.{dtype}"
+    return None if dtype is None or release >= (0, 27, 0) else f"ScalarType.{dtype}"

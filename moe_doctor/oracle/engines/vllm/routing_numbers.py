@@ -5,8 +5,7 @@ Source: fused_moe/config.py, class RoutingMethodType (an IntEnum).
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from moe_doctor.core.eras import by_era
 from moe_doctor.core.release import Release, span
 
 _STABLE = {
@@ -27,11 +26,10 @@ _ROWS = (
 )
 
 
-@lru_cache(maxsize=64)
-def routing_numbers(release: Release) -> dict[str, str]:
-    """Member name -> number as text."""
-    table = dict(_STABLE)
-    for names, held in _ROWS:
-        if held.holds(release):
-            table |= names
-    return {name: str(number) for name, number in table.items()}
+@by_era
+def routing_text(method: str, release: Release) -> str:
+    """The number of a member as text; a name that the release lacks stays a name."""
+    for names, held in reversed(_ROWS):
+        if method in names and held.holds(release):
+            return str(names[method])
+    return str(_STABLE.get(method, method))

@@ -19,7 +19,7 @@ from moe_doctor.oracle.engines.vllm.interned import one_query, one_situation
 from moe_doctor.oracle.engines.vllm.oracle import MoEOracle
 from moe_doctor.oracle.engines.vllm.parallel import dispatch
 from moe_doctor.oracle.engines.vllm.quant_keys import scheme_texts
-from moe_doctor.oracle.engines.vllm.routing_numbers import routing_numbers
+from moe_doctor.oracle.engines.vllm.routing_numbers import routing_text
 from moe_doctor.oracle.walk import Choice, Refused, Walk, refused, selected
 
 # Oracle -> the module that states it as ORACLE (or as NAME); loaded when it is first asked.
@@ -79,8 +79,8 @@ def situate(name: str, query: MoEQuery, arch: str, release: Release) -> Situatio
     weights, inputs = (None, None) if quant is None else quant[:2]
     all2all, given, sizes = dispatch(query.parallel, release)
     scheme, unprintable = scheme_texts(weights, inputs, arch, release)
-    routing = routing_numbers(release).get(query.routing_method, query.routing_method)
-    if query.moe_backend == "batched_triton" and release >= (0, 27, 0) and name == "unquantized":
+    routing = routing_text(query.routing_method, release)
+    if query.moe_backend == "batched_triton" and name == "unquantized" and release >= (0, 27, 0):
         # 0.27.0: the explicit name alone switches the format, in this oracle alone
         given = "batched"
     return one_situation(query, all2all, given, sizes, scheme, routing, unprintable)
