@@ -114,8 +114,11 @@ class ByEra(Generic[V]):
     def __init__(self) -> None:
         self._known: list[tuple[Era, V]] = []
 
-    def ask(self, release: Release, make: Callable[[Release], V]) -> V:
-        """`make(release)`, or what it returned for a release that looked the same to it."""
+    def ask(self, release: Release, make: Callable[..., V], *given: Any) -> V:
+        """`make(*given, release)`, or what it returned for a release that looked the same to it.
+
+        What is given is the same each time.
+        """
         outer = release if isinstance(release, NotedRelease) else None
         plain = release if outer is None else outer.plain
         for era, known in self._known:
@@ -125,7 +128,7 @@ class ByEra(Generic[V]):
                 return known
         own = NotedRelease.of(plain)
         try:
-            made = make(own)
+            made = make(*given, own)
         finally:  # an exception is a result too, though it is not kept
             if outer is not None:
                 outer.narrow(own.era)

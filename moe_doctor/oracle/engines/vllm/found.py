@@ -68,7 +68,7 @@ class Ready:
         known = self._situations.get(where)
         if known is None:
             known = self._situations[where] = ByEra()
-        return known.ask(release, partial(_situate, call, arch, lora))
+        return known.ask(release, _situate, call, arch, lora)
 
 
 class Layer:

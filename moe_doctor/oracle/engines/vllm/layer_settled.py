@@ -6,7 +6,6 @@ VllmConfig, then the model class. LoRA's own checks are in `layers`.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
@@ -65,7 +64,7 @@ _SERVED: Kept[ByEra[ServedBy]] = Kept(256)
 def served_by(model: ModelSpec, release: Release) -> ServedBy:
     """The model's class under a release; looked up once."""
     known = _SERVED.find(model, None) or _SERVED.keep(model, None, ByEra())
-    return known.ask(release, partial(_serve, model))
+    return known.ask(release, _serve, model)
 
 
 def _serve(model: ModelSpec, release: Release) -> ServedBy:

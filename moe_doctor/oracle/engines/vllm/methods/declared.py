@@ -7,7 +7,6 @@ releases 0.16.0 to 0.33.0. hf_quant_config.json stands under the key `quantizati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 from moe_doctor.core.eras import ByEra
@@ -45,7 +44,7 @@ def read_declared(quantization: QuantSpec | None, release: Release) -> Declared:
     if quantization is None:
         return NOTHING
     known = _READ.find(quantization, None) or _READ.keep(quantization, None, ByEra())
-    return known.ask(release, partial(_read, quantization))
+    return known.ask(release, _read, quantization)
 
 
 def for_class(declared: Declared, architecture: str, release: Release) -> Declared:
