@@ -9,6 +9,7 @@ from importlib import import_module
 from moe_doctor.backends.registry import settled_kernels
 from moe_doctor.backends.situation import Facts, Situation
 from moe_doctor.core.alike import Alike
+from moe_doctor.core.kept import Interned
 from moe_doctor.core.later import later
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import of_fields
@@ -40,6 +41,8 @@ ORACLES = {
 }
 # What a program reads one field at a time; a question need not have a quantization.
 _PARTS = {"query": False, "parallel": False, "quant": True}
+# Machines and releases give the same few answers.
+_ANSWERS: Interned[Selection] = Interned(16384)
 
 
 @lru_cache(maxsize=32)
@@ -99,6 +102,17 @@ def find_program(
 class Program:
     """An oracle as one release runs it on one machine, with what it has answered there."""
 
+    __slots__ = (
+        "_backends",
+        "_facts",
+        "_kernels",
+        "_known",
+        "_oracle",
+        "_release",
+        "_steps",
+        "environment",
+    )
+
     def __init__(
         self, name: str, facts: Facts, release: Release, environment: Mapping[str, str]
     ) -> None:
@@ -128,8 +142,8 @@ class Program:
         decided = self._run(walk)
         name = self._oracle.name
         if isinstance(decided, EngineError):
-            return refused(walk, decided, name)
-        return foresee(selected(walk, decided, name), walk)
+            return _ANSWERS.first(refused(walk, decided, name))
+        return _ANSWERS.first(foresee(selected(walk, decided, name), walk))
 
     def _trace(self, situation: Situation) -> tuple[Candidate, ...]:
         walk = self._start(situation)
