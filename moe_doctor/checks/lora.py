@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from moe_doctor.checks.case import Case
+from moe_doctor.checks.selection import lacks_class
 from moe_doctor.core.findings import Finding
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.selection import Selection
@@ -16,7 +17,7 @@ def check_lora_crash(case: Case) -> Iterator[Finding]:
     seen: set[str] = set()
     for selection, query in case.chosen(lora=True):
         crash = selection.crash
-        if crash is None or crash.message in seen:
+        if crash is None or crash.message in seen or lacks_class(selection):
             continue
         seen.add(crash.message)
         said = f"{crash.type}: {crash.message}" if crash.message else crash.type

@@ -57,6 +57,27 @@ def check_refused_early(case: Case) -> Iterator[Finding]:
         )
 
 
+def check_no_class(case: Case) -> Iterator[Finding]:
+    """MOE407."""
+    seen: set[int] = set()
+    for selection in case.selections:
+        if selection.moe_layers in seen or not lacks_class(selection):
+            continue
+        seen.add(selection.moe_layers)
+        why = "; ".join(dict.fromkeys(one.reason for one in selection.trace))
+        said = "" if selection.crash is None else selection.crash.text
+        yield rules.NO_CLASS.finding(
+            f"{case.engine_name} gives {case.layers_text(selection.moe_layers)} to "
+            f"{selection.backend}, none of whose classes fits ({why}); the server dies with {said} "
+            "once the weights are loaded"
+        )
+
+
+def lacks_class(selection: Selection) -> bool:
+    """Whether the engine goes on without a kernel, and dies for it."""
+    return selection.crash is not None and not any(one.accepted for one in selection.trace)
+
+
 def check_not_covered(case: Case) -> Iterator[Finding]:
     """MOE402."""
     if case.model is None:
@@ -139,6 +160,7 @@ def _retry(case: Case) -> tuple[str, ...]:
 CHECKS = (
     check_engine_refuses,
     check_refused_early,
+    check_no_class,
     check_not_covered,
     check_explicit_ignored,
     check_explicit_passed,

@@ -25,6 +25,8 @@ from moe_doctor.oracle.engines.vllm.start_refusals import refuse_dispatch, refus
 
 # From 0.19 a layer's width is rounded for its dispatch after the oracle has answered.
 _ROUNDS_LATER: Release = (0, 19, 0)
+# From 0.24 it is rounded before FusedMoE asks whether its method can be rebalanced.
+_ROUNDS_BEFORE_EPLB: Release = (0, 24, 0)
 PLAIN_MODEL = ModelSpec(
     id="",
     source="",
@@ -152,10 +154,8 @@ def _answer(
     situation = ready.situation(call, facts.arch, release, lora=lora)
     selection = place.program(call.oracle).answer(situation, index)
     if selection.outcome is Outcome.SELECTED:
-        late = absent or call.refused_with(selection.backend)
-        if layer.rebalances:
-            late = refuse_eplb(call.method, selection.backend, release) or late
-        late = layer.late or late or linear
+        late = _refuse_layer(layer, call.method, selection.backend, absent, release)
+        late = late or call.refused_with(selection.backend) or linear
         if late is not None:
             # Still with the trace: the oracle answered, its method then refuses the shapes.
             refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)
@@ -183,13 +183,25 @@ def _answer_fixed(
     note = f"{call.method}: {call.why}" if call.method else call.why
     if call.backend is None:
         return _unanswered(index, lora, note, layer)
-    if layer.rebalances:
-        absent = refuse_eplb(call.method, call.backend, release) or absent
-    absent = layer.late or absent
-    if absent is not None:
-        return _refused(index, lora, absent)
+    late = _refuse_layer(layer, call.method, call.backend, absent, release)
+    if late is not None:
+        return _refused(index, lora, late)
     fixed = replace(_fixed(index, lora, call, note), crash=crash)
     return Answer(fixed, layer.query.with_lora(lora), assumed=layer.assumed)
+
+
+def _refuse_layer(
+    layer: LayerQuery,
+    method: str,
+    backend: str | None,
+    absent: EngineRefusal | None,
+    release: Release,
+) -> EngineRefusal | None:
+    """What FusedMoE raises once it has its method; `absent`: what its dispatch lacks."""
+    if layer.late is not None:
+        return layer.late
+    rigid = refuse_eplb(method, backend, release) if layer.rebalances else None
+    return (absent or rigid) if release >= _ROUNDS_BEFORE_EPLB else (rigid or absent)
 
 
 def _reread(

@@ -64,6 +64,15 @@ ASSUMED_LAYER = Rule(
     "tables lack, the answer follows from the config alone.",
     "Check the engine's log line against the report after the first start.",
 )
+NO_CLASS = Rule(
+    "MOE407",
+    "dies-while-loading",
+    Severity.ERROR,
+    "No kernel of the chosen backend fits, and the engine finds out once the weights are loaded.",
+    "Humming's oracle goes on without a class where none takes the layer; an assertion without a "
+    "text then ends the server while it converts the weights, minutes after the start.",
+    "Choose another backend or quantization; the trace names what each class needs.",
+)
 LORA_CHANGES_BACKEND = Rule(
     "MOE412",
     "lora-changes-backend",
@@ -145,6 +154,7 @@ RULES = (
     EXPLICIT_PASSED,
     REFUSED_EARLY,
     ASSUMED_LAYER,
+    NO_CLASS,
     LORA_CHANGES_BACKEND,
     UPGRADE_BREAKS,
     UPGRADE_CHANGES_BACKEND,

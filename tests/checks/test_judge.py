@@ -32,6 +32,24 @@ def test_the_founding_story_of_0_20_0_is_one_warning_and_two_defects_of_that_rel
     )
 
 
+def test_a_backend_without_a_class_is_an_error_of_its_own_with_and_without_adapters() -> None:
+    declared = {"quant_method": "gptq", "bits": 4, "group_size": 64, "sym": True}
+    stored = QuantSpec("gptq", details={**declared, "desc_act": False})
+    layers = tuple(
+        replace(one, spec=replace(one.spec, quantization=stored)) for one in QWEN.moe_layers
+    )
+    model = replace(QWEN, moe_layers=layers, declared=stored)
+    machine = make_machine("0.28.0", "NVIDIA GeForce RTX 4090")
+    asked = Deployment(quantization="humming")
+    case = make_case(model, "0.28.0", machine, asked)
+    assert [code for code in codes(case) if code > "MOE400"] == ["MOE407"]
+    assert find(case, "MOE407").message == (
+        "vLLM 0.28.0 gives 48 layers to HUMMING, none of whose classes fits (takes other formats "
+        "than uint4b8 1x64 weights with plain inputs on sm_89); the server dies with "
+        "AssertionError once the weights are loaded"
+    )
+
+
 def test_the_founding_crash_of_0_19_1_is_an_error_with_a_command() -> None:
     finding = find(make_case(release="0.19.1", deployment=EP8), "MOE501")
     assert "EP support for Fused MoE LoRA is not implemented yet." in finding.message

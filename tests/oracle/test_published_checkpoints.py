@@ -228,6 +228,16 @@ def test_experts_without_an_oracle_want_their_dispatch_too() -> None:
     )
 
 
+def test_from_0_24_the_dispatch_is_missed_before_the_rebalancing() -> None:
+    split = {"data_parallel_size": 8, "expert_parallel": True, "all2all_backend": "nixl_ep"}
+    assert raised(AWQ, "0.23.0", enable_eplb=True, **split) == (
+        "NotImplementedError: EPLB is not supported AWQMarlinMoEMethod."
+    )
+    assert raised(AWQ, "0.33.0", enable_eplb=True, **split) == (
+        "NameError: name 'NixlEPPrepareAndFinalize' is not defined"
+    )
+
+
 def test_granites_recurrent_layers_have_no_class_in_0_25() -> None:
     # Transformers 5.13 renames them before vLLM has a class under the new word.
     assert raised(GRANITE, "0.24.0") is None

@@ -32,14 +32,33 @@ def test_a_shorthand_on_a_claimed_checkpoint_is_refused_ignored_refused_and_foll
     again = refusal(STORED, (0, 31, 0), **asked)
     assert again.error.message == "Cannot apply requested online quantization "
     assert again.by_linear
-    said = refusal(STORED, (0, 32, 0), **asked)
-    assert said.error.message == "Requantizing checkpoint-quantized MoE layers is not supported."
+    said = call(STORED, (0, 32, 0), **asked)
+    assert said.method == "ModelOptFp8MoEMethod"
+    assert [one.refusal.error.message for one in said.afterwards] == [
+        "Requantizing checkpoint-quantized MoE layers is not supported."
+    ]
     newest = call(STORED, (0, 33, 0), **asked)
     assert newest.method == "Fp8PerBlockOnlineMoEMethod"
     assert keys(newest) == ("fp8", "kFp8Static128BlockSym", "kFp8Dynamic128Sym")
     # The checkpoint's own method is made as well, and its oracle has to find a kernel.
     assert newest.stored is not None
     assert newest.stored.method == "ModelOptFp8MoEMethod"
+
+
+def test_in_0_32_the_stored_experts_oracle_refuses_before_their_second_method() -> None:
+    model = parse_model(QWEN3 | {"quantization_config": STORED}, id="m", source="directory")
+    machine = emulated_machine("0.32.0", "10.0", "none", None, "cuda")
+    said = []
+    for backend in ("auto", "flashinfer_cutlass"):
+        asked = Deployment(quantization="fp8_per_channel", moe_backend=backend)
+        answer = select_layers(model, asked, machine, Engine("vllm", "0.32.0"), lora=False)[0]
+        assert answer.selection.error is not None
+        said.append(answer.selection.error.text)
+    assert said == [
+        "NotImplementedError: Requantizing checkpoint-quantized MoE layers is not supported.",
+        "ValueError: FP8 MoE backend FLASHINFER_CUTLASS does not support the deployment "
+        "configuration since kernel does not support current device cuda.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ class Aftermath(NamedTuple):
 
 def foresee(selection: Selection, walk: Walk) -> Selection:
     """The selection with its crash or hazard, and with the class that really runs."""
+    if selection.oracle == "humming" and selection.kernel is None:
+        return replace(selection, crash=EngineError("AssertionError", ""))
     if not selection.lora:
         return selection  # every row is about adapters
     if (

@@ -1,7 +1,7 @@
 """Humming's choice step by step.
 
 Source: select_humming_moe_experts, and HummingMoEMethod.process_weights_after_loading for what
-happens without a class.
+happens without a class (`aftermath` has the exception).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from moe_doctor.core.release import span
 from moe_doctor.oracle.engines.vllm.humming import tables
 from moe_doctor.oracle.engines.vllm.oracle import MoEOracle, ProgramStep
-from moe_doctor.oracle.walk import Choice, Refused, Walk
+from moe_doctor.oracle.walk import Choice, Walk
 
 
 def take_first_class(walk: Walk) -> Choice | None:
@@ -23,7 +23,7 @@ def take_first_class(walk: Walk) -> Choice | None:
 def go_on_without(walk: Walk) -> Choice | None:
     """No class: the model is built without one, and its weights cannot be converted."""
     walk.notes.append("no class of Humming fits; vLLM finds out while it converts the weights")
-    raise Refused("AssertionError", "")
+    return Choice("HUMMING", None)
 
 
 ORACLE = MoEOracle(

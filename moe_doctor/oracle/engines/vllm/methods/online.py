@@ -95,11 +95,12 @@ def build_over(
         raise by_linear(refused_by_method("AttributeError", text, reason))
     stored = not isinstance(built, OracleCall) or built.oracle != "unquantized"
     if stored and release < (0, 33, 0):
-        raise refused_by_method(
-            "NotImplementedError",
-            "Requantizing checkpoint-quantized MoE layers is not supported.",
-            f"0.33.0 is the first that makes {asked} of stored experts",
-        )
+        reason = f"0.33.0 is the first that makes {asked} of stored experts"
+        text = "Requantizing checkpoint-quantized MoE layers is not supported."
+        if not isinstance(built, OracleCall):
+            raise refused_by_method("NotImplementedError", text, reason)
+        # The checkpoint's own method is made before, and its oracle may refuse first.
+        return built._replace(afterwards=(refused_later("NotImplementedError", text, reason),))
     again = build(question._replace(quantization=None), asked)
     if stored and isinstance(built, OracleCall) and isinstance(again, OracleCall):
         return again._replace(stored=built)  # resolve_quant_method makes both methods
