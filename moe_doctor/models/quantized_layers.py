@@ -25,7 +25,8 @@ from moe_doctor.models.listed_entries import (
 from moe_doctor.models.patterns import Matcher, compile_regex, says_elsewhere
 
 Rules = tuple[str, ...]
-_PROJECTIONS = (("gate_proj", "w1"), ("up_proj", "w3"), ("down_proj", "w2"))
+# An expert's projections as engines ask about them, which is not always as checkpoints call them.
+_NAMINGS = (("gate_proj", "up_proj", "down_proj"), ("w1", "w3", "w2"))
 WHOLE_TARGETS = frozenset({"Linear", "FusedMoE", "MoE", "RoutedExperts"})
 """Targets of compressed-tensors that mean every module of a class."""
 
@@ -91,21 +92,21 @@ class LayerQuantization:
         return ()
 
     def compressed(self, names: tuple[str, ...]) -> Rules | None:
-        """compressed-tensors: one group per projection of the first expert."""
-        found: list[str] = []
-        for projection in _PROJECTIONS:
-            paths = tuple(f"{name}.0.{each}" for name in names for each in projection)
-            if self._list().names_any(paths):
-                found.append(LEFT_OUT)
-            else:
-                found.append(self._group_of(paths))
+        """compressed-tensors: one group per projection of the first expert.
+
+        Where the two ways to name projections lead to different groups, both follow: gate_proj,
+        up_proj and down_proj first, then w1, w3 and w2.
+        """
+        found, numbered = (self._groups_of(names, naming) for naming in _NAMINGS)
+        if found != numbered:
+            return (*found, *numbered)
         distinct = set(found)
         if distinct == {LEFT_OUT}:
             return None
         if distinct == {""}:  # no group by path: a group for the whole class, where there is one
             groups = items_of(self._raw.get("config_groups"))
             return () if self._has_whole_target() or not groups else None
-        return tuple(found) if len(distinct) > 1 else (found[0],)
+        return found if len(distinct) > 1 else (found[0],)
 
     def quark(self, names: tuple[str, ...]) -> Rules | None:
         """Quark: `exclude` by path or expression, then the first pattern that matches."""
@@ -161,6 +162,13 @@ class LayerQuantization:
             cut = (entry.partition("experts") for entry in self._ignore)
             self._heads = frozenset(head + word for head, word, _ in cut if word)
         return any(name in self._heads for name in names)
+
+    def _groups_of(self, names: tuple[str, ...], naming: tuple[str, ...]) -> tuple[str, ...]:
+        found = []
+        for projection in naming:
+            paths = tuple(f"{name}.0.{projection}" for name in names)
+            found.append(LEFT_OUT if self._list().names_any(paths) else self._group_of(paths))
+        return tuple(found)
 
     def _group_of(self, paths: tuple[str, ...]) -> str:
         groups = self._raw.get("config_groups")

@@ -52,6 +52,8 @@ class Block(NamedTuple):
     """Whether a layer has either attention, a state space or experts (Nemotron-H)."""
     head_gate: str = ""
     """Projection of a gate per head, after attention's last one."""
+    head_gate_since: Release = (0, 16, 0)
+    """First release that quantizes it."""
     delta: str = ""
     """Linear attention with a delta rule, or Mamba 2, in layers without the other one."""
     merges_delta: bool = False
@@ -72,6 +74,8 @@ class Block(NamedTuple):
     """Whether all routed experts are made before any linear layer."""
     shared_divides: bool = False
     """Whether shared experts are divided even where sequence parallelism gives others all."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Pieces of a checkpoint's paths and what the class's hf_to_vllm_mapper makes of them."""
     twice: bool = False
     """Whether a layer has two attentions and two MLPs beside its experts (LongCat)."""
 
@@ -140,7 +144,7 @@ _BLOCKS = {
         dense="feed_forward", shared="feed_forward.shared_expert", shared_first=True
     ),
     "gemma4.py": Block(dense_everywhere=True),
-    "gpt_oss.py": Block("attn", dense=""),
+    "gpt_oss.py": Block("attn", dense="", renamed=((".self_attn.", ".attn."),)),
     "openai_privacy_filter.py": Block("attn", dense=""),
     "granitemoe.py": Block(dense=""),
     "step3p5.py": Block(
@@ -149,6 +153,8 @@ _BLOCKS = {
         varies=True,
         mapped_since=(0, 22, 0),
         head_gate="g_proj",
+        head_gate_since=(0, 17, 0),
+        renamed=((".share_expert.", ".moe.share_expert."),),
     ),
     "grok1.py": Block("attn", dense=""),
     "minimax_m2.py": Block(dense=""),
@@ -159,7 +165,7 @@ _BLOCKS = {
     "cohere2_moe.py": _STANDARD,
     "mellum.py": _STANDARD,
     "interns1_pro.py": Block(router="mlp.gate"),
-    "mimo_v2_flash.py": _STANDARD,
+    "mimo_v2_flash.py": Block(mapped_since=(0, 21, 0)),
     # Transformers' own blocks, of which attention has these names everywhere; fused from then on.
     "transformers/moe.py": Block(shared=_SHARED, since=(0, 27, 0), experts_first=True),
     "nemotron_h.py": Block(

@@ -37,10 +37,8 @@ Reader = Callable[[Linear, Place], Stored | None]
 _EMPTY_MEANS_ALL = (0, 32, 0)
 # QuarkConfig._find_matched_config calls itself for each part, until 0.19.0 for itself too.
 _STOPS_AT_ITSELF = (0, 19, 0)
-# Lists that may name the fused layer itself: compressed-tensors' and, from utils/config_utils.py's
-# find_matching_patterns on, Quark's.
-_ALWAYS = (0, 0, 0)
-_QUARK_NAMES_FUSED = (0, 30, 0)
+# utils/config_utils.py, find_matching_patterns: an entry that matches the fused layer itself.
+_MATCHES_FUSED = (0, 30, 0)
 
 
 def reader_of(question: Question, declared: Declared, name: str) -> Reader | None:
@@ -158,12 +156,22 @@ def _awq(question: Question, spec: QuantSpec, declared: Declared, name: str) -> 
     stored = Stored("awq", 4, group, zeros=zeros, fallback=plain)
 
     def matches(names: Spellings) -> bool:
-        return any(entry in one for entry in entries for one in names)
+        return any(_is_piece(entry, one, names[0]) for entry in entries for one in names)
 
     def read(linear: Linear, place: Place) -> Stored | None:
         return None if agree(linear, place, matches, release) else stored
 
     return read
+
+
+def _is_piece(entry: str, name: str, own: str) -> bool:
+    """Whether an entry is part of a module's path, as the engine or the checkpoint spells it.
+
+    WeightsMapper renames whole prefixes, the dot included: `model.visual` stays as it is and finds
+    nothing in `visual.blocks.0`, `model.visual.blocks` finds it.
+    """
+    renamed = entry.count(".") > 1 or not name.startswith("model.")
+    return entry in own or (renamed and entry in name)
 
 
 def _modelopt(question: Question, spec: QuantSpec, name: str, algorithm: str) -> Reader:
@@ -198,8 +206,15 @@ def _compressed(question: Question, spec: QuantSpec) -> Reader:
     def matches(names: Spellings) -> bool:
         return reader.group_of(*names) is None
 
+    stands = _among(frozenset(spec.ignore))
+
+    def names_fused(names: Spellings) -> bool:
+        # Before 0.30.0 a fused layer has to stand in the list, no expression finds it.
+        found = matches(names)
+        return found if found == stands(names) or release >= _MATCHES_FUSED else not found
+
     def read(linear: Linear, place: Place) -> Stored | None:
-        if agree_on_scheme(linear, place, matches, release, fused_since=_ALWAYS):
+        if agree_on_scheme(linear, place, matches, release, names_fused=names_fused):
             return None
         own = groups.get(reader.group_of(*place(linear.path)) or "")
         parts = [groups.get(reader.group_of(*place(shard)) or "") for shard in linear.shards]
@@ -253,6 +268,9 @@ def _quark(question: Question, spec: QuantSpec) -> Reader:
     def matches(names: Spellings) -> bool:
         return reader.group_of(*names) is None
 
+    def names_fused(names: Spellings) -> bool:
+        return matches(names) and release >= _MATCHES_FUSED
+
     def entry_of(path: Spellings) -> str:
         for key in settings:
             if any(fnmatchcase(one, key) if "*" in key else one in key for one in path):
@@ -260,7 +278,7 @@ def _quark(question: Question, spec: QuantSpec) -> Reader:
         return ""
 
     def read(linear: Linear, place: Place) -> Stored | None:
-        if agree_on_scheme(linear, place, matches, release, fused_since=_QUARK_NAMES_FUSED):
+        if agree_on_scheme(linear, place, matches, release, names_fused=names_fused):
             return None
         if linear.is_own_shard and release < _STOPS_AT_ITSELF:
             reason = f"{place(linear.path)[0]}: vLLM looks for its parts, and it is its own part"

@@ -24,6 +24,7 @@ from moe_doctor.oracle.engines.vllm.linear.body import layer_linears, tower_line
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
 from moe_doctor.oracle.engines.vllm.linear.platforms import ANYWHERE, refuse_platform
 from moe_doctor.oracle.engines.vllm.linear.readers import named_layers, reader_of
+from moe_doctor.oracle.engines.vllm.linear.renamed import rename_entries
 from moe_doctor.oracle.engines.vllm.linear.shapes import (
     refuse_online_shape,
     refuse_packed,
@@ -148,6 +149,8 @@ def _refuse(
         return _NONE
     if block.splits_gates and not _SPLITS_GATES.holds(release):
         block = block._replace(splits_gates=False)
+    if block.head_gate and release < block.head_gate_since:
+        block = block._replace(head_gate="")
     if block.merges_state and release < _MERGES_STATE:
         block = block._replace(merges_state=False)
     if declared is None:
@@ -258,6 +261,9 @@ def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Ite
     linears = tuple(_walk(model, block, name, release))
     late, made = False, False
     seen = set()
+    if block.renamed and question.quantization is not None:
+        renamed = rename_entries(question.quantization, block.renamed)
+        question = question._replace(quantization=renamed)
     try:
         reader = reader_of(question, read_declared(model.declared, release), name)
         if reader is None:

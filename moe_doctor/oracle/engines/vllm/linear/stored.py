@@ -85,13 +85,16 @@ def agree_on_scheme(
     matches: Callable[[Spellings], bool],
     release: Release,
     *,
-    fused_since: Release,
+    names_fused: Callable[[Spellings], bool],
 ) -> bool:
-    """should_ignore_layer() of compressed-tensors and Quark: the same, with other words."""
+    """should_ignore_layer() of compressed-tensors and Quark: the same, with other words.
+
+    `names_fused` = whether the list leaves the fused layer out under its own name.
+    """
     own = place(linear.path)
     if not linear.is_fused:
         return matches(own)
-    if matches(own) and release >= fused_since:
+    if names_fused(own):
         return True
     found = {matches(place(shard)) for shard in linear.shards}
     if len(found) > 1:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from moe_doctor.core.release import Release
 from moe_doctor.models.expert_modules import PREFIXES
 from moe_doctor.models.listed_entries import LEFT_OUT
 from moe_doctor.models.quantized_layers import LayerQuantization
@@ -26,6 +27,18 @@ _ATTENTION = ("qkv_proj", "q_proj", "q_a_proj", "q_b_proj", "o_proj")
 # Models whose experts are a subclass with a name of its own (dbrx.py DbrxExperts): groups of all
 # linear layers are copied to FusedMoE and RoutedExperts by name.
 _OWN_CLASSES = {"DbrxForCausalLM": "dbrxexperts"}
+# Until 0.31 every model's experts are asked for as gate_proj, up_proj and down_proj, then under the
+# names that its class gives (`ckpt_names`): w1, w3 and w2 in these.
+_OWN_NAMES: Release = (0, 32, 0)
+_NUMBERED = (
+    "Lfm2MoeForCausalLM",
+    "MiniMaxM2ForCausalLM",
+    "MixtralForCausalLM",
+    "PhiMoEForCausalLM",
+)
+_NUMBERED_ON_CUDA = ("DeepseekV4ForCausalLM",)
+# LayerQuantization.compressed: as many rules where the two ways to name projections differ.
+_BOTH_NAMINGS = 6
 WITH_INPUTS = ("naive-quantized", "int-quantized", "float-quantized", "nvfp4-pack-quantized")
 """Formats whose inputs are quantized too, unless the weights are floats."""
 
@@ -62,6 +75,9 @@ def read_groups(question: Question) -> dict[str, Group]:
 def experts_group(question: Question, groups: Mapping[str, Group]) -> Group | None:
     """Group of the experts; None where they stay unquantized."""
     rules = question.rules or ("",)
+    if len(rules) == _BOTH_NAMINGS:
+        half = _BOTH_NAMINGS // 2
+        rules = rules[half:] if _asks_for_numbers(question) else rules[:half]
     followed = [
         None if rule == LEFT_OUT else groups.get(rule) or _class_group(question, groups)
         for rule in rules
@@ -135,6 +151,15 @@ def _read_group(
         reason = f"format {layout} quantizes inputs, and {name} does not say how"
         raise refused_by_validation("Assertion failed, ", reason)
     return Group(name, targets, weights, inputs, layout)
+
+
+def _asks_for_numbers(question: Question) -> bool:
+    """Whether the experts' projections are asked for as w1, w3 and w2."""
+    if question.release < _OWN_NAMES:
+        return False
+    if question.architecture in _NUMBERED_ON_CUDA:
+        return question.is_on("cuda")
+    return question.architecture in _NUMBERED
 
 
 def _class_group(question: Question, groups: Mapping[str, Group]) -> Group | None:
