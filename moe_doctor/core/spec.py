@@ -177,6 +177,8 @@ class AttentionSpec(NamedTuple):
     """Whether keys and values are compressed (MLA)."""
     recurrent: RecurrentSpec | None = None
     """The recurrent layers' sizes, in a hybrid model."""
+    norm_groups: int | None = None
+    """Groups of the norm after linear attention, which ranks share (Ling 2.5)."""
 
 
 class BesideSpec(NamedTuple):

@@ -28,6 +28,7 @@ def read_attention(section: Mapping[str, Any]) -> AttentionSpec:
         latent=read_size(section, "kv_lora_rank") is not None
         or section.get("model_type") == "deepseek_v4",
         recurrent=_recurrent(section),
+        norm_groups=read_size(section, "group_norm_size"),
     )
 
 

@@ -263,3 +263,16 @@ def test_before_0_19_quark_reads_inputs_of_experts_that_are_not_there() -> None:
     text = "AttributeError: 'NoneType' object has no attribute 'get'"
     assert said(DEEPSEEK, listed, "0.18.1") == text
     assert said(DEEPSEEK, listed, "0.19.1") is None
+
+
+def test_ling_2_5_shares_the_groups_of_its_norm_among_the_ranks() -> None:
+    # inclusionAI/Ring-2.5-1T
+    grouped = RING | {"group_norm_size": 4, "num_key_value_heads": 64}
+    few = "AssertionError: tp_size must be <= group_norm_size for local rms norm"
+    odd = "AssertionError: group_norm_size must be divisible by tp_size"
+    for release in ("0.19.1", "0.33.0"):
+        assert said(grouped, None, release, tensor_parallel_size=4) is None
+        assert said(grouped, None, release, tensor_parallel_size=8) == few
+        assert said(grouped | {"group_norm_size": 6}, None, release, tensor_parallel_size=4) == odd
+    # No other class has such a norm.
+    assert said(LING | {"group_norm_size": 1}, None, "0.33.0", tensor_parallel_size=2) is None

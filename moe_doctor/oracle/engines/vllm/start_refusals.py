@@ -37,6 +37,8 @@ _PLAIN_QKV = frozenset(
         "step3_text.py",
     }
 )
+# BailingMoELinearAttention, from 0.23 on layers/mamba/linear/bailing_linear_attn.py.
+_SHARES_NORM = "bailing_moe_linear.py"
 # all2all backend -> distribution that brings it, and the class that dispatches.
 _DISPATCHERS = {
     "deepep_high_throughput": ("deep-ep", "DeepEPHTPrepareAndFinalize"),
@@ -78,6 +80,13 @@ def refuse_attention(
             error = EngineError("AssertionError", f"{padded} is not divisible by {ranks}")
             reason = f"the vocabulary of {padded} rows cannot be shared by {ranks} ranks"
             return EngineRefusal("model", error, reason)
+    groups = attention.norm_groups
+    if groups is not None and groups % ranks and row.file == _SHARES_NORM:
+        text = "group_norm_size must be divisible by tp_size"
+        if groups < ranks:
+            text = "tp_size must be <= group_norm_size for local rms norm"
+        reason = f"{ranks} ranks cannot share the {groups} groups of linear attention's norm"
+        return EngineRefusal("model", EngineError("AssertionError", text), reason)
     heads = attention.kv_heads
     if heads is None or attention.latent:
         return None
