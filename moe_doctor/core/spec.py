@@ -213,6 +213,8 @@ class VisionSpec(NamedTuple):
     """Width of that token."""
     heads: int | None = None
     """Heads of its attention."""
+    deep: int = 0
+    """Layers whose tokens are merged besides those of the last one (Qwen3-VL)."""
 
 
 class WidthsSpec(NamedTuple):

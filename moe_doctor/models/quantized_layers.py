@@ -26,7 +26,11 @@ from moe_doctor.models.patterns import Matcher, compile_regex, says_elsewhere
 
 Rules = tuple[str, ...]
 # An expert's projections as engines ask about them, which is not always as checkpoints call them.
-_NAMINGS = (("gate_proj", "up_proj", "down_proj"), ("w1", "w3", "w2"))
+_NAMINGS = (
+    ("gate_proj", "up_proj", "down_proj"),
+    ("w1", "w3", "w2"),
+    ("up_proj", "None", "down_proj"),  # experts without a gate
+)
 WHOLE_TARGETS = frozenset({"Linear", "FusedMoE", "MoE", "RoutedExperts"})
 """Targets of compressed-tensors that mean every module of a class."""
 
@@ -43,7 +47,7 @@ class ListedNames(NamedTuple):
         """Whether one of the spellings of a module's path is listed."""
         if any(name in self.exact for name in names):
             return True
-        return any(rule.pattern.search(name) for rule in self.rules for name in names)
+        return any(searches(rule, names) for rule in self.rules)
 
 
 class LayerQuantization:
@@ -86,7 +90,7 @@ class LayerQuantization:
         for key, _ in items_of(self._raw.get("dynamic")):
             negative = key.startswith("-:")
             rule = self._regex(key[2:] if key.startswith(("-:", "+:")) else key)
-            if rule is None or not any(rule.pattern.search(name) for name in names):
+            if rule is None or not searches(rule, names):
                 continue
             return None if negative else (_first_alike(self._raw["dynamic"], key),)
         return ()
@@ -94,12 +98,12 @@ class LayerQuantization:
     def compressed(self, names: tuple[str, ...]) -> Rules | None:
         """compressed-tensors: one group per projection of the first expert.
 
-        Where the two ways to name projections lead to different groups, both follow: gate_proj,
-        up_proj and down_proj first, then w1, w3 and w2.
+        Where the ways to name projections lead to different groups, all follow: gate_proj, up_proj
+        and down_proj first, then w1, w3 and w2, then those of experts without a gate.
         """
-        found, numbered = (self._groups_of(names, naming) for naming in _NAMINGS)
-        if found != numbered:
-            return (*found, *numbered)
+        found, *others = (self._groups_of(names, naming) for naming in _NAMINGS)
+        if any(one != found for one in others):
+            return tuple(group for naming in (found, *others) for group in naming)
         distinct = set(found)
         if distinct == {LEFT_OUT}:
             return None
@@ -176,7 +180,7 @@ class LayerQuantization:
             for target in _targets(group):
                 if target.startswith("re:"):
                     rule = self._regex(target[3:])
-                    hit = rule is not None and any(rule.pattern.search(path) for path in paths)
+                    hit = rule is not None and searches(rule, paths)
                 else:
                     hit = target in paths
                 if hit and isinstance(groups, Mapping):
@@ -233,6 +237,19 @@ _GRAMMARS: dict[str, Callable[[LayerQuantization, tuple[str, ...]], Rules | None
     "mxfp4": LayerQuantization.everything,
     "bitsandbytes": LayerQuantization.everything,
 }
+
+
+def searches(rule: Matcher, names: tuple[str, ...]) -> bool:
+    """Whether an expression finds a module under one of the engine's spellings.
+
+    Engines rename the prefixes of paths in a list and leave expressions as they are, so what only a
+    checkpoint says (`model.language_model`, `model.visual`) is found by none.
+    """
+    return any(
+        rule.pattern.search(name)
+        for name in names
+        if not name.startswith("model.") or name.startswith("model.layers.")
+    )
 
 
 def _targets(group: object) -> tuple[str, ...]:

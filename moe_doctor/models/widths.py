@@ -69,12 +69,14 @@ def _softmax_layers(text: Mapping[str, Any]) -> frozenset[int] | None:
 def _vision(section: Mapping[str, Any]) -> VisionSpec:
     hidden = read_size(section, "hidden_size", "vt_hidden_size")
     merge = read_size(section, "spatial_merge_size")
+    deep = section.get("deepstack_visual_indexes")
     return VisionSpec(
         hidden=hidden,
         mlp=read_size(section, "intermediate_size", "vt_intermediate_size"),
         merged=None if hidden is None or merge is None else hidden * merge * merge,
         out=read_size(section, "out_hidden_size"),
         heads=read_size(section, "num_heads", "num_attention_heads"),
+        deep=min(len(deep), MAX_LAYERS) if isinstance(deep, (list, tuple)) else 0,
     )
 
 

@@ -99,6 +99,22 @@ def test_a_prefix_is_renamed_with_its_dot_or_not_at_all() -> None:
         assert said(QWEN3_VL, listed, release) == UNALIGNED
 
 
+def test_every_merger_of_qwen3_vl_has_its_place_in_the_list() -> None:
+    # Qwen/Qwen3-VL-30B-A3B-Instruct-FP8
+    parts = ("attn.qkv", "attn.proj", "mlp.linear_fc1", "mlp.linear_fc2")
+    paths = [f"model.visual.blocks.0.{part}" for part in parts]
+    mergers = ["merger", *(f"deepstack_merger_list.{number}" for number in range(3))]
+    paths += [f"model.visual.{one}.linear_fc{part}" for one in mergers for part in (1, 2)]
+    vision = QWEN3_VL["vision_config"] | {"deepstack_visual_indexes": [8, 16, 24]}
+    config = QWEN3_VL | {"vision_config": vision}
+    text = "ValueError: Weight output_partition_size = 576 is not divisible by weight quantization "
+    split = {"tensor_parallel_size": 8, "expert_parallel": True}
+    for release in ("0.16.0", "0.33.0"):
+        assert said(config, BLOCKS | {"modules_to_not_convert": paths}, release, **split) is None
+        some = BLOCKS | {"modules_to_not_convert": paths[:-2]}
+        assert said(config, some, release, **split) == f"{text}block_n = 128."
+
+
 def test_mimo_v2_says_what_it_fuses_from_0_21_on() -> None:
     # mlp.gate is the router, and a piece of mlp.gate_proj.
     listed = AWQ | {"modules_to_not_convert": ["mlp.gate", "self_attn"]}
@@ -123,7 +139,7 @@ def test_gpt_oss_finds_its_attention_under_the_checkpoint_s_name() -> None:
     assert said(config, GPT_OSS_QUARK, "0.16.0") == "RuntimeError: Unsupported FusedMoe scheme"
 
 
-def test_an_expression_is_renamed_where_it_has_the_whole_piece() -> None:
+def test_compressed_tensors_renames_paths_and_no_expressions() -> None:
     int4 = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128}
     group = {
         "targets": ["Linear"],
@@ -137,12 +153,35 @@ def test_an_expression_is_renamed_where_it_has_the_whole_piece() -> None:
     }
     config = GPT_OSS | HEADS
     split = {"tensor_parallel_size": 4, "expert_parallel": True}
-    # 2880 columns are no whole groups of 128; the expression does not find model.layers.0.attn.
-    refused = said(config, stored | {"ignore": ["re:.*self_attn.*"]}, "0.20.0", **split)
-    assert refused == "AssertionError: "
-    for found in ("re:.*\\.self_attn\\..*", "re:model.layers.\\d+.self_attn.*", "re:.*attn.*"):
-        refused = said(config, stored | {"ignore": [found]}, "0.20.0", **split)
-        assert (refused is None) == (".self_attn." in found or found == "re:.*attn.*")
+    paths = [f"model.layers.{layer}.self_attn.{part}_proj" for layer in (0, 1) for part in "qkvo"]
+    # 2880 columns are no whole groups of 128, and the engine's name is model.layers.0.attn.
+    for entries in (["re:.*self_attn.*"], ["re:model.layers.\\d+.self_attn.*"]):
+        refused = said(config, stored | {"ignore": entries}, "0.20.0", **split)
+        assert refused == "AssertionError: "
+    for entries in (["re:.*attn.*"], paths):
+        assert said(config, stored | {"ignore": entries}, "0.20.0", **split) is None
+
+
+def test_an_expression_has_to_find_the_engine_s_own_prefix() -> None:
+    int4 = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128}
+    group = {
+        "targets": ["Linear"],
+        "weights": int4 | {"symmetric": True, "dynamic": False},
+        "input_activations": None,
+    }
+    stored = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": {"group_0": group},
+    }
+    texts = {
+        "0.20.0": "Failed to find a kernel that can implement the WNA16 linear layer. Reasons: ",
+        "0.33.0": "Weight input_size_per_partition=4304 for layer '",
+    }
+    for release, text in texts.items():
+        tower = said(QWEN3_VL, stored | {"ignore": ["re:model.visual.*"]}, release)
+        assert tower == f"ValueError: {text}"
+        assert said(QWEN3_VL, stored | {"ignore": ["re:visual.*"]}, release) is None
 
 
 def test_step_3_5_finds_its_shared_experts_under_the_checkpoint_s_name() -> None:
@@ -176,6 +215,21 @@ DEEPSEEK_V4 = {
     "scoring_func": "sqrtsoftplus",
     "torch_dtype": "bfloat16",
 }
+NEMOTRON = {
+    "architectures": ["NemotronHForCausalLM"],
+    "model_type": "nemotron_h",
+    "hybrid_override_pattern": "E*E",
+    "num_hidden_layers": 3,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 2,
+    "head_dim": 128,
+    "n_routed_experts": 128,
+    "num_experts_per_tok": 6,
+    "hidden_size": 2688,
+    "moe_intermediate_size": 1856,
+    "mlp_hidden_act": "relu2",
+    "torch_dtype": "bfloat16",
+}
 MIXTRAL = {
     "architectures": ["MixtralForCausalLM"],
     "model_type": "mixtral",
@@ -195,10 +249,12 @@ MIXTRAL = {
         (DEEPSEEK_V4, "re:.*ffn.*w[123]$", ("unquantized", "nvfp4")),
         (MIXTRAL, "re:.*experts.*w[123]$", ("unquantized", "nvfp4")),
         (DEEPSEEK, "re:.*experts.*_proj$", ("nvfp4", "nvfp4")),
+        (NEMOTRON, "re:.*experts.*", ("nvfp4", "nvfp4")),
+        (NEMOTRON, "re:.*experts.*_proj$", ("nvfp4", None)),  # one of them is called None
     ],
 )
 def test_experts_are_asked_for_under_their_own_names_from_0_32_on(
-    config: dict[str, Any], target: str, expected: tuple[str, str]
+    config: dict[str, Any], target: str, expected: tuple[str, str | None]
 ) -> None:
     groups: dict[str, Any] = {"group_0": NVFP4["config_groups"]["group_0"] | {"targets": [target]}}
     stored = NVFP4 | {"ignore": ["lm_head", "re:.*attn.*"], "config_groups": groups}

@@ -276,3 +276,15 @@ def test_ling_2_5_shares_the_groups_of_its_norm_among_the_ranks() -> None:
         assert said(grouped | {"group_norm_size": 6}, None, release, tensor_parallel_size=4) == odd
     # No other class has such a norm.
     assert said(LING | {"group_norm_size": 1}, None, "0.33.0", tensor_parallel_size=2) is None
+
+
+def test_sparse_weights_are_refused_from_0_22_on() -> None:
+    stored: dict[str, Any] = FLOAT8 | {"sparsity_config": {}}
+    text = "DeprecationWarning: Sparsity support has been removed from compressed-tensors. Please "
+    sparsity = {"format": "sparse-24-bitmask", "targets": ["Linear"]}
+    for release in ("0.22.1", "0.33.0"):
+        sparse = stored | {"sparsity_config": sparsity}
+        refused = said(DEEPSEEK, sparse, release)
+        assert refused == f"{text}use a model without sparsity configuration."
+        assert said(DEEPSEEK, stored, release) is None
+    assert said(DEEPSEEK, stored, "0.21.0") is None

@@ -75,9 +75,13 @@ def tower_linears(model: ModelSpec, method: str, ranks: int, release: Release) -
     ):
         hidden, merged = sizes.hidden, sizes.merged
         start = "visual.blocks.0"
+        mergers = [f"visual.deepstack_merger_list.{number}" for number in range(sizes.deep)]
+        found = []
+        for merger in ("visual.merger", *mergers):
+            found.append(columns(f"{merger}.linear_fc1", merged, merged, ranks))
+            found.append(rows(f"{merger}.linear_fc2", merged, sizes.out, ranks))
         return [
-            columns("visual.merger.linear_fc1", merged, merged, ranks),
-            rows("visual.merger.linear_fc2", merged, sizes.out, ranks),
+            *found,
             fused(f"{start}.attn.qkv", ("qkv",), hidden, (hidden,) * 3, ranks),
             rows(f"{start}.attn.proj", hidden, hidden, ranks),
             columns(f"{start}.mlp.linear_fc1", hidden, sizes.mlp, ranks),

@@ -15,7 +15,7 @@ from typing import Any
 from moe_doctor.core.spec import QuantSpec
 from moe_doctor.models.listed_entries import read_pieces
 from moe_doctor.models.patterns import compile_regex
-from moe_doctor.models.quantized_layers import LayerQuantization
+from moe_doctor.models.quantized_layers import LayerQuantization, searches
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
 from moe_doctor.oracle.engines.vllm.linear.stored import (
     ANY,
@@ -130,7 +130,7 @@ def _rule(rules: Mapping[str, Any], names: Spellings) -> Mapping[str, Any] | Non
     for key, entry in rules.items():
         negative = str(key).startswith("-:")
         matcher = compile_regex(str(key).removeprefix("-:").removeprefix("+:"), [])
-        if matcher is None or not any(matcher.pattern.search(name) for name in names):
+        if matcher is None or not searches(matcher, names):
             continue
         return None if negative else (entry if isinstance(entry, Mapping) else {})
     return {}

@@ -2,7 +2,8 @@
 
 Sources: apply_vllm_mapper of each quantization config, WeightsMapper (models/utils.py) and the
 mappers of the model classes, releases 0.16.0 to 0.33.0. Prefixes are spelled both ways by the
-callers; pieces inside a path are renamed here, expressions too where they have the whole piece.
+callers; pieces inside a path are renamed here. compressed-tensors leaves expressions as they are,
+other methods rename them too where they have the whole piece.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def rename_entries(spec: QuantSpec, pieces: _Pieces) -> QuantSpec:
         }
     if isinstance(extra, Mapping):
         details["extra_config"] = {_rename(str(key), pieces): one for key, one in extra.items()}
-    ignore = tuple(_rename(entry, pieces) for entry in spec.ignore)
+    rename = _rename_path if spec.method == "compressed-tensors" else _rename
+    ignore = tuple(rename(entry, pieces) for entry in spec.ignore)
     return replace(spec, ignore=ignore, details=details)
 
 
@@ -34,7 +36,11 @@ def _rename_targets(group: Any, pieces: _Pieces) -> Any:
     targets = group.get("targets") if isinstance(group, Mapping) else None
     if not isinstance(targets, (list, tuple)):
         return group
-    return {**group, "targets": [_rename(str(target), pieces) for target in targets]}
+    return {**group, "targets": [_rename_path(str(target), pieces) for target in targets]}
+
+
+def _rename_path(entry: str, pieces: _Pieces) -> str:
+    return entry if entry.startswith("re:") else _rename(entry, pieces)
 
 
 def _rename(entry: str, pieces: _Pieces) -> str:

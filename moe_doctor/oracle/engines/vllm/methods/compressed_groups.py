@@ -17,6 +17,7 @@ from moe_doctor.models.listed_entries import LEFT_OUT
 from moe_doctor.models.quantized_layers import LayerQuantization
 from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments, read_arguments
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
+    refused_by_constructor,
     refused_by_method,
     refused_by_validation,
     refused_by_vllm_config,
@@ -27,6 +28,7 @@ _ATTENTION = ("qkv_proj", "q_proj", "q_a_proj", "q_b_proj", "o_proj")
 # Models whose experts are a subclass with a name of its own (dbrx.py DbrxExperts): groups of all
 # linear layers are copied to FusedMoE and RoutedExperts by name.
 _OWN_CLASSES = {"DbrxForCausalLM": "dbrxexperts"}
+_NOT_SPARSE: Release = (0, 22, 0)
 # Until 0.31 every model's experts are asked for as gate_proj, up_proj and down_proj, then under the
 # names that its class gives (`ckpt_names`): w1, w3 and w2 in these.
 _OWN_NAMES: Release = (0, 32, 0)
@@ -37,8 +39,18 @@ _NUMBERED = (
     "PhiMoEForCausalLM",
 )
 _NUMBERED_ON_CUDA = ("DeepseekV4ForCausalLM",)
-# LayerQuantization.compressed: as many rules where the two ways to name projections differ.
-_BOTH_NAMINGS = 6
+_UNGATED = frozenset(
+    {
+        "NemotronHForCausalLM",
+        "NemotronHPuzzleForCausalLM",
+        "NemotronH_Nano_Omni_Reasoning_V3",
+        "NemotronH_Nano_VL_V2",
+        "NemotronH_Omni_Reasoning_V3",
+        "NemotronH_Super_Omni_Reasoning_V3",
+    }
+)
+# LayerQuantization.compressed: more rules where the ways to name projections differ.
+_PROJECTIONS = 3
 WITH_INPUTS = ("naive-quantized", "int-quantized", "float-quantized", "nvfp4-pack-quantized")
 """Formats whose inputs are quantized too, unless the weights are floats."""
 
@@ -69,15 +81,23 @@ def read_groups(question: Question) -> dict[str, Group]:
         if len(targets) == 1 and targets[0].endswith("Attention"):
             continue
         found[str(name)] = _read_group(question, str(name), targets, entry)
+    sparse = question.details.get("sparsity_config")
+    if question.release >= _NOT_SPARSE and isinstance(sparse, Mapping) and sparse.get("targets"):
+        raise refused_by_constructor(
+            "Sparsity support has been removed from compressed-tensors. Please use a model without "
+            "sparsity configuration.",
+            "its weights are stored sparsely, which releases before 0.22.0 read",
+            kind="DeprecationWarning",
+        )
     return found
 
 
 def experts_group(question: Question, groups: Mapping[str, Group]) -> Group | None:
     """Group of the experts; None where they stay unquantized."""
     rules = question.rules or ("",)
-    if len(rules) == _BOTH_NAMINGS:
-        half = _BOTH_NAMINGS // 2
-        rules = rules[half:] if _asks_for_numbers(question) else rules[:half]
+    if len(rules) > _PROJECTIONS:
+        start = _PROJECTIONS * _naming(question)
+        rules = rules[start : start + _PROJECTIONS]
     followed = [
         None if rule == LEFT_OUT else groups.get(rule) or _class_group(question, groups)
         for rule in rules
@@ -153,13 +173,16 @@ def _read_group(
     return Group(name, targets, weights, inputs, layout)
 
 
-def _asks_for_numbers(question: Question) -> bool:
-    """Whether the experts' projections are asked for as w1, w3 and w2."""
+def _naming(question: Question) -> int:
+    """Which names the experts' projections are asked for under, in LayerQuantization's order."""
+    architecture = question.architecture
     if question.release < _OWN_NAMES:
-        return False
-    if question.architecture in _NUMBERED_ON_CUDA:
-        return question.is_on("cuda")
-    return question.architecture in _NUMBERED
+        return 0
+    if architecture in _UNGATED:
+        return 2  # gate, up and down are up_proj, None and down_proj
+    if architecture in _NUMBERED_ON_CUDA and not question.is_on("cuda"):
+        return 0
+    return int(architecture in _NUMBERED or architecture in _NUMBERED_ON_CUDA)
 
 
 def _class_group(question: Question, groups: Mapping[str, Group]) -> Group | None:
