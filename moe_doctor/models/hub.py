@@ -21,9 +21,10 @@ from moe_doctor.core.errors import DoctorError, FetchError, ModelError, ModelNot
 from moe_doctor.core.scratch import scratch_folder
 from moe_doctor.models.hub_cache import cache_directory
 from moe_doctor.models.json_files import MAX_BYTES, read_json_object
+from moe_doctor.models.mistral_format import read_params
 from moe_doctor.models.quantization import DECLARATION_KEYS
 from moe_doctor.models.sections import find_sections
-from moe_doctor.models.source import CONFIG_FILE, QUANT_FILE, ConfigFiles
+from moe_doctor.models.source import CONFIG_FILE, PARAMS_FILE, QUANT_FILE, ConfigFiles
 
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT}
 _Result = TypeVar("_Result")
@@ -65,6 +66,9 @@ def fetch_config_files(
     def work() -> ConfigFiles:
         found = _fetch(name, CONFIG_FILE, revision, deadline_s, force)
         if found is None:
+            found = _fetch(name, PARAMS_FILE, revision, deadline_s, force)
+            if found is not None:
+                return ConfigFiles(read_params(found[0]), None, "hub", found[1])
             raise ModelNotFoundError(
                 f"{name} has no {CONFIG_FILE} on {endpoint_name()}",
                 "name a repository of a language model",

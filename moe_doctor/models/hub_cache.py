@@ -14,9 +14,10 @@ from typing import Any
 
 from moe_doctor.core.errors import ModelNotFoundError
 from moe_doctor.models.json_files import read_bytes, read_json_object
+from moe_doctor.models.mistral_format import read_params
 from moe_doctor.models.quantization import DECLARATION_KEYS
 from moe_doctor.models.sections import find_sections
-from moe_doctor.models.source import CONFIG_FILE, QUANT_FILE, ConfigFiles
+from moe_doctor.models.source import CONFIG_FILE, PARAMS_FILE, QUANT_FILE, ConfigFiles
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -54,12 +55,21 @@ def read_cache(name: str, revision: str | None, directory: Path | None) -> Confi
     try:
         config = read_json_object(snapshot / CONFIG_FILE)
     except ModelNotFoundError:
-        return None
+        return _read_params(snapshot, commit)
     try:
         quant = read_json_object(snapshot / QUANT_FILE)
     except ModelNotFoundError:
         return ConfigFiles(config, None, "cache", commit, _is_whole(repository, commit, config))
     return ConfigFiles(config, quant, "cache", commit)
+
+
+def _read_params(snapshot: Path, commit: str) -> ConfigFiles | None:
+    """A repository that has Mistral's own format alone."""
+    try:
+        params = read_json_object(snapshot / PARAMS_FILE)
+    except ModelNotFoundError:
+        return None
+    return ConfigFiles(read_params(params), None, "cache", commit)
 
 
 def _is_whole(repository: Path, commit: str, config: Mapping[str, Any]) -> bool:

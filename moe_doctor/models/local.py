@@ -10,7 +10,8 @@ from typing import Any
 
 from moe_doctor.core.errors import ModelError, ModelNotFoundError
 from moe_doctor.models.json_files import read_json_object
-from moe_doctor.models.source import CONFIG_FILE, QUANT_FILE, ConfigFiles
+from moe_doctor.models.mistral_format import read_params
+from moe_doctor.models.source import CONFIG_FILE, PARAMS_FILE, QUANT_FILE, ConfigFiles
 
 ADAPTER_FILE = "adapter_config.json"
 GGUF_HINT = "GGUF weights hold their own config: name a folder with the model's config.json instead"
@@ -74,6 +75,8 @@ def read_local(name: str) -> ConfigFiles | None:
     if path.name == ADAPTER_FILE:
         raise ModelError(f"{path} describes no model", adapter_hint(path))
     config = read_json_object(path)
+    if path.name == PARAMS_FILE:
+        return ConfigFiles(read_params(config), None, "directory")
     return ConfigFiles(config, _quant_beside(path.parent), "directory")
 
 
@@ -88,9 +91,18 @@ def _read_directory(path: Path) -> ConfigFiles:
     config = path / CONFIG_FILE
     if not os.access(path, os.X_OK):
         raise ModelError(f"{path} may not be entered", "check the folder's permissions")
-    if not os.path.lexists(config):
+    params, has_config = path / PARAMS_FILE, os.path.lexists(config)
+    if os.path.lexists(params) and (not has_config or _holds_consolidated(path)):
+        rest = read_json_object(config) if has_config else {}
+        return ConfigFiles(read_params(read_json_object(params), rest), None, "directory")
+    if not has_config:
         raise ModelError(f"{path} has no {CONFIG_FILE}", _what_lies_there(path))
     return ConfigFiles(read_json_object(config), _quant_beside(path), "directory")
+
+
+def _holds_consolidated(directory: Path) -> bool:
+    """Whether weights lie there in Mistral's format, which vLLM then takes before the other one."""
+    return next(directory.glob("consolidated*.safetensors"), None) is not None
 
 
 def _what_lies_there(directory: Path) -> str:

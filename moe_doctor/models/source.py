@@ -8,6 +8,8 @@ from typing import Any
 
 CONFIG_FILE = "config.json"
 QUANT_FILE = "hf_quant_config.json"
+PARAMS_FILE = "params.json"
+"""Mistral's own format, in place of config.json."""
 
 
 @dataclass(frozen=True)
