@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.report import Engine
+from moe_doctor.models.parse import parse_model
+from moe_doctor.oracle.answer import select_layers
 from tests.oracle.test_linear_refusals import AUTO_ROUND, AWQ, DEEPSEEK, said
 from tests.oracle.test_linears_of_families import BLOCKS, STRICT
+from tests.truth import emulated_machine
 
 GRANITE: dict[str, Any] = {
     "architectures": ["GraniteMoeHybridForCausalLM"],
@@ -274,6 +279,13 @@ def test_ling_2_5_shares_the_groups_of_its_norm_among_the_ranks() -> None:
         assert said(grouped, None, release, tensor_parallel_size=4) is None
         assert said(grouped, None, release, tensor_parallel_size=8) == few
         assert said(grouped | {"group_norm_size": 6}, None, release, tensor_parallel_size=4) == odd
+    # VllmConfig looks for SupportsLoRA before any layer is built.
+    model = parse_model(grouped, id="m", source="directory")
+    machine = emulated_machine("0.33.0", "9.0", "docker")
+    asked, engine = Deployment(tensor_parallel_size=8), Engine("vllm", "0.33.0")
+    refused = select_layers(model, asked, machine, engine, lora=True)[0].selection.error
+    assert refused is not None
+    assert "LoRA is not supported for" in refused.message
     # No other class has such a norm.
     assert said(LING | {"group_norm_size": 1}, None, "0.33.0", tensor_parallel_size=2) is None
 

@@ -201,7 +201,11 @@ def _with_lora(
     setting: Setting,
 ) -> tuple[EngineRefusal | None, EngineError | None]:
     """The refusal of adapters, at once and late: VllmConfig looks at them after ModelConfig."""
-    late = not isinstance(settled, EngineRefusal) or settled.after == "VllmConfig"
+    late = (
+        not isinstance(settled, EngineRefusal)
+        or settled.after == "VllmConfig"
+        or settled.stage == "model"
+    )
     if not late and isinstance(plain, EngineRefusal) and plain.stage != "model":
         return None, None
     error = options.rejects_lora(deployment, release)
