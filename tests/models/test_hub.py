@@ -59,6 +59,21 @@ def load(name: str, home: Path, endpoint: str = "", **options: Any) -> dict[str,
     return answer
 
 
+def test_a_repository_of_mistrals_own_format_is_read_and_kept(tmp_path: Path) -> None:
+    params = {"dim": 4096, "n_layers": 4, "n_heads": 32, "hidden_dim": 2048, "vocab_size": 32768}
+    experts = {"num_experts": 128, "num_experts_per_tok": 4, "num_shared_experts": 1}
+    experts |= {"expert_hidden_dim": 1024, "first_k_dense_replace": 1, "route_every_n": 1}
+    content = json.dumps({**params, "moe": experts}).encode()
+    with FakeHub({"org/large": Repository({"params.json": content})}) as hub:
+        first = load("org/large", tmp_path, hub.url)
+        asked = len(hub.requests)
+        second = load("org/large", tmp_path, hub.url)
+    assert (first["source"], first["architecture"]) == ("hub", "MistralLarge3ForCausalLM")
+    assert [kind["num_experts"] for kind in first["moe_layers"]] == [128]
+    assert (second["source"], second["moe_layers"]) == ("cache", first["moe_layers"])
+    assert len(hub.requests) == asked, "the cache alone answers the second time"
+
+
 def test_a_model_on_the_hub_is_found_and_then_answers_from_the_cache(tmp_path: Path) -> None:
     with FakeHub({"org/small": Repository({"config.json": config_bytes()})}) as hub:
         first = load("org/small", tmp_path, hub.url)
