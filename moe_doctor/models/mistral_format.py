@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from moe_doctor.core.errors import ModelError
+
 _NAMES = {
     "dim": "hidden_size",
     "norm_eps": "rms_norm_eps",
@@ -39,9 +41,17 @@ def read_params(
 ) -> dict[str, Any]:
     """The config.json that a params.json stands for.
 
-    `beside` is the one that lies there as well: it says what the other leaves out.
+    `beside` is the one that lies there as well: it says what the other leaves out. Raises
+    ModelError for Mixtral's experts without it: vLLM translates none of their keys, and dies
+    (0.16.0 to 0.33.0, mixtral.py: no rope_parameters, no num_local_experts).
     """
-    return {**(beside or {}), **_translate(params)}
+    config = {**(beside or {}), **_translate(params)}
+    if config["architectures"] == ["MixtralForCausalLM"] and "num_local_experts" not in config:
+        raise ModelError(
+            "params.json describes Mixtral's experts, which vLLM reads from a config.json alone",
+            "name a folder or a repository that has the model's config.json too",
+        )
+    return config
 
 
 def _translate(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.errors import ModelError
 from moe_doctor.core.report import Engine
 from moe_doctor.models.hub_cache import read_cache
 from moe_doctor.models.load import load_model
@@ -133,3 +136,15 @@ def test_a_cache_may_hold_params_json_alone(tmp_path: Path) -> None:
     assert files.config["architectures"] == ["PixtralForConditionalGeneration"]
     (repository / "snapshots" / commit / "params.json").unlink()
     assert read_cache("mistralai/Large", None, tmp_path) is None
+
+
+def test_mixtrals_experts_are_not_guessed(tmp_path: Path) -> None:
+    params = {"dim": 4096, "n_layers": 4, "n_heads": 32, "hidden_dim": 14336}
+    experts = {"moe": {"num_experts": 16, "num_experts_per_tok": 2}}
+    (tmp_path / "params.json").write_text(json.dumps(params | experts))
+    with pytest.raises(ModelError, match=r"vLLM reads from a config\.json alone"):
+        load_model(str(tmp_path))
+    (tmp_path / "consolidated.00.safetensors").write_bytes(b"")
+    beside = {"architectures": ["MixtralForCausalLM"], "num_local_experts": 16}
+    (tmp_path / "config.json").write_text(json.dumps(beside | {"num_experts_per_tok": 2}))
+    assert load_model(str(tmp_path)).moe_layers[0].spec.num_experts == 16
