@@ -22,12 +22,13 @@ INNER_CALLS = (
 """Classes whose base overrides is_supported_config: the recorder sees the inner verdict."""
 
 
-def of_oracle(release: str, *oracles: str) -> list[Record]:
-    """The records of these oracles that have an answer."""
+def of_oracle(release: str, *oracles: str, but: frozenset[int] = frozenset()) -> list[Record]:
+    """The records of these oracles that have an answer, without some lines of the file."""
     return [
         record
-        for record in records("oracle", release)
-        if record["q"]["oracle"] in oracles
+        for line, record in enumerate(records("oracle", release), 1)
+        if line not in but
+        and record["q"]["oracle"] in oracles
         and "unrepresentable" not in record
         and "harness_error" not in record
     ]

@@ -69,7 +69,7 @@ def ask_cutlass_or_marlin(question: Question, method: str, xpu: Release) -> Orac
             raise refused_by_method("ValueError", f"{text}checkpoints", "that backend is not taken")
         return question.ask("mxfp4", method)
     # Until 0.23 the class asks for family 10; then mxfp4_experts_quant_supported() of the compiled
-    # extension, from 10.0 to below 12.0 (csrc/quantization/fp4/mxfp4_experts_quant.cu).
+    # extension, from 10.0 to below 12.0 (the machine code of the wheels of 0.24.0 to 0.33.0).
     families = (10,) if release < (0, 24, 0) else (10, 11)
     if release >= (0, 20, 0) and question.setting.is_family(*families) and question.is_on("cuda"):
         # The method's own attribute still says MARLIN then; the class is what it runs.
