@@ -124,6 +124,7 @@ def refuse_linears(
 ) -> LinearRefusal:
     """What the model's linear layers raise; `source` is its class's row, `query` a layer's."""
     rest = (
+        source,
         deployment.tensor_parallel_size,
         deployment.tower_ranks,
         deployment.quantization,
@@ -236,9 +237,9 @@ def _refuse_tied(name: str) -> LinearRefusal:
 
 def _plan(question: Question, model: ModelSpec, block: Block, name: str) -> tuple[Step, ...]:
     """What the lists make of every linear layer."""
-    known = _PLANS.find(model, name)
+    known = _PLANS.find(model, (block, name))
     if known is None:
-        known = _PLANS.keep(model, name, AlikeByEra())
+        known = _PLANS.keep(model, (block, name), AlikeByEra())
     return known.ask(
         question.setting,
         question.release,
