@@ -223,6 +223,16 @@ def test_proofs_none_of_which_can_run_are_inconclusive(monkeypatch: pytest.Monke
     assert report.inconclusive == "nothing could be proved: torch is absent"
 
 
+def test_a_proof_that_was_asked_for_and_took_too_long_is_inconclusive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    late = ProofOutcome.TIMED_OUT
+    monkeypatch.setattr("moe_doctor.proof.prove.prove", fake_prove({"triton": late}, []))
+    report = moe_doctor.prove(NEMOTRON, backend="triton", offline=True)
+    assert (report.exit_code, report.verdict) == (3, "inconclusive")
+    assert report.inconclusive == "triton was asked for and not proved: r"
+
+
 def test_a_slip_in_a_nested_option_is_a_usage_error() -> None:
     with pytest.raises(UnknownNameError, match="--speculative-config method 'eagel'") as caught:
         select(speculative_config={"method": "eagel"})

@@ -71,9 +71,14 @@ class Kind(NamedTuple):
         return next(long, self.metavar or self.name).split("/", maxsplit=1)[0]
 
     @property
-    def variable(self) -> str:
-        """The environment variable that stands in for the flag."""
-        return ENVIRONMENT_PREFIX + self.flag.lstrip("-").replace("-", "_").upper()
+    def spellings(self) -> tuple[str, ...]:
+        """Its long flags, those that say no left out: `--lora` and `--enable-lora`."""
+        return tuple(each.split("/", maxsplit=1)[0] for each in self.flags if each.startswith("--"))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that stand in for the flag, one for each spelling."""
+        return tuple(map(_variable, self.spellings or (self.flag,)))
 
 
 class Declaration(NamedTuple):
@@ -182,6 +187,10 @@ def kinds_of(callback: object) -> Mapping[str, Kind]:
     return kinds
 
 
+def _variable(flag: str) -> str:
+    return ENVIRONMENT_PREFIX + flag.lstrip("-").replace("-", "_").upper()
+
+
 def _parameter(kind: Kind) -> inspect.Parameter:
     """For Typer: everything but a flag is text, because `moe_doctor.cli.coercion` converts it."""
     annotation: Any = list[str] if kind.many else (bool if kind.base is bool else str)
@@ -192,7 +201,7 @@ def _parameter(kind: Kind) -> inspect.Parameter:
             *kind.flags,
             metavar=kind.metavar,
             help=kind.help,
-            envvar=kind.variable,
+            envvar=list(kind.variables),
             show_envvar=False,
             show_default=kind.base is not bool,
         )

@@ -104,7 +104,8 @@ def _source(ctx: Any, kind: Kind) -> str:
     """Where a value came from, when that was not the command line."""
     source = getattr(ctx.get_parameter_source(kind.name), "name", "")
     if source == "ENVIRONMENT":
-        return f"the environment variable {kind.variable}"
+        given = next((each for each in kind.variables if each in os.environ), kind.variables[0])
+        return f"the environment variable {given}"
     if source == "DEFAULT_MAP":
         return "[tool.moe-doctor] in pyproject.toml"
     return ""

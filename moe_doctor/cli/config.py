@@ -60,7 +60,8 @@ def unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
     if not given:
         return
     groups = OptionGroup.__subclasses__()
-    known = {kind.variable for group in groups for kind in group.kinds if kind.flags}
+    kinds = (kind for group in groups for kind in group.kinds if kind.flags)
+    known = {variable for kind in kinds for variable in kind.variables}
     known.add(DEBUG_VARIABLE)
     for name in sorted(set(given) - known):
         # Without the prefix, which all share, the rest decides.
@@ -93,7 +94,8 @@ def _parse(path: Path, content: bytes) -> dict[str, Any]:
 def _known_kinds() -> dict[str, Kind]:
     from moe_doctor.cli.options import CONFIGURABLE
 
-    return {kind.flag: kind for group in CONFIGURABLE for kind in group.kinds}
+    kinds = (kind for group in CONFIGURABLE for kind in group.kinds)
+    return {flag: kind for kind in kinds for flag in (kind.spellings or (kind.flag,))}
 
 
 def _plain(value: Any, kind: Kind) -> Any:

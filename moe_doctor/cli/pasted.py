@@ -13,10 +13,11 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from moe_doctor.cli.vllm_flags import CARRIED, FLAGS, JSON_OPTIONS, KERNEL_CONFIG, LISTS, SHORT
-from moe_doctor.core.errors import UsageError
+from moe_doctor.core.errors import UnknownNameError, UsageError
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _IMAGE = re.compile(r"(?:.*/)?vllm/vllm-openai(?:-[a-z0-9-]+)?(?::(?P<tag>[^@]*))?(?:@.*)?")
@@ -150,6 +151,7 @@ def _read_options(words: list[str]) -> tuple[str | None, list[str], list[str]]:
         elif name in CARRIED:
             kept.extend((name, value) if equals else (name,))
         else:
+            _refuse_misspelt(name)
             ignored.append(name)
     kernel = json.dumps(dotted.pop(KERNEL_CONFIG)) if KERNEL_CONFIG in dotted else kernel
     for name, tree in dotted.items():
@@ -158,6 +160,16 @@ def _read_options(words: list[str]) -> tuple[str | None, list[str], list[str]]:
     named, others = _kernel_config(kernel)
     # vLLM's own --moe-backend wins where it names a backend (EngineArgs.create_engine_config).
     return model, [*kept, *named] if _says_auto(kept) else [*named, *kept], [*ignored, *others]
+
+
+def _refuse_misspelt(name: str) -> None:
+    """Raise UnknownNameError for an option one or two letters off one that steers the choice.
+
+    vLLM refuses it; without it the answer would be about another deployment.
+    """
+    near = () if name in FLAGS else get_close_matches(name, CARRIED, 1, 0.92)
+    if near:
+        raise UnknownNameError("option of vllm serve in the pasted line", name, tuple(near))
 
 
 def _says_auto(kept: list[str]) -> bool:

@@ -22,7 +22,11 @@ from moe_doctor.core.support import (
     KernelPage,
     Topic,
 )
-from moe_doctor.oracle.engines.vllm.layer_options import moe_backends, normalize_moe_backend
+from moe_doctor.oracle.engines.vllm.layer_options import (
+    moe_backends,
+    normalize_moe_backend,
+    takes_moe_backend,
+)
 from moe_doctor.oracle.engines.vllm.oracle import MoEOracle
 from moe_doctor.oracle.engines.vllm.releases import RELEASES
 from moe_doctor.oracle.engines.vllm.select import ORACLES, load_oracle
@@ -95,10 +99,11 @@ def _oracle_uses(name: str, oracle: MoEOracle) -> Iterator[_Use]:
 
 
 def _option(oracle: MoEOracle, backend: Backend, release: Release) -> str | None:
-    if backend.option is not None:
+    if backend.option is not None and takes_moe_backend(backend.option, release):
         return backend.option
     named = (one for one in oracle.explicit_names if one.member == backend.member)
-    return next((one.option for one in named if one.span.holds(release)), None)
+    held = (one.option for one in named if one.span.holds(release))
+    return next((option for option in held if takes_moe_backend(option, release)), None)
 
 
 def _folded(name: str) -> str:

@@ -62,6 +62,8 @@ def find_inconclusive(
         for proof in proofs:
             if proof.outcome in (ProofOutcome.SKIPPED, ProofOutcome.NOT_RUN):
                 return f"{proof.backend_option} was asked for and not run: {proof.reason}"
+            if proof.outcome is ProofOutcome.TIMED_OUT and proof.mode != "gpu":
+                return f"{proof.backend_option} was asked for and not proved: {proof.reason}"
     unrun = (ProofOutcome.SKIPPED, ProofOutcome.NOT_RUN)
     if request.command == "prove" and all(proof.outcome in unrun for proof in proofs):
         why = f": {proofs[0].reason}" if proofs else ""

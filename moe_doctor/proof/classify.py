@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from typing import Any
 
 from moe_doctor.core.proof import CaseResult, ProofOutcome
 from moe_doctor.core.units import count
@@ -42,6 +43,9 @@ def classify(end: ChildEnd, timeout_s: float) -> tuple[ProofOutcome, str]:
         if error["kind"] == "gpu":
             return ProofOutcome.CRASHED, f"the GPU context was lost in {end.last_step}: {text}"
         return ProofOutcome.FAILED, f"exception in {end.last_step}: {text}"
+    if end.timed_out and any(not each["passed"] for each in _ran(end)):
+        outcome, reason = _judge_cases(end)
+        return outcome, f"{reason}; then no answer within {timeout_s:g} s"
     if end.timed_out:
         return (
             ProofOutcome.TIMED_OUT,
@@ -94,9 +98,17 @@ def _without_output(case: ProofCase, outcome: ProofOutcome, reason: str) -> Case
     return CaseResult(case.name, case.num_tokens, None, 0.0, 0.0, False, outcome, reason)
 
 
+def _cases(end: ChildEnd) -> list[dict[str, Any]]:
+    return [event for event in end.events if event["event"] == "case"]
+
+
+def _ran(end: ChildEnd) -> list[dict[str, Any]]:
+    """The cases that ended, those left out aside."""
+    return [each for each in _cases(end) if each["outcome"] != ProofOutcome.SKIPPED.value]
+
+
 def _judge_cases(end: ChildEnd) -> tuple[ProofOutcome, str]:
-    cases = [event for event in end.events if event["event"] == "case"]
-    ran = [event for event in cases if event["outcome"] != ProofOutcome.SKIPPED.value]
+    cases, ran = _cases(end), _ran(end)
     raised = [event for event in ran if event.get("raised")]
     wrong = [event for event in ran if not event["passed"] and not event.get("raised")]
     if not ran and cases:

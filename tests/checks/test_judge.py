@@ -194,20 +194,15 @@ def test_a_refusal_of_the_oracle_is_an_error_with_every_reason() -> None:
     )
 
 
-THREE_BITS = {
-    "quant_method": "compressed-tensors",
-    "format": "pack-quantized",
-    "config_groups": {
-        "group_0": {
-            "targets": ["Linear"],
-            "weights": {"num_bits": 3, "type": "int", "strategy": "group", "group_size": 64},
-        }
-    },
+UNREADABLE = {
+    "quant_method": "fp8",
+    "activation_scheme": "dynamic",
+    "weight_block_size": [0, -1],
 }
 
 
 def test_a_scheme_that_the_tables_do_not_know_gets_no_guess() -> None:
-    case = make_case(quantized("compressed-tensors", THREE_BITS))
+    case = make_case(quantized("fp8", UNREADABLE))
     assert codes(case) == ["MOE402"]
     assert all(one.backend is None for one in case.selections)
 

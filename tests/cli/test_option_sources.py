@@ -41,6 +41,19 @@ def test_a_flag_beats_the_environment_which_beats_the_config_file(
     assert request.hf_overrides == {"top_k": 2}
 
 
+def test_both_spellings_of_a_flag_stand_in_the_environment_and_in_the_config_file(
+    doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.moe-doctor]\nenable-lora = true\n")
+    assert ask(doctor, "select", MODEL).lora is True
+    (tmp_path / "pyproject.toml").unlink()
+    for name in ("MOE_DOCTOR_LORA", "MOE_DOCTOR_ENABLE_LORA"):
+        doctor.requests.clear()
+        with monkeypatch.context() as patched:
+            patched.setenv(name, "1")
+            assert ask(doctor, "select", MODEL).lora is True
+
+
 def test_an_option_of_another_command_may_stand_in_the_config_file(
     doctor: FakeDoctor, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from moe_doctor.cli.binding import kinds_of
 from moe_doctor.cli.main import main
 from moe_doctor.cli.pasted import is_pasted, parse_pasted
 from moe_doctor.cli.vllm_flags import CARRIED, FLAGS, LISTS, SHORT
-from moe_doctor.core.errors import UsageError
+from moe_doctor.core.errors import UnknownNameError, UsageError
 from tests.cli.fake_doctor import FakeDoctor
 
 
@@ -133,6 +133,30 @@ def test_a_plain_model_after_two_dashes_is_no_pasted_line(words: list[str], past
 def test_a_line_without_a_server_is_an_error(words: list[str]) -> None:
     with pytest.raises(UsageError, match="pasted line"):
         parse_pasted(words)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("--tensor-paralel-size 8", "--tensor-parallel-size"),
+        ("--enable-loras", "--enable-lora"),
+        ("--moe-backnd=marlin", "--moe-backend"),
+        ("--quantisation fp8", "--quantization"),
+    ],
+)
+def test_a_letter_off_an_option_that_we_judge_is_an_error(wrong: str, right: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        parse_pasted(["vllm", "serve", "m", *wrong.split()])
+    assert right in caught.value.hint
+
+
+def test_neighbours_of_our_options_are_left_to_vllm() -> None:
+    words = "vllm serve m --data-parallel-size-local 2 --decode-context-parallel-size 2"
+    others = (
+        "--max-loras 4 --tokenizer-revision x --enable-tower-connector-lora --data-parallel-rank 0"
+    )
+    line = parse_pasted([*words.split(), *others.split()])
+    assert len(line.ignored) == 6
 
 
 def test_our_options_win_over_the_pasted_ones(

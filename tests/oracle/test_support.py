@@ -8,7 +8,9 @@ from moe_doctor.backends.registry import kernels_of
 from moe_doctor.core.errors import UnknownNameError
 from moe_doctor.core.release import parse_release
 from moe_doctor.core.support import Condition, Held, KernelPage
-from moe_doctor.oracle.engines.vllm.select import ORACLES
+from moe_doctor.oracle.engines.vllm.layer_options import moe_backends
+from moe_doctor.oracle.engines.vllm.releases import RELEASES
+from moe_doctor.oracle.engines.vllm.select import ORACLES, load_oracle
 from moe_doctor.oracle.support import backend_page, kernel_names, option_names
 
 
@@ -79,3 +81,16 @@ def test_what_a_page_says_of_lora_is_what_the_tables_ask() -> None:
             kinds = {type(one).__name__ for one in kernels_of(release)[name].constraints}
             refused = bool(kinds & {"NoLoRA", "NoLoRAFirst"})
             assert bool(held.conditions) is refused, (name, held)
+
+
+def test_no_page_and_no_answer_names_an_option_that_no_release_takes() -> None:
+    taken = set(option_names())
+    for page in map(
+        backend_page, ("cpu", "xpu", "FLASHINFER_CUTLASS_MXFP4_MXFP8", "FLASHINFER_TRTLLM")
+    ):
+        assert {one.option for one in page.asked_by if one.option} <= taken
+    for release in (one.release for one in RELEASES):
+        for name in ORACLES:
+            rows = load_oracle(name).at(release)[0].values()
+            options = {row.option for row in rows if row.option}
+            assert options <= set(moe_backends(release)), (name, release)

@@ -67,6 +67,25 @@ def test_a_child_that_never_spoke_was_starting_python() -> None:
     assert reason == "no answer within 2.5 s; it was at: starting Python"
 
 
+def test_a_wrong_number_counts_whatever_takes_too_long_afterwards() -> None:
+    case: Event = {
+        "event": "case",
+        "name": "random",
+        "num_tokens": 17,
+        "outcome": "failed",
+        "passed": False,
+        "detail": "relative error 2.0e-02 over its limit 1.2e-02",
+    }
+    assert classify(end(case, STEP, returncode=None, timed_out=True), 60) == (
+        ProofOutcome.FAILED,
+        "wrong numbers in 1 of 1 case; random with 17 tokens: relative error 2.0e-02 over its "
+        "limit 1.2e-02; then no answer within 60 s",
+    )
+    passed = case | {"passed": True, "outcome": "passed"}
+    late = classify(end(passed, STEP, returncode=None, timed_out=True), 60)
+    assert late[0] is ProofOutcome.TIMED_OUT
+
+
 def test_an_exception_that_says_little_is_explained() -> None:
     def case(detail: str) -> Event:
         return {

@@ -175,6 +175,18 @@ def test_large_activations_stay_within_what_the_type_and_a_stored_scale_hold() -
     assert scale(scheme="fp8_tensor_static") == 8
 
 
+@pytest.mark.parametrize("mode", ["gpu", "interpreter"])
+def test_tiny_activations_stay_normal_numbers_in_float16(mode: Any) -> None:
+    def scale(dtype: str) -> float:
+        plan = plan_for(NANO, mode, level=4, dtype=dtype)
+        return next(case.scale for case in plan.cases if case.name == "tiny-activations")
+
+    # gate times up is the scale squared; float16's last normal number is 6.1e-5
+    assert scale("float16") ** 2 > 6.1e-5
+    # the interpreter computes in float16, whatever the model does
+    assert scale("bfloat16") == (1e-2 if mode == "gpu" else 2.0**-4)
+
+
 def test_a_layer_of_few_experts_keeps_them_all_as_they_are() -> None:
     plan = plan_for(MoESpec(4, 2, 4096, 14336), "gpu", level=4)
     assert not plan.geometry.odd_experts

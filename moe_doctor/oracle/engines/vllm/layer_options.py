@@ -104,6 +104,11 @@ def moe_backends(release: Release) -> tuple[str, ...]:
     return _held(_MOE_BACKENDS, release)
 
 
+def takes_moe_backend(name: str, release: Release) -> bool:
+    """Whether `name` is one of them."""
+    return _holds(_MOE_BACKENDS, name, release)
+
+
 def all2all_backends(release: Release) -> tuple[str, ...]:
     """Values of `--all2all-backend`."""
     return _held(_ALL2ALL, release)
@@ -112,7 +117,7 @@ def all2all_backends(release: Release) -> tuple[str, ...]:
 def refuse_arguments(deployment: Deployment, release: Release) -> EngineError | None:
     """What the argument parser of `vllm serve` says, or None."""
     backend = normalize_moe_backend(deployment.moe_backend)
-    if backend != "auto" and not _holds(_MOE_BACKENDS, backend, release):
+    if backend != "auto" and not takes_moe_backend(backend, release):
         if not _holds(_MOE_BACKENDS, "auto", release):
             return EngineError(
                 "ArgumentError", f"unrecognized arguments: --moe-backend {deployment.moe_backend}"

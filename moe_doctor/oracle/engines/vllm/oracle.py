@@ -14,6 +14,7 @@ from typing import NamedTuple
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.release import Release, Span, span
+from moe_doctor.oracle.engines.vllm.layer_options import takes_moe_backend
 from moe_doctor.oracle.walk import Backend, Choice, Refused, Walk
 
 # A release's backends of one oracle are one object.
@@ -101,10 +102,17 @@ class MoEOracle:
         """A release's backends by member name, and its steps in order; resolved once."""
         found = self._resolved.get(release)
         if found is None:
-            rows = (row.backend for row in self.backend_rows if row.span.holds(release))
+            held = (row.backend for row in self.backend_rows if row.span.holds(release))
+            rows = (_as_asked_for(backend, release) for backend in held)
             steps = (one.step for one in self.program if one.span.holds(release))
             found = self._resolved[release] = {row.member: row for row in rows}, tuple(steps)
         return found
+
+
+def _as_asked_for(backend: Backend, release: Release) -> Backend:
+    """Without its option where the release's parser does not take it."""
+    taken = backend.option is None or takes_moe_backend(backend.option, release)
+    return backend if taken else backend._replace(option=None)
 
 
 def map_explicit_name(

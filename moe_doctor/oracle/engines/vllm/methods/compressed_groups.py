@@ -143,7 +143,8 @@ def _read_group(
             "Input should be a valid dictionary or instance of QuantizationArgs",
             f"{name} does not say how its weights are stored",
         )
-    weights, inputs = read_arguments(entry["weights"]), read_arguments(entry["input_activations"])
+    weights = read_arguments(entry["weights"])
+    inputs = read_arguments(entry.get("input_activations"))
     layout = str(entry.get("format") or question.details.get("format"))
     if weights is None:
         raise ValueError(f"{name} has no weights")
