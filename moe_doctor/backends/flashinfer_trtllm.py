@@ -102,13 +102,13 @@ TRTLLM_BF16_LORA = Kernel(
     name="TrtLlmBf16LoRAExperts",
     source="fused_moe/experts/trtllm_lora_moe.py",
     rows=(
-        row(_BLACKWELL),
+        row(_BLACKWELL, since="0.26.0"),
         # 0.26.0 to 0.27.1 gate LoRA by device, routing and parallel sizes alone
         # (oracle/unquantized.py, _trtllm_bf16_lora_supported): activation and gate are not asked.
         row(GatedOnly(), since="0.28.0"),
         row(Activations(frozenset({"silu"})), since="0.28.0"),
-        row(_IN_KERNEL_DISPATCH),
-        row(RoutingMethods(_ROUTING_0_20)),
+        row(_IN_KERNEL_DISPATCH, since="0.26.0"),
+        row(RoutingMethods(_ROUTING_0_20), since="0.26.0"),
         row(NotBatchInvariant(), since="0.28.0"),
     ),
 )

@@ -53,7 +53,7 @@ REFUSED_EARLY = Rule(
     "The release refuses the model or the deployment before any backend is chosen.",
     "The architecture may be newer than the release, an option may not exist yet, or a size does "
     "not divide.",
-    "Use the release that the message names, or change the option.",
+    "Change what the message speaks of: the release, an option, or the checkpoint.",
 )
 ASSUMED_LAYER = Rule(
     "MOE406",
