@@ -23,6 +23,8 @@ ANYWHERE = frozenset({"fp8", "mxfp8", "pb_wo", "ocp_mx"})
 """Kinds whose sizes are judged alike on every platform."""
 
 _FORCES_MARLIN = (0, 23, 0)
+# From then on what VLLM_BATCH_INVARIANT forces has to take plain inputs as well.
+_INVARIANT_WITH_INPUTS = (0, 27, 0)
 _LOOKS_UP_BLOCKS = span("0.20.0", "0.20.2")
 _LOOKS_UP_BLOCKS_ON_XPU = span("0.20.0", "0.21.0")
 # 0.24.0 takes compressed-tensors' blocks, 0.25 does not, and 0.28.0 does again.
@@ -57,6 +59,12 @@ def refuse_platform(path: str, stored: Stored, question: Question) -> MethodRefu
         return by_linear(refused_by_method("ValueError", NO_LINEAR_KERNEL, reason))
     rows = [row for row in _UNSERVED if stored.kind in row.kinds and row.releases.holds(release)]
     is_forced = stored.kind == "nvfp4a16" and release >= _FORCES_MARLIN
+    if is_forced and question.batch_invariant and release >= _INVARIANT_WITH_INPUTS:
+        cutlass = question.is_on("cuda") and question.setting.reaches((10, 0))
+        kernel = f"{'Cutlass' if cutlass else 'Emulation'}NvFp4LinearKernel"
+        reason = f"{path} is NVFP4 with plain inputs, which no batch-invariant kernel takes"
+        text = f"{kernel} does not support W4A16"
+        return by_linear(refused_by_method("ValueError", text, reason))
     if not (rows or is_forced) or question.is_on("cuda"):
         return None
     if question.batch_invariant:

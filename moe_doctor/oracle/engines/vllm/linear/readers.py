@@ -26,7 +26,8 @@ from moe_doctor.oracle.engines.vllm.linear.stored import (
     agree,
     agree_on_scheme,
 )
-from moe_doctor.oracle.engines.vllm.methods.compressed_groups import Group, read_groups
+from moe_doctor.oracle.engines.vllm.methods.compressed_groups import WITH_INPUTS, Group, read_groups
+from moe_doctor.oracle.engines.vllm.methods.compressed_linear import is_w4a8
 from moe_doctor.oracle.engines.vllm.methods.declared import Declared
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import GROUPS, marlin_capable
 from moe_doctor.oracle.engines.vllm.methods.outcome import by_linear, refused_by_method
@@ -230,12 +231,12 @@ def _compressed(question: Question, spec: QuantSpec) -> Reader:
                 )
                 raise by_linear(refused_by_method("ValueError", text, reason))
             return None
-        return _compressed_kind(group)
+        return _compressed_kind(question, group)
 
     return read
 
 
-def _compressed_kind(group: Group) -> Stored:
+def _compressed_kind(question: Question, group: Group) -> Stored:
     weights = group.weights
     if weights.strategy == "block" and weights.block is not None:
         return Stored("fp8", block=weights.block, scheme=group)
@@ -249,6 +250,11 @@ def _compressed_kind(group: Group) -> Stored:
             ordered=weights.actorder == "group",
             scheme=group,
         )
+    if group.inputs is not None and weights.num_bits == 4 and group.inputs.num_bits == 8:
+        by_fp8 = is_w4a8(question, weights, group.inputs)
+        if by_fp8 or (weights.type == "int" and group.layout in WITH_INPUTS):
+            size = -1 if weights.group_size is None else weights.group_size
+            return Stored("w4a8", 4, size, by_fp8=by_fp8, scheme=group)
     kind = "scheme"
     if (weights.type, weights.num_bits, weights.strategy) == ("float", 4, "tensor_group"):
         kind = "nvfp4a16" if group.inputs is None else "ct_nvfp4"

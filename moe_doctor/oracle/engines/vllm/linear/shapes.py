@@ -1,20 +1,18 @@
 """What a quantized linear layer raises about its sizes while its weights are made.
 
-Sources: create_weights of each linear method, kernels/linear/__init__.py (choose_mp_linear_kernel)
-and kernels/linear/mixed_precision/*.py, utils/marlin_utils.py, utils/fp8_utils.py
-(validate_fp8_block_shape), releases 0.16.0 to 0.33.0. Which integers have a kernel is known for
-CUDA alone.
+Sources: create_weights of each linear method, utils/fp8_utils.py (validate_fp8_block_shape),
+releases 0.16.0 to 0.33.0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 
 from moe_doctor.core.release import Release
+from moe_doctor.oracle.engines.vllm.linear.kernels import has_kernel, marlin_takes
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
 from moe_doctor.oracle.engines.vllm.linear.stored import Stored
-from moe_doctor.oracle.engines.vllm.methods.integer_formats import GROUPS, NO_LINEAR_KERNEL
+from moe_doctor.oracle.engines.vllm.methods.integer_formats import NO_LINEAR_KERNEL
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     MethodRefused,
     by_linear,
@@ -22,13 +20,9 @@ from moe_doctor.oracle.engines.vllm.methods.outcome import (
 )
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
-_PADS = (0, 24, 0)
-_HUMMING = (0, 23, 0)
 _PADS_ROWS = (0, 29, 0)
 _COMPOSED = (0, 30, 0)
 _OCP_MX = (0, 29, 0)
-_WANTS_GROUPS = (0, 19, 0)
-_ALL_SPARK_LAST = (0, 31, 0)
 # Kinds whose parameter is `qweight` or `weight_packed`.
 _PACKED = frozenset({"awq", "ct_mxfp4", "ct_nvfp4", "gptq", "int", "nvfp4a16"})
 _ALIGNED = (
@@ -63,6 +57,8 @@ def refuse_shape(
             return _refuse_unaligned(linear, stored)
         case "gptq" | "int":
             return _refuse_integers(linear, stored, question)
+        case "w4a8":
+            return _refuse_w4a8(linear, stored, question)
         case _:
             return None
 
@@ -136,7 +132,7 @@ def _refuse_whole_blocks(linear: Linear, stored: Stored, release: Release) -> Me
 
 def _refuse_awq(linear: Linear, stored: Stored, question: Question) -> MethodRefused | None:
     """Marlin's class where the shape suits it, else the plain one, which wants whole groups."""
-    suits = _marlin_takes(linear, stored, question)
+    suits = marlin_takes(linear, stored, question)
     if stored.fallback or not suits:
         return _refuse_unaligned(linear, stored)
     if question.release < (0, 19, 0):
@@ -159,99 +155,52 @@ def _refuse_unaligned(linear: Linear, stored: Stored) -> MethodRefused | None:
 
 
 def _refuse_integers(linear: Linear, stored: Stored, question: Question) -> MethodRefused | None:
-    if not _has_kernel(linear, stored, question):
-        reason = f"no kernel takes {stored.bits}-bit integers in groups of {stored.group}"
-        return _refused("ValueError", NO_LINEAR_KERNEL, linear, reason)
-    if stored.kind != "int":
-        return None
+    unserved = _refuse_kernel(linear, stored, question)
+    if unserved is not None or stored.kind != "int":
+        return unserved
     # compressed_tensors_wNa16.py wants whole groups on each rank whatever the kernel takes.
     divided = linear.inputs != linear.inputs_here
-    group = linear.inputs if stored.group == -1 else stored.group
     repeated = stored.ordered or (stored.group == -1 and divided)
-    if repeated or linear.inputs_here % group == 0:
+    return None if repeated else _refuse_cut_groups(linear, stored, question)
+
+
+def _refuse_w4a8(linear: Linear, stored: Stored, question: Question) -> MethodRefused | None:
+    """compressed_tensors_w4a8_int.py asks for whole groups first, compressed_tensors_w4a8_fp8.py
+    for a kernel."""
+    if not stored.by_fp8 and stored.group != -1:
+        text = (
+            f"input_size_per_partition {linear.inputs_here} not divisible by group_size "
+            f"{stored.group}"
+        )
+        refused = _refuse_cut_groups(linear, stored, question, text)
+        if refused is not None:
+            return refused
+    unserved = _refuse_kernel(linear, stored, question)
+    if unserved is not None or not stored.by_fp8:
+        return unserved
+    return _refuse_cut_groups(linear, stored, question)
+
+
+def _refuse_kernel(linear: Linear, stored: Stored, question: Question) -> MethodRefused | None:
+    if has_kernel(linear, stored, question):
+        return None
+    reason = f"no kernel takes {stored.bits}-bit integers in groups of {stored.group}"
+    return _refused("ValueError", NO_LINEAR_KERNEL, linear, reason)
+
+
+def _refuse_cut_groups(
+    linear: Linear, stored: Stored, question: Question, text: str = ""
+) -> MethodRefused | None:
+    """What is raised where a rank's columns are no whole groups; `text` = until 0.24."""
+    group = linear.inputs if stored.group == -1 else stored.group
+    if linear.inputs_here % group == 0:
         return None
     reason = f"groups are {group} columns wide"
     if question.release < (0, 25, 0):
-        return _refused("AssertionError", "", linear, reason)
-    text = f"Weight input_size_per_partition={linear.inputs_here} for layer '"
+        return _refused("AssertionError", text, linear, reason)
+    named = " for layer '" if stored.kind == "int" else f" is not divisible by group_size={group}."
+    text = f"Weight input_size_per_partition={linear.inputs_here}{named}"
     return _refused("ValueError", text, linear, reason)
-
-
-def _has_kernel(linear: Linear, stored: Stored, question: Question) -> bool:
-    """choose_mp_linear_kernel: whether a kernel takes it that VLLM_DISABLED_KERNELS leaves."""
-    disabled = question.environment.get("VLLM_DISABLED_KERNELS", "").split(",")
-    return any(
-        takes(linear, stored, question) for name, takes in _KERNELS.items() if name not in disabled
-    )
-
-
-def _is_divided(linear: Linear) -> bool:
-    return linear.inputs != linear.inputs_here
-
-
-def _machete_takes(linear: Linear, stored: Stored, question: Question) -> bool:
-    if stored.bits not in (4, 8) or stored.group not in (-1, 64, 128):
-        return False
-    if question.capability != (9, 0) or linear.inputs_here % 64 or linear.rows % 128:
-        return False
-    return not (stored.ordered and _is_divided(linear))
-
-
-def _all_spark_takes(linear: Linear, stored: Stored, question: Question) -> bool:
-    if stored.group != -1 or stored.bits != 8 or question.release >= _ALL_SPARK_LAST:
-        return False
-    if stored.zeros or stored.ordered or not question.setting.is_family(8):
-        return False
-    return linear.inputs_here % 16 == 0 and linear.rows % 16 == 0
-
-
-def _marlin_takes(linear: Linear, stored: Stored, question: Question) -> bool:
-    if stored.group not in GROUPS or not question.setting.reaches((7, 5)):
-        return False
-    if stored.bits not in ((4,) if stored.zeros else (4, 8)):
-        return False
-    group = stored.group
-    if question.release >= _PADS and not stored.ordered:
-        return group == -1 or group >= linear.inputs or linear.inputs_here % group == 0
-    if linear.rows % 64 or linear.inputs_here % 128:
-        return False
-    return group == -1 or group >= linear.inputs or linear.inputs_here % group == 0
-
-
-def _exllama_takes(linear: Linear, stored: Stored, question: Question) -> bool:
-    # Until 0.19.0 any width divides by -1, which is how a whole column is written.
-    grouped = stored.group > 0 or (stored.group == -1 and question.release < _WANTS_GROUPS)
-    if question.query.in_dtype != "float16" or not grouped or stored.zeros:
-        return False
-    if stored.bits not in (4, 8) or (stored.ordered and _is_divided(linear)):
-        return False
-    return linear.rows % (32 // stored.bits) == 0 and linear.inputs % stored.group == 0
-
-
-def _triton_takes(linear: Linear, stored: Stored, question: Question) -> bool:
-    if question.release < _HUMMING or stored.ordered or stored.bits != 4 or linear.rows % 8:
-        return False
-    if stored.group not in (-1, 32, 64, 128, 256) and stored.group != linear.inputs:
-        return False
-    return stored.group == -1 or linear.inputs_here % stored.group == 0
-
-
-def _humming_takes(linear: Linear, stored: Stored, question: Question) -> bool:
-    del linear
-    # Before 0.25.0 it takes no zero points.
-    if question.release < ((0, 25, 0) if stored.zeros else _HUMMING) or stored.ordered:
-        return False
-    return question.setting.has("humming-kernels") and question.setting.reaches((7, 5))
-
-
-_KERNELS: dict[str, Callable[[Linear, Stored, Question], bool]] = {
-    "MacheteLinearKernel": _machete_takes,
-    "AllSparkLinearKernel": _all_spark_takes,
-    "MarlinLinearKernel": _marlin_takes,
-    "ExllamaLinearKernel": _exllama_takes,
-    "TritonW4A16LinearKernel": _triton_takes,
-    "HummingLinearKernel": _humming_takes,
-}
 
 
 def _refused(kind: str, text: str, linear: Linear, why: str) -> MethodRefused:

@@ -25,6 +25,7 @@ class Stored(NamedTuple):
 
     kind: str
     """`gptq`, `awq` (packed integers with those methods' classes), `int` (compressed-tensors),
+    `w4a8` (its integers with 8-bit inputs),
     `fp8` (blocks), `pb_wo` (ModelOpt's blocks), `nvfp4`, `mxfp8`, `ocp_mx` (Quark's), `ct_nvfp4`,
     `quark` (its other formats), `nvfp4a16`, `ct_mxfp4` and `ct_mxfp8` (compressed-tensors', of
     every shape); empty where nothing is refused."""
@@ -45,6 +46,8 @@ class Stored(NamedTuple):
     """Whether the method is the plain one, without Marlin (`gptq`, `awq`)."""
     entry: str = ""
     """Key of the `layer_quant_config` that Quark's layer follows; empty = the global settings."""
+    by_fp8: bool = False
+    """Whether the inputs of `w4a8` become FP8, not integers."""
     scheme: Group | None = None
     """The group of compressed-tensors, where a release or a GPU may know no scheme for it."""
 

@@ -13,7 +13,7 @@ from moe_doctor.oracle.engines.vllm.methods.compressed_groups import (
     read_groups,
 )
 from moe_doctor.oracle.engines.vllm.methods.compressed_integers import build_wna16
-from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear
+from moe_doctor.oracle.engines.vllm.methods.compressed_linear import refuse_linear, refuse_sparse
 from moe_doctor.oracle.engines.vllm.methods.fp8 import late_block_refusal
 from moe_doctor.oracle.engines.vllm.methods.mxfp4 import ask_cutlass_or_marlin
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
@@ -37,6 +37,9 @@ def build(question: Question) -> OracleCall | NoOracle:
     """CompressedTensorsMoEMethod.get_moe_method."""
     groups = read_groups(question)
     attention = attention_group(question, groups)
+    sparse = refuse_sparse(question, attention)
+    if sparse is not None:
+        raise by_linear(sparse)
     if attention is not None:
         refused = refuse_linear(question, attention)
         if refused is not None:

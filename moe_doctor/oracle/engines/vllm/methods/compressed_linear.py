@@ -7,6 +7,9 @@ to 0.33.0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.methods.arguments import Arguments
 from moe_doctor.oracle.engines.vllm.methods.compressed_groups import WITH_INPUTS, Group
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
@@ -16,6 +19,8 @@ from moe_doctor.oracle.engines.vllm.methods.integer_formats import (
 from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, refused_by_method
 from moe_doctor.oracle.engines.vllm.methods.question import Question
 
+_NOT_SPARSE: Release = (0, 22, 0)
+_SPARSE_SIDES = ("tensor", "channel", "token")
 # The release goes on with the layer's name and both arguments from 0.24.0 on.
 _NO_SCHEME = "No compressed-tensors compatible scheme was found"
 
@@ -32,7 +37,7 @@ def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
         return _refuse_capability(question, (8, 0))
     if weights.is_mxfp8 and release >= (0, 20, 0):
         return None
-    if inputs is not None and _is_w4a8(question, weights, inputs):
+    if inputs is not None and is_w4a8(question, weights, inputs):
         return _refuse_group(weights)
     packed, by_group = layout == "pack-quantized", weights.strategy in ("channel", "group")
     if inputs is None and by_group and not weights.dynamic:
@@ -51,6 +56,35 @@ def refuse_linear(question: Question, group: Group) -> MethodRefused | None:
     return _refuse_with_inputs(question, weights, inputs)
 
 
+def refuse_sparse(question: Question, group: Group | None) -> MethodRefused | None:
+    """What attention of a 2:4-sparse checkpoint raises; `group` = its own, None = it stays plain.
+
+    supports_cutlass_24; 0.22.0 refuses every sparse checkpoint while it reads the config.
+    """
+    sparse = question.details.get("sparsity_config")
+    if not isinstance(sparse, Mapping) or question.release >= _NOT_SPARSE:
+        return None
+    named = "Linear" in (sparse.get("targets") or ()) and "Linear" not in (
+        sparse.get("ignore") or ()
+    )
+    if not named or sparse.get("sparsity_structure") != "2:4":
+        return None
+    if sparse.get("format") not in ("dense", "sparse-24-bitmask"):
+        return None
+    if group is not None:
+        weights, inputs = group.weights, group.inputs
+        if inputs is None or not weights.num_bits == inputs.num_bits == 8:
+            return None
+        if weights.strategy not in _SPARSE_SIDES or inputs.strategy not in _SPARSE_SIDES:
+            return None
+    if question.release >= (0, 19, 0):
+        text = "Sparse24 models are no longer supported by vLLM"
+        return refused_by_method("NotImplementedError", text, "two of four weights are left out")
+    if question.setting.is_below((9, 0)) and question.is_on("cuda"):
+        return _refuse_capability(question, (9, 0))
+    return None
+
+
 def _refuse_on_rocm(question: Question, weights: Arguments) -> MethodRefused | None:
     if not lacks_linear_kernel(question, weights.num_bits):
         return None
@@ -58,7 +92,7 @@ def _refuse_on_rocm(question: Question, weights: Arguments) -> MethodRefused | N
     return refused_by_method("ValueError", NO_LINEAR_KERNEL, reason)
 
 
-def _is_w4a8(question: Question, weights: Arguments, inputs: Arguments) -> bool:
+def is_w4a8(question: Question, weights: Arguments, inputs: Arguments) -> bool:
     """_is_fp8_w4a8_sm90: exactly 9.0; before 0.31.0 the types are not looked at."""
     bits = weights.num_bits == 4 and inputs.num_bits == 8 and weights.strategy == "group"
     dynamic = inputs.strategy == "token" and inputs.dynamic and not weights.dynamic
