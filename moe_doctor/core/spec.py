@@ -198,6 +198,8 @@ class BesideSpec(NamedTuple):
     """Words of `layer_types` that Transformers came to know late, or never."""
     tied: bool = False
     """Whether the output head surely shares the embedding's weights."""
+    null_quantization: bool = False
+    """Whether `quantization_config` is there and null."""
 
 
 class VisionSpec(NamedTuple):

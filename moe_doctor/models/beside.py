@@ -54,6 +54,10 @@ def read_beside(sections: Sections) -> BesideSpec:
         uneven_list=_uneven_list(text),
         odd_words=_odd_words(text),
         tied=_tied(sections),
+        null_quantization=any(
+            "quantization_config" in one and one["quantization_config"] is None
+            for one in sections.chain
+        ),
     )
 
 
@@ -73,7 +77,9 @@ def _hidden_act(text: Mapping[str, Any]) -> str:
 
 def _shared_width(text: Mapping[str, Any]) -> int | None:
     count = next((text[key] for key in COUNT_KEYS if _is_number(text.get(key))), None)
-    for key in _SHARED_WIDTHS:
+    # openpangu.py multiplies the routed experts' width, whatever the other keys say.
+    widths = () if str(text.get("model_type")).lower().startswith("pangu") else _SHARED_WIDTHS
+    for key in widths:
         if _is_number(text.get(key)):
             return int(text[key]) * (1 if count is None else int(count))
     # Step-3, 3.5 and Granite: the width alone is given.

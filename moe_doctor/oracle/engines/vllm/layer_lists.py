@@ -1,4 +1,4 @@
-"""A list of one word per layer: words that Transformers does not know, and their number.
+"""What Transformers does not read: words in a list of one per layer, their number, a null.
 
 Sources: layer_type_validation of Transformers 4.57 (vLLM 0.16.0 to 0.18.1) and
 PreTrainedConfig.validate_layer_type of the 5.x that came with 0.19.0 to 0.33.0; vLLM's own config
@@ -72,6 +72,15 @@ def refuse_head_sizes(model: ModelSpec, release: Release) -> EngineRefusal | Non
         return None
     error = EngineError("AmbiguousGlobalPerLayerAttributeError", _AMBIGUOUS)
     reason = "Transformers 5.15 does not read Gemma 4 for this release; install an older one"
+    return EngineRefusal("config", error, reason)
+
+
+def refuse_null(model: ModelSpec, release: Release) -> EngineRefusal | None:
+    """PretrainedConfig.to_dict of Transformers 4.57 calls whatever is no dictionary."""
+    if not model.beside.null_quantization or release >= _COUNTED_BY_ALL:
+        return None
+    error = EngineError("AttributeError", "'NoneType' object has no attribute 'to_dict'")
+    reason = "quantization_config is null, which Transformers 4.57 does not read; leave the key out"
     return EngineRefusal("config", error, reason)
 
 

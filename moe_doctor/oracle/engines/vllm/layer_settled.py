@@ -23,7 +23,11 @@ from moe_doctor.oracle.engines.vllm.architectures import registered
 from moe_doctor.oracle.engines.vllm.architectures.index import find_row
 from moe_doctor.oracle.engines.vllm.architectures.row import ClassRow
 from moe_doctor.oracle.engines.vllm.interned import one_parallel
-from moe_doctor.oracle.engines.vllm.layer_lists import refuse_head_sizes, refuse_layer_list
+from moe_doctor.oracle.engines.vllm.layer_lists import (
+    refuse_head_sizes,
+    refuse_layer_list,
+    refuse_null,
+)
 from moe_doctor.oracle.engines.vllm.layer_refusals import EngineRefusal
 from moe_doctor.oracle.engines.vllm.linear.tower import refuse_audio, refuse_tower
 
@@ -78,7 +82,8 @@ def _serve(model: ModelSpec, release: Release) -> ServedBy:
             architecture, model.model_type, model.own_config, release
         )
         return ServedBy(refused, None, None, refusals.refuse_lora(model, None, release), crash)
-    listed = refuse_layer_list(model, release) or refuse_head_sizes(model, release)
+    listed = refuse_layer_list(model, release) or refuse_null(model, release)
+    listed = listed or refuse_head_sizes(model, release)
     row = find_row(architecture, release, backend, model.text_architecture)
     hidden_act = None if row is None else refusals.refuse_hidden_act(model, row, release)
     return ServedBy(listed, row, hidden_act, refusals.refuse_lora(model, row, release), crash)
