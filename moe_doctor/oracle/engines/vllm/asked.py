@@ -53,13 +53,12 @@ def ask_layer(
         built = refused
     if isinstance(built, EngineRefusal):
         earlier = refuse_reading(model, index, deployment, release, setting, built)
+        if earlier is None and built.by_experts and model.declared is not None:
+            earlier = _refuse_before(model, index, deployment, release, setting)
         return earlier or built
     if built.unasked:
-        if model.declared is not None or deployment.quantization is not None:
-            read = _method(model, index, deployment, release, setting, built.query)
-            if isinstance(read, EngineRefusal) and read.stage == "config":
-                return read
-        return Asked(built, None)
+        refused = _refuse_unasked(model, index, deployment, release, setting, built)
+        return refused or Asked(built, None)
     call = _method(model, index, deployment, release, setting, built.query)
     if not isinstance(call, EngineRefusal):
         late = refuse_beside(
@@ -79,6 +78,41 @@ def ask_layer(
         if linear is not None and not late_linear and not _is_earlier(call, listed):
             call = linear
     return call if isinstance(call, EngineRefusal) else Asked(built, call, linear, crash)
+
+
+def _refuse_unasked(
+    model: ModelSpec,
+    index: int,
+    deployment: Deployment,
+    release: Release,
+    setting: Setting,
+    built: LayerQuery,
+) -> EngineRefusal | None:
+    """What is raised about a class that asks nothing for its experts: their method is not made."""
+    if model.declared is None and deployment.quantization is None:
+        return None
+    read = _method(model, index, deployment, release, setting, built.query)
+    if isinstance(read, EngineRefusal) and (read.stage == "config" or read.by_linear):
+        return read
+    if model.declared is None or "transformers/" in built.source:
+        return None  # Transformers' own layers are not stated
+    from moe_doctor.oracle.engines.vllm.linear.refuse import refuse_linears
+
+    return refuse_linears(model, built.source, built.query, deployment, setting, release).refusal
+
+
+def _refuse_before(
+    model: ModelSpec, index: int, deployment: Deployment, release: Release, setting: Setting
+) -> EngineRefusal | None:
+    """What linear layers raise before the experts say that they cannot be rebalanced."""
+    from moe_doctor.oracle.engines.vllm.linear.refuse import refuse_linears
+
+    still = replace(deployment, enable_eplb=False, num_redundant_experts=0)
+    built = build_both(model, index, still, setting, release).plain
+    if isinstance(built, EngineRefusal):
+        return None
+    found = refuse_linears(model, built.source, built.query, still, setting, release)
+    return None if found.late else found.refusal
 
 
 def _makes_mx(quantization: str | None, release: Release) -> bool:

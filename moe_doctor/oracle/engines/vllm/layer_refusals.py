@@ -54,6 +54,8 @@ class EngineRefusal:
     """Whose reading of the quantization comes first; what it refuses is what the user meets."""
     by_linear: bool = False
     """Whether linear layers raise it: then it holds for experts that are left out as well."""
+    by_experts: bool = False
+    """Whether the experts raise it about rebalancing, once other layers are built."""
 
 
 def refuse_architecture(
@@ -181,7 +183,8 @@ def refuse_layer(
         if release >= (0, 22, 0):
             ranks = f" Got {experts} experts and {parallel.ep_size} EP ranks."
             error = EngineError("ValueError", text + ranks)
-        return EngineRefusal("model", error, "the experts do not divide evenly")
+        reason = "the experts do not divide evenly"
+        return EngineRefusal("model", error, reason, by_experts=True)
     if width % parallel.tp_size:
         reason = (
             f"the expert width {width} does not divide by the "

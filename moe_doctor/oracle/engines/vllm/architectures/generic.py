@@ -75,6 +75,11 @@ def _direct(source: str) -> ClassRow:
     return ClassRow(f"model_executor/models/{source}", unasked=CALLS_ITSELF, activation=None)
 
 
+MINICPM = changed(
+    _direct("minicpm.py MiniCPMMoE"),
+    (0, 16, 0),
+    rejects=("EPLB is not supported for MiniCPM yet.", ""),
+)
 ROWS: Table = table(
     ("PhimoeForCausalLM", PHIMOE_HF),
     ("DogeForCausalLM", (DOGE,)),
@@ -88,7 +93,7 @@ ROWS: Table = table(
         "OpenAIPrivacyFilterForTokenClassification",
         (changed(GPT_OSS, (0, 25, 0), source="model_executor/models/openai_privacy_filter.py"),),
     ),
-    ("MiniCPMForCausalLM", (_direct("minicpm.py MiniCPMMoE"),)),
+    ("MiniCPMForCausalLM", (MINICPM,)),
     (
         "NomicBertModel GteModel GteNewModel GteNewForSequenceClassification",
         (_direct("bert_with_rope.py NomicMoE"),),

@@ -157,6 +157,16 @@ _BLOCKS = {
         renamed=((".share_expert.", ".moe.share_expert."),),
     ),
     "grok1.py": Block("attn", dense=""),
+    "minicpm.py": Block(dense=""),
+    # Its residual MLPs are built without a quantization config; what it fuses in the others is
+    # not stated.
+    "arctic.py": Block(
+        dense="block_sparse_moe.mlp",
+        router="block_sparse_moe.gate",
+        gate_up="w13",
+        gate="w13",
+        down="w2",
+    ),
     "minimax_m2.py": Block(dense=""),
     "mixtral.py": Block(dense=""),
     "phimoe.py": Block(dense=""),
@@ -167,7 +177,10 @@ _BLOCKS = {
     "interns1_pro.py": Block(router="mlp.gate"),
     "mimo_v2_flash.py": Block(mapped_since=(0, 21, 0)),
     # Transformers' own blocks, of which attention has these names everywhere; fused from then on.
-    "transformers/moe.py": Block(shared=_SHARED, since=(0, 27, 0), experts_first=True),
+    # They know nothing of sequence parallelism, and divide shared experts as any MLP.
+    "transformers/moe.py": Block(
+        shared=_SHARED, since=(0, 27, 0), experts_first=True, shared_divides=True
+    ),
     "nemotron_h.py": Block(
         "mixer",
         dense="",

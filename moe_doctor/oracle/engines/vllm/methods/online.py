@@ -23,6 +23,8 @@ _TENSOR = ("kFp8StaticTensorSym", "kFp8DynamicTensorSym")
 _INT8 = ("kInt8StaticChannelSym", "kInt8DynamicTokenSym")
 # Backends that would drop the scales per output channel or fold them into one.
 _NO_CHANNEL_SCALES = ("MARLIN", "CPU", "CPU_W8A8", "FLASHINFER_CUTLASS", "FLASHINFER_TRTLLM")
+_MARLIN_LAST: Release = (0, 29, 0)
+_ASKS_CUTLASS: Release = (0, 31, 0)
 SHORTHANDS = (
     "fp8_per_tensor",
     "fp8_per_block",
@@ -131,13 +133,12 @@ def _per_tensor(question: Question, method: str) -> OracleCall:
 
 def _per_channel(question: Question) -> OracleCall:
     keys = ("kFp8StaticChannelSym", "kFp8DynamicTokenSym")
-    if question.setting.is_below((8, 9)) and question.is_on("cuda"):
-        capability = question.capability or (0, 0)
+    if _linears_on_marlin(question):
         # The linear layers are quantized alike and are built first.
         text = "FP8 PTPC online quant requires a kernel that honors per-token activation "
         text += "quantization; MarlinFP8 is W8A16 weight-only. Requires SM89+ for Cutlass FP8 or "
         text += "ROCm MI3xx for rowwise scaled_mm."
-        reason = f"it needs compute capability 8.9; this GPU has {capability[0]}.{capability[1]}"
+        reason = "the linear layers come to Marlin here, which quantizes no activations"
         raise refused_by_method("ValueError", text, reason)
     late = tuple(
         refused_later(
@@ -153,6 +154,20 @@ def _per_channel(question: Question) -> OracleCall:
     return question.ask(
         "fp8", "Fp8PtpcOnlineMoEMethod", *keys, allow_vllm_cutlass=True, afterwards=late
     )
+
+
+def _linears_on_marlin(question: Question) -> bool:
+    """Whether init_fp8_linear_kernel comes to Marlin (kernels/linear/__init__.py).
+
+    Marlin goes before CUTLASS until 0.28; from 0.29 on it goes after, and until 0.31 CUTLASS says
+    yes on every GPU.
+    """
+    if not question.is_on("cuda") or question.batch_invariant:
+        return False
+    if question.setting.is_below((8, 9)):
+        return question.release < _MARLIN_LAST or question.release >= _ASKS_CUTLASS
+    forced = question.environment.get("VLLM_TEST_FORCE_FP8_MARLIN", "0").strip().lower()
+    return forced in ("1", "true") and question.release < _MARLIN_LAST
 
 
 def _mxfp8(question: Question) -> OracleCall:

@@ -1,0 +1,209 @@
+"""Linear layers that a release builds, and refuses, before it comes to the experts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.oracle.test_linear_refusals import AWQ, COMPRESSED, DEEPSEEK, QWEN3, said
+from tests.oracle.test_odd_linears import FLOAT8
+
+NO_KERNEL = (
+    "ValueError: Failed to find a kernel that can implement the WNA16 linear layer. Reasons: "
+)
+FOUR = {"num_bits": 4, "type": "int", "symmetric": True, "dynamic": False}
+BY_TOKEN = {"num_bits": 8, "strategy": "token", "symmetric": True, "dynamic": True}
+MINICPM = {
+    "architectures": ["MiniCPMForCausalLM"],
+    "model_type": "minicpm",
+    "num_hidden_layers": 4,
+    "num_attention_heads": 36,
+    "num_key_value_heads": 36,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "hidden_size": 2304,
+    "intermediate_size": 5760,
+    "torch_dtype": "float16",
+}
+ARCTIC = {
+    "architectures": ["ArcticForCausalLM"],
+    "model_type": "arctic",
+    "num_hidden_layers": 4,
+    "moe_layer_frequency": 1,
+    "num_attention_heads": 56,
+    "num_key_value_heads": 8,
+    "num_local_experts": 128,
+    "num_experts_per_tok": 2,
+    "hidden_size": 7168,
+    "intermediate_size": 4864,
+}
+PANGU = {
+    "architectures": ["PanguProMoEV2ForCausalLM"],
+    "model_type": "PanguProMoE",
+    "num_hidden_layers": 4,
+    "num_attention_heads": 40,
+    "num_key_value_heads": 8,
+    "head_dim": 192,
+    "n_routed_experts": 80,
+    "num_experts": 80,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "first_k_dense_replace": 2,
+    "hidden_size": 4608,
+    "intermediate_size": 10240,
+    "moe_intermediate_size": 1344,
+    "shared_expert_intermediate_size": 5376,
+}
+SOLAR = {
+    "architectures": ["SolarOpenForCausalLM"],
+    "model_type": "solar_open",
+    "num_hidden_layers": 2,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "n_routed_experts": 128,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "hidden_size": 4096,
+    "intermediate_size": 10240,
+    "moe_intermediate_size": 1280,
+}
+
+
+def stored(weights: dict[str, Any], inputs: dict[str, Any] | None, layout: str) -> dict[str, Any]:
+    """compressed-tensors with one group for every linear layer but the routers."""
+    group = {"targets": ["Linear"], "weights": weights, "input_activations": inputs}
+    names = ["lm_head", "re:.*gate$"]
+    return COMPRESSED | {"format": layout, "ignore": names, "config_groups": {"g": group}}
+
+
+def four_bits(group: int, inputs: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Packed integers, or those with 8-bit inputs."""
+    weights = FOUR | {"strategy": "group", "group_size": group}
+    return stored(weights, inputs, "pack-quantized" if inputs is None else "int-quantized")
+
+
+def test_integers_with_fp8_inputs_go_to_cutlass_in_bfloat16_or_to_humming() -> None:
+    eight = four_bits(128, BY_TOKEN | {"type": "float"})
+    for release in ("0.16.0", "0.20.0"):
+        assert said(QWEN3, eight, release) is None
+        assert said(QWEN3, eight, release, dtype="float16") == NO_KERNEL
+    assert said(QWEN3, eight, "0.33.0", dtype="float16") is None
+    # kv_a_proj_with_mqa has 512 + 64 rows, which are not whole blocks of 128.
+    latent = DEEPSEEK | {"q_lora_rank": None, "intermediate_size": 11264}
+    assert said(latent, eight, "0.20.0") == NO_KERNEL
+
+
+def test_integers_with_8_bit_integer_inputs_have_no_linear_kernel_before_humming() -> None:
+    eight = four_bits(32, BY_TOKEN | {"type": "int"})
+    for release in ("0.16.0", "0.22.1"):
+        assert said(QWEN3, eight, release, "8.0") == NO_KERNEL
+    assert said(QWEN3, eight, "0.33.0", "8.0") != NO_KERNEL
+
+
+def test_groups_with_8_bit_inputs_are_whole_on_every_rank() -> None:
+    eight = four_bits(128, BY_TOKEN | {"type": "int"})
+    # 10944 columns of down_proj are no whole groups.
+    text = "Weight input_size_per_partition=10944 is not divisible by group_size=128."
+    assert said(DEEPSEEK, eight, "0.26.0", "8.0") == f"ValueError: {text}"
+
+
+@pytest.mark.parametrize("layout", ["dense", "sparse-24-bitmask"])
+def test_two_of_four_weights_are_not_read_any_more(layout: str) -> None:
+    sparse = {"format": layout, "sparsity_structure": "2:4", "targets": ["Linear"], "ignore": []}
+    declared = FLOAT8 | {"sparsity_config": sparse}
+    gone = "NotImplementedError: Sparse24 models are no longer supported by vLLM"
+    for release in ("0.19.0", "0.20.0", "0.21.0"):
+        assert said(QWEN3, declared, release) == gone
+    assert said(QWEN3, declared, "0.18.1") is None
+    older = said(QWEN3, declared, "0.18.1", "8.9")
+    assert older is not None
+    assert older.startswith("RuntimeError: ('Quantization scheme is not supported for ")
+    other = FLOAT8 | {"sparsity_config": sparse | {"sparsity_structure": "unstructured"}}
+    assert said(QWEN3, other, "0.20.0") is None
+    # Without groups, or left out by the list, attention is sparse as well.
+    assert said(QWEN3, declared | {"config_groups": {}}, "0.20.0") == gone
+
+
+def test_transformers_4_57_does_not_read_a_null() -> None:
+    config = QWEN3 | {"quantization_config": None}
+    told = "AttributeError: 'NoneType' object has no attribute 'to_dict'"
+    assert said(config, None, "0.16.0") == told
+    assert said(config, None, "0.18.1", quantization="fp8") == told
+    assert said(config, None, "0.19.0") is None
+    assert said(QWEN3, None, "0.16.0") is None
+
+
+def test_batch_invariant_linear_layers_take_no_plain_inputs() -> None:
+    weights = FOUR | {"type": "float", "strategy": "tensor_group", "group_size": 16}
+    sixteen = stored(weights, None, "nvfp4-pack-quantized")
+    on = {"VLLM_BATCH_INVARIANT": "1"}
+    for capability, kernel in (("9.0", "Emulation"), ("10.0", "Cutlass")):
+        told = f"ValueError: {kernel}NvFp4LinearKernel does not support W4A16"
+        for release in ("0.27.0", "0.33.0"):
+            assert said(QWEN3, sixteen, release, capability, environment=on) == told
+            assert said(QWEN3, sixteen, release, capability) is None
+        assert said(QWEN3, sixteen, "0.26.0", capability, environment=on) != told
+
+
+def test_classes_with_kernels_of_their_own_still_have_linear_layers() -> None:
+    # 2304 / 4 = 576 columns of o_proj are no whole groups of 128.
+    assert said(MINICPM, AWQ, "0.20.0") is None
+    refused = said(MINICPM, AWQ, "0.20.0", tensor_parallel_size=4)
+    assert refused is not None
+    assert refused.startswith("ValueError: The input size is not aligned with the quantized ")
+    wide = MINICPM | {"torch_dtype": "bfloat16", "num_attention_heads": 32}
+    assert said(wide, four_bits(64), "0.20.0", tensor_parallel_size=4) == NO_KERNEL
+    block = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+    assert said(ARCTIC, block, "0.20.0", tensor_parallel_size=8) is None
+    assert said(MINICPM, None, "0.20.0", tensor_parallel_size=4) is None
+
+
+def test_minicpm_does_not_rebalance() -> None:
+    split = {"data_parallel_size": 8, "expert_parallel": True, "enable_eplb": True}
+    for release in ("0.16.0", "0.33.0"):
+        told = "NotImplementedError: EPLB is not supported for MiniCPM yet."
+        assert said(MINICPM, None, release, **split) == told
+
+
+def test_pangu_s_shared_experts_are_as_wide_as_its_routed_ones() -> None:
+    # 1344 / 2 = 672 columns of shared_experts.down_proj; 5376 / 2 would have been whole groups.
+    assert said(PANGU, four_bits(64), "0.20.0") is None
+    assert said(PANGU, four_bits(64), "0.20.0", tensor_parallel_size=2) == NO_KERNEL
+    assert said(PANGU, four_bits(128), "0.20.0") == "AssertionError: "
+
+
+def test_per_channel_fp8_is_refused_where_linear_layers_come_to_marlin() -> None:
+    words = "ValueError: FP8 PTPC online quant requires a kernel that honors per-token activation "
+    words += "quantization; MarlinFP8 is W8A16 weight-only. Requires SM89+ for Cutlass FP8 or "
+    words += "ROCm MI3xx for rowwise scaled_mm."
+    asked = {"quantization": "fp8_per_channel"}
+    later = "ValueError: FP8 PTPC online MoE quant is not supported with the MARLIN backend, "
+    later += "which does not implement per-output-channel weight scales."
+    for release, told in (("0.28.0", words), ("0.29.0", later), ("0.30.0", later)):
+        assert said(QWEN3, None, release, "8.6", **asked) == told
+    assert said(QWEN3, None, "0.33.0", "8.6", **asked) == words
+    forced = {"VLLM_TEST_FORCE_FP8_MARLIN": "1"}
+    assert said(QWEN3, None, "0.28.0", "9.0", environment=forced, **asked) == words
+    assert said(QWEN3, None, "0.28.0", "9.0", **asked) is None
+
+
+def test_transformers_own_shared_experts_are_divided_whatever_the_tokens_are() -> None:
+    split = {"tensor_parallel_size": 4, "data_parallel_size": 4, "expert_parallel": True}
+    told = "ValueError: Weight input_size_per_partition=320 for layer '"
+    assert said(SOLAR, four_bits(128), "0.29.0", **split) == told
+
+
+def test_linear_layers_are_refused_before_uneven_experts() -> None:
+    # 3 x 72 = 216 rows of qkv_proj on a rank have no kernel.
+    odd = QWEN3 | {"head_dim": 72, "num_attention_heads": 8, "num_key_value_heads": 8}
+    split: dict[str, Any] = {
+        "tensor_parallel_size": 8,
+        "expert_parallel": True,
+        "enable_eplb": True,
+        "num_redundant_experts": 4,
+    }
+    assert said(odd, four_bits(64), "0.21.0", **split) == NO_KERNEL
+    uneven = "AssertionError: EPLB currently only supports even distribution of experts across "
+    assert said(QWEN3, four_bits(64), "0.21.0", **split) == f"{uneven}ranks."
