@@ -71,10 +71,24 @@ def read_declaration(
     """The checkpoint's declaration, or None when it has none."""
     raw = _declared(sections)
     if raw is not None:
-        return _from_config(raw, sections)
-    if hf_quant_config is not None:
-        return _from_file(hf_quant_config)
-    return None
+        found: Declaration | None = _from_config(raw, sections)
+    else:
+        found = None if hf_quant_config is None else _from_file(hf_quant_config)
+    if found is None or "jamba" not in sections.model_types or not _is_modelopt(found.spec.method):
+        return found
+    return replace(found, spec=replace(found.spec, ignore=_flatten(found.spec.ignore)))
+
+
+def _is_modelopt(method: str) -> bool:
+    return method.partition("_")[0] == "modelopt"
+
+
+def _flatten(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Jamba's attention is part of its layer (jamba.py hf_to_vllm_mapper drops `self_attn`), so
+    that a star for what is below attention comes to stand for the whole layer."""
+    starred = (f"{entry[:-1]}.*" if entry.endswith("*") else entry for entry in entries)
+    found = (entry.replace("..*", ".*") for entry in starred if ".self_attn." in entry)
+    return (*entries, *(entry.replace(".self_attn.", ".") for entry in found))
 
 
 def _declared(sections: Sections) -> Mapping[str, Any] | None:
