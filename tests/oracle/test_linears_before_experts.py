@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
+from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.report import Engine
+from moe_doctor.models.parse import parse_model
+from moe_doctor.oracle.answer import select_layers
 from tests.oracle.test_linear_refusals import AWQ, COMPRESSED, DEEPSEEK, QWEN3, said
 from tests.oracle.test_odd_linears import FLOAT8
+from tests.truth import emulated_machine
 
 NO_KERNEL = (
     "ValueError: Failed to find a kernel that can implement the WNA16 linear layer. Reasons: "
@@ -68,6 +73,40 @@ SOLAR = {
     "hidden_size": 4096,
     "intermediate_size": 10240,
     "moe_intermediate_size": 1280,
+}
+NARROW = {
+    "quant_method": "auto-round",
+    "bits": 3,
+    "group_size": 64,
+    "sym": True,
+    "data_type": "int",
+    "packing_format": "auto_round:auto_awq",
+}
+KIMI_LINEAR = {
+    "architectures": ["KimiLinearForCausalLM"],
+    "model_type": "kimi_linear",
+    "num_hidden_layers": 4,
+    "linear_attn_config": {
+        "full_attn_layers": [4],
+        "kda_layers": [1, 2, 3],
+        "head_dim": 128,
+        "num_heads": 32,
+        "short_conv_kernel_size": 4,
+    },
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "num_experts": 256,
+    "num_experts_per_token": 8,
+    "num_shared_experts": 1,
+    "first_k_dense_replace": 1,
+    "moe_router_activation_func": "sigmoid",
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "moe_intermediate_size": 1024,
 }
 
 
@@ -207,3 +246,37 @@ def test_linear_layers_are_refused_before_uneven_experts() -> None:
     assert said(odd, four_bits(64), "0.21.0", **split) == NO_KERNEL
     uneven = "AssertionError: EPLB currently only supports even distribution of experts across "
     assert said(QWEN3, four_bits(64), "0.21.0", **split) == f"{uneven}ranks."
+
+
+def test_auto_round_s_narrow_integers_want_humming() -> None:
+    model = parse_model(DEEPSEEK | {"quantization_config": NARROW}, id="m", source="directory")
+    split = Deployment(tensor_parallel_size=2)
+    for release in ("0.30.0", "0.33.0"):
+        for packages, told in (("none", "No module named 'humming'"), ("docker", None)):
+            machine = emulated_machine(release, "9.0", packages)
+            first = select_layers(model, split, machine, Engine("vllm", release), lora=False)[0]
+            error = first.selection.error
+            assert (error and error.message) == told
+
+
+@pytest.mark.parametrize(
+    ("release", "environment", "is_missed"),
+    [
+        ("0.30.0", {}, False),
+        ("0.31.0", {}, True),
+        ("0.33.0", {}, True),
+        ("0.33.0", {"VLLM_KIMI_K3_GEMM_AR": "0"}, False),
+    ],
+)
+def test_kimi_linear_imports_cutlass_before_its_layers(
+    release: str, environment: dict[str, str], is_missed: bool
+) -> None:
+    model = parse_model(KIMI_LINEAR, id="m", source="directory")
+    engine = Engine("vllm", release)
+    here = emulated_machine(release, "9.0", "none", environment)
+    error = select_layers(model, Deployment(), here, engine, lora=False)[0].selection.error
+    assert (error is not None) == is_missed
+    if error is not None:
+        assert (error.type, error.message) == ("ModuleNotFoundError", "No module named 'cutlass'")
+    there = emulated_machine(release, "9.0", "docker", environment)
+    assert select_layers(model, Deployment(), there, engine, lora=False)[0].selection.error is None

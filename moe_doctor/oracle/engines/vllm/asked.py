@@ -60,6 +60,12 @@ def ask_layer(
         refused = _refuse_unasked(model, index, deployment, release, setting, built)
         return refused or Asked(built, None)
     call = _method(model, index, deployment, release, setting, built.query)
+    if built.source.startswith("models/kimi_k3") and not _is_config(call):
+        from moe_doctor.oracle.engines.vllm.methods.needed_packages import refuse_fused_reduce
+
+        missing = refuse_fused_reduce(built.source, deployment, setting, release)
+        if missing is not None:
+            return missing
     if not isinstance(call, EngineRefusal):
         late = refuse_beside(
             model, index, built.source, call.method, built.query, deployment, release
@@ -153,6 +159,11 @@ def refuse_reading(
         return None
     by_model = "for ModelConfig" in call.error.message
     return call if by_model or refusal.after != "ModelConfig" else None
+
+
+def _is_config(call: OracleCall | NoOracle | EngineRefusal) -> bool:
+    """Whether it is a refusal that comes before the model is built."""
+    return isinstance(call, EngineRefusal) and call.stage != "model"
 
 
 def _is_earlier(call: OracleCall | NoOracle | EngineRefusal, listed: bool) -> bool:

@@ -14,6 +14,7 @@ from moe_doctor.models.listed_entries import is_expression
 from moe_doctor.models.patterns import Matcher, compile_regex
 from moe_doctor.oracle.engines.vllm.linear.layer import Linear
 from moe_doctor.oracle.engines.vllm.linear.stored import Place, Spellings, Stored
+from moe_doctor.oracle.engines.vllm.methods.auto_round import goes_to_humming
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import GROUPS, marlin_capable
 from moe_doctor.oracle.engines.vllm.methods.outcome import by_linear, refused_by_method
 from moe_doctor.oracle.engines.vllm.methods.question import Question
@@ -59,6 +60,8 @@ class AutoRoundLinears:
         typed = bits in (4, 8) and not zeros if self._by_gptq else bits == 4 and zeros
         marlin = self._marlin and typed and marlin_capable(self._question) and group in GROUPS
         kind = "gptq" if self._by_gptq else "awq"
+        if goes_to_humming(self._question, bits):
+            return Stored("narrow", bits, group)
         return Stored(kind, bits, group, zeros=zeros, fallback=not marlin)
 
     def _resolve(self, linear: Linear, place: Place) -> _Settings:

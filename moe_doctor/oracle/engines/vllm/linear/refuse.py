@@ -217,7 +217,7 @@ def _refuse_format(question: Question, stored: Stored, name: str) -> MethodRefus
         return refuse_linear(question, stored.scheme)
     if stored.kind in QUARK:
         return refuse_quark(question, quark_settings(question, stored.entry))
-    integers = name == "inc" and stored.kind in ("awq", "gptq")
+    integers = name == "inc" and stored.kind in ("awq", "gptq", "narrow")
     if not integers or question.is_on("cpu", "xpu"):
         return None
     from moe_doctor.oracle.engines.vllm.methods.auto_round import refuse_linear as refuse_integers

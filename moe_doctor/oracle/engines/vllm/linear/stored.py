@@ -25,7 +25,7 @@ class Stored(NamedTuple):
 
     kind: str
     """`gptq`, `awq` (packed integers with those methods' classes), `int` (compressed-tensors),
-    `w4a8` (its integers with 8-bit inputs),
+    `w4a8` (its integers with 8-bit inputs), `narrow` (AutoRound's integers that Humming takes),
     `fp8` (blocks), `pb_wo` (ModelOpt's blocks), `nvfp4`, `mxfp8`, `ocp_mx` (Quark's), `ct_nvfp4`,
     `quark` (its other formats), `nvfp4a16`, `ct_mxfp4` and `ct_mxfp8` (compressed-tensors', of
     every shape); empty where nothing is refused."""

@@ -28,6 +28,7 @@ from moe_doctor.oracle.engines.vllm.methods.integers import (
 )
 from moe_doctor.oracle.engines.vllm.methods.modelopt import late_mxfp8_sizes
 from moe_doctor.oracle.engines.vllm.methods.mxfp4 import ask_cutlass_or_marlin
+from moe_doctor.oracle.engines.vllm.methods.needed_packages import refuse_import
 from moe_doctor.oracle.engines.vllm.methods.outcome import (
     MethodRefused,
     NoOracle,
@@ -43,6 +44,7 @@ _SCHEMES: Release = (0, 24, 0)
 _MX: Release = (0, 27, 0)
 _FP8: Release = (0, 29, 0)
 _HUMMING: Release = (0, 30, 0)
+_PACKAGE = "humming-kernels"
 _BACKENDS = ("auto", "gptq", "gptq:marlin", "awq", "awq:marlin", "marlin")
 _GPTQ, _AWQ = "auto_round:auto_gptq", "auto_round:auto_awq"
 _MX_PACKING = "auto_round:llm_compressor"
@@ -211,14 +213,22 @@ def refuse_linear(
     question: Question, bits: int, group: int, symmetric: bool, *, by_gptq: bool
 ) -> MethodRefused | None:
     """What a linear layer of integers raises, whatever its shape."""
+    if goes_to_humming(question, bits):
+        return _refuse_without_humming(question)
     if by_gptq:
         return _refuse_linear_gptq(question, Stored(bits, group, symmetric))
     return _refuse_linear_awq(question, bits)
 
 
+def _refuse_without_humming(question: Question) -> MethodRefused | None:
+    if not question.setting.lacks(_PACKAGE):
+        return None
+    return refuse_import("humming", _PACKAGE)
+
+
 def _refuse_linear_gptq(question: Question, stored: Stored) -> MethodRefused | None:
-    """From 0.22.0 on linear layers have no kernel but Marlin's, nor Humming's before 0.30.0."""
-    if question.release < (0, 22, 0) or _by_humming(question, stored.bits):
+    """From 0.22.0 on linear layers have no kernel but Marlin's."""
+    if question.release < (0, 22, 0):
         return None
     if _takes_gptq(question, stored):
         if question.release >= _SCHEMES and lacks_linear_kernel(question, stored.bits):
@@ -236,7 +246,7 @@ def _refuse_linear_gptq(question: Question, stored: Stored) -> MethodRefused | N
 def _refuse_linear_awq(question: Question, bits: int) -> MethodRefused | None:
     """The linear layers' AWQ config takes 4 bits; Marlin's would take 8, with zero points 4 alone
     (query_marlin_supported_quant_types)."""
-    if bits == 4 or _by_humming(question, bits):
+    if bits == 4:
         return None
     text = f"Currently, only 4-bit weight quantization is supported for AWQ, but got {bits} bits."
     if question.release >= _SCHEMES:
@@ -246,7 +256,7 @@ def _refuse_linear_awq(question: Question, bits: int) -> MethodRefused | None:
     return refused_by_method("ValueError", text, reason)
 
 
-def _by_humming(question: Question, bits: int) -> bool:
+def goes_to_humming(question: Question, bits: int) -> bool:
     """Whether the release hands a layer of such bits to Humming."""
     newer = question.release >= _HUMMING and question.is_on("cuda")
     return newer and bits not in (4, 8)
@@ -272,7 +282,10 @@ def _integers(
     release = question.release
     if question.is_on("cpu", "xpu"):
         return NoOracle("", f"AutoRound on {question.platform}: the tables do not state it")
-    if _by_humming(question, stored.bits):
+    if goes_to_humming(question, stored.bits):
+        missing = _refuse_without_humming(question)
+        if missing is not None:
+            raise missing
         # _humming_weight_config: as a GPTQ or AWQ checkpoint would declare the layer.
         layer = {"bits": stored.bits, "group_size": stored.group, "sym": stored.symmetric}
         layer["zero_point"] = not stored.symmetric
