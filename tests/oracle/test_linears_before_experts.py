@@ -280,3 +280,13 @@ def test_kimi_linear_imports_cutlass_before_its_layers(
         assert (error.type, error.message) == ("ModuleNotFoundError", "No module named 'cutlass'")
     there = emulated_machine(release, "9.0", "docker", environment)
     assert select_layers(model, Deployment(), there, engine, lora=False)[0].selection.error is None
+
+
+def test_blocks_of_another_class_leave_attention_out_as_well() -> None:
+    elsewhere = NARROW | {"block_name_to_quantize": "model.language_model.layers"}
+    assert said(QWEN3, elsewhere, "0.26.0") is None
+    here = NARROW | {"block_name_to_quantize": "model.layers"}
+    assert said(QWEN3, here, "0.26.0") == (
+        "ValueError: Unsupported num_bits = 3. Supported: 4. For 8-bit AWQ, use Marlin backend by "
+        "setting backend='awq:marlin' or backend='marlin'."
+    )

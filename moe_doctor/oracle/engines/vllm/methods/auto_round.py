@@ -206,7 +206,9 @@ def _attention_rules(question: Question) -> tuple[str, ...]:
         return ()
     names = tuple(f"{start}layers.0.self_attn.{end}" for start in PREFIXES for end in _ATTENTION)
     reader = LayerQuantization("auto-round", spec.details, spec.ignore, [], everywhere=True)
-    return reader.rules(names) or ()
+    found = reader.rules(names) or ()
+    # The blocks are spelled as the checkpoint's class or as another: they hold both or neither.
+    return question.rules if not found and question.rules[:1] == (LEFT_OUT,) else found
 
 
 def refuse_linear(
