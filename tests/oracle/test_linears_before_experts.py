@@ -290,3 +290,13 @@ def test_blocks_of_another_class_leave_attention_out_as_well() -> None:
         "ValueError: Unsupported num_bits = 3. Supported: 4. For 8-bit AWQ, use Marlin backend by "
         "setting backend='awq:marlin' or backend='marlin'."
     )
+
+
+def test_a_method_s_dtypes_are_looked_at_before_moonep_s() -> None:
+    split = {"data_parallel_size": 2, "expert_parallel": True, "all2all_backend": "moonep"}
+    told = said(QWEN3, AWQ, "0.32.0", dtype="float32", **split)
+    assert told is not None
+    assert "torch.float32 is not supported for quantization method" in told
+    plain = said(QWEN3, None, "0.32.0", dtype="float32", **split)
+    assert plain is not None
+    assert "moonep all2all backend currently supports BF16 models only" in plain

@@ -143,6 +143,10 @@ def refuse_reading(
     moonep = deployment.all2all_backend == "moonep"
     alone = _alone(deployment.quantization, deployment.dtype, moonep)
     built = build_both(model, index, alone, setting, release).plain
+    if isinstance(built, EngineRefusal) and moonep:
+        # The dtype that moonep wants is asked for once the config has been read.
+        other = _alone(deployment.quantization, deployment.dtype, False)
+        built = build_both(model, index, other, setting, release).plain
     plain = setting.is_on("cuda", "rocm") and not setting.is_below((8, 0))
     if isinstance(built, EngineRefusal) and not plain:
         # Experts without a gate and bfloat16 are refused by the layer and the worker, once the
