@@ -11,7 +11,8 @@ from moe_doctor.core.report import Engine
 from moe_doctor.models.parse import parse_model
 from moe_doctor.oracle.answer import select_layers
 from tests.oracle.test_linear_refusals import AWQ, COMPRESSED, DEEPSEEK, QWEN3, said
-from tests.oracle.test_odd_linears import FLOAT8
+from tests.oracle.test_listed_names import QWEN3_VL
+from tests.oracle.test_odd_linears import FLOAT8, QUARK
 from tests.truth import emulated_machine
 
 NO_KERNEL = (
@@ -42,6 +43,17 @@ ARCTIC = {
     "num_experts_per_tok": 2,
     "hidden_size": 7168,
     "intermediate_size": 4864,
+}
+MIXTRAL = {
+    "architectures": ["MixtralForCausalLM"],
+    "model_type": "mixtral",
+    "num_hidden_layers": 2,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
 }
 PANGU = {
     "architectures": ["PanguProMoEV2ForCausalLM"],
@@ -300,3 +312,38 @@ def test_a_method_s_dtypes_are_looked_at_before_moonep_s() -> None:
     plain = said(QWEN3, None, "0.32.0", dtype="float32", **split)
     assert plain is not None
     assert "moonep all2all backend currently supports BF16 models only" in plain
+
+
+def test_experts_that_no_group_names_are_refused_before_0_21() -> None:
+    weights = FOUR | {"type": "float", "strategy": "tensor_group", "group_size": 16}
+    inputs = weights | {"dynamic": "local"}
+    group = {"targets": ["re:.*experts.*w[123]$"], "weights": weights, "input_activations": inputs}
+    names = ["lm_head", "re:.*attn.*"]
+    declared = COMPRESSED | {
+        "format": "nvfp4-pack-quantized",
+        "ignore": names,
+        "config_groups": {"g": group},
+    }
+    for release in ("0.17.1", "0.20.0"):
+        assert said(MIXTRAL, declared, release) == "ValueError: Unable to find matching target for "
+    assert said(MIXTRAL, declared, "0.21.0") is None
+
+
+def test_quark_looks_for_the_tower_s_projection_in_itself_before_0_19() -> None:
+    listed = QUARK | {"exclude": ["lm_head", "re:model.visual.*", "re:.*mlp.gate$"]}
+    for release in ("0.17.1", "0.18.1"):
+        refused = said(QWEN3_VL, listed, release)
+        assert refused == "RecursionError: maximum recursion depth exceeded"
+        assert said(QWEN3_VL, QUARK | {"exclude": ["lm_head", "re:visual.*"]}, release) is None
+    assert said(QWEN3_VL, listed, "0.19.1") is None
+
+
+def test_transformers_4_57_does_not_know_qwen3_5_s_text_type() -> None:
+    text = QWEN3 | {"architectures": ["Qwen3_5MoeForCausalLM"], "model_type": "qwen3_5_moe_text"}
+    refused = said(text, None, "0.17.1")
+    assert refused is not None
+    assert refused.endswith(
+        "has model type `qwen3_5_moe_text` but Transformers does not recognize this architecture."
+    )
+    told = "AttributeError: 'Qwen3_5MoeTextConfig' object has no attribute 'vision_config'"
+    assert said(text, None, "0.19.1") == told

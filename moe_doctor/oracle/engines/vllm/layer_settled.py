@@ -62,6 +62,10 @@ class ServedBy(NamedTuple):
     """What is raised with adapters, once the weights are loaded."""
 
 
+# vLLM's own configs hold the multimodal type alone (transformers_utils/config.py), and Transformers
+# 4.57 neither.
+_TEXT_TYPE = "qwen3_5_moe_text"
+_TEXT_TYPE_FIRST: Release = (0, 19, 0)
 _SERVED: Kept[ByEra[ServedBy]] = Kept(256)
 
 
@@ -77,7 +81,8 @@ def _serve(model: ModelSpec, release: Release) -> ServedBy:
         crash = lora_table.refused_at_load(architecture)
     # vLLM guesses a missing architecture from the model type (transformers_utils/config.py).
     backend = registered.serving_class(architecture, release) if architecture else "native"
-    if backend is None:
+    unread = model.model_type == _TEXT_TYPE and not model.own_config and release < _TEXT_TYPE_FIRST
+    if backend is None or unread:
         refused = refusals.refuse_architecture(
             architecture, model.model_type, model.own_config, release
         )

@@ -41,6 +41,8 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 from moe_doctor.oracle.engines.vllm.setting import Setting
 
 _TOWER = ("", "model.")
+# qwen3_vl.py: the tower's projection of all three stands in packed_modules_mapping as its own part.
+_TOWER_QKV = "qkv"
 # Kinds of decoder layers -> with experts, with softmax attention (else linear attention).
 _GROUPS: dict[str, tuple[bool, bool]] = {
     "dense": (False, True),
@@ -273,7 +275,8 @@ def _steps(question: Question, model: ModelSpec, block: Block, name: str) -> Ite
             late = block.experts_first or number > first or (number == first and linear.late)
             whole = linear if mapped else linear._replace(shards=(linear.path,))
             projection = linear.path.rpartition(".")[2]
-            if projection in own_shards or projection == odd_class:
+            packed = group == "tower" and projection == _TOWER_QKV and not linear.is_fused
+            if packed or projection in own_shards or projection == odd_class:
                 odd = projection == odd_class
                 whole = whole._replace(is_own_shard=not odd, has_odd_class=odd)
             stored = reader(whole, place)

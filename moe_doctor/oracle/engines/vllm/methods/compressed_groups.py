@@ -102,6 +102,13 @@ def experts_group(question: Question, groups: Mapping[str, Group]) -> Group | No
         None if rule == LEFT_OUT else groups.get(rule) or _class_group(question, groups)
         for rule in rules
     ]
+    missed = any(
+        rule != LEFT_OUT and one is None for rule, one in zip(rules, followed, strict=True)
+    )
+    if missed and groups and question.release < (0, 21, 0):
+        text = "Unable to find matching target for "
+        reason = "before 0.21.0 experts need a group that names gate_proj, up_proj and down_proj"
+        raise refused_by_method("ValueError", text, reason)
     if any(_scheme(one) != _scheme(followed[0]) for one in followed):
         raise refused_by_method(
             "ValueError",
