@@ -309,6 +309,9 @@ def test_a_method_s_dtypes_are_looked_at_before_moonep_s() -> None:
     told = said(QWEN3, AWQ, "0.32.0", dtype="float32", **split)
     assert told is not None
     assert "torch.float32 is not supported for quantization method" in told
+    older = said(QWEN3, AWQ, "0.33.0", "7.5", **split)
+    assert older is not None
+    assert "moonep all2all backend currently supports unquantized BF16 models only" in older
     plain = said(QWEN3, None, "0.32.0", dtype="float32", **split)
     assert plain is not None
     assert "moonep all2all backend currently supports BF16 models only" in plain

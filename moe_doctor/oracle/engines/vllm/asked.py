@@ -147,6 +147,9 @@ def refuse_reading(
         # The dtype that moonep wants is asked for once the config has been read.
         other = _alone(deployment.quantization, deployment.dtype, False)
         built = build_both(model, index, other, setting, release).plain
+        if isinstance(built, LayerQuery):
+            parallel = built.query.parallel._replace(all2all_backend="moonep")
+            built = built._replace(query=built.query._replace(parallel=parallel))
     plain = setting.is_on("cuda", "rocm") and not setting.is_below((8, 0))
     if isinstance(built, EngineRefusal) and not plain:
         # Experts without a gate and bfloat16 are refused by the layer and the worker, once the
