@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from moe_doctor.checks.case import Case
@@ -82,6 +81,8 @@ def check_nothing_proved(case: Case) -> Iterator[Finding]:
 
 def _engine(case: Case) -> str:
     """The engine's option, where the question named one."""
+    import shlex
+
     return f" --engine {shlex.quote(case.request.engine)}" if case.request.engine else ""
 
 

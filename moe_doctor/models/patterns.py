@@ -20,7 +20,7 @@ MAX_QUANTIFIERS = 2
 _ELSEWHERE = ("attn", "shared_expert", "lm_head", "embed", "norm", "vision", "visual")
 """Words of modules that are never routed experts."""
 
-_ENDS = re.compile(r"^\^?(?:\.\*)+|(?:\.\*)+\$?$")
+_ENDS = r"^\^?(?:\.\*)+|(?:\.\*)+\$?$"  # compiled with the first expression: few lists have one
 _LAYER = re.compile(r"(?:^|\.)layers\.(?:\d+|\*)(.*)$")
 _GLOB_LAYER = re.compile(r"(?:^|\.)layers\.[\d*?\[\]!-]+(.*)$")
 
@@ -66,7 +66,7 @@ def says_elsewhere(pattern: str) -> bool:
 
 def compile_regex(rule: str, skipped: list[str]) -> Matcher | None:
     """An expression that is matched from the start of a path; None when it is not tried."""
-    inner = _ENDS.sub("", rule)
+    inner = re.sub(_ENDS, "", rule)
     repeats = sum(inner.count(mark) for mark in "*+{") - inner.count("\\*") - inner.count("\\+")
     if len(rule) > MAX_LENGTH or repeats > MAX_QUANTIFIERS or len(skipped) > 16:
         skipped.append(rule[:80])

@@ -6,7 +6,7 @@ releases 0.16.0 to 0.33.0.
 
 from __future__ import annotations
 
-from fractions import Fraction
+from math import gcd
 
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.linear.kernels import has_kernel, marlin_takes
@@ -147,7 +147,7 @@ def _refuse_unaligned(linear: Linear, stored: Stored) -> MethodRefused | None:
     if linear.inputs_here % group:
         text = _ALIGNED.format(side="input")
         return _refused("ValueError", text, linear, f"groups are {group} columns wide")
-    pack = Fraction(32, stored.bits).numerator
+    pack = 32 // gcd(32, stored.bits)
     if linear.rows % pack:
         text = _ALIGNED.format(side="output")
         return _refused("ValueError", text, linear, f"{pack} rows are packed together")
