@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from moe_doctor.backends.constraints import Constraint, Question, settle
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.record import record
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.core.selection import Candidate

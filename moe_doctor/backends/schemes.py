@@ -7,10 +7,11 @@ parallel sizes.
 from __future__ import annotations
 
 import re
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from moe_doctor.backends.constraints import Constraint, Device, Question, settle
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.record import record
 
 Pair = tuple[str | None, str | None]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import field, record
 from moe_doctor.core.release import Release

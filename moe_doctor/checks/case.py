@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.proof import Proof
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import record

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
+
+from moe_doctor.core.named import NamedTuple
 
 ENVIRONMENT_PREFIX = "MOE_DOCTOR_"
 KINDS = "__moe_doctor_kinds__"

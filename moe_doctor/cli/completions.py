@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from moe_doctor.cli.app import COMMANDS, load_command
 from moe_doctor.cli.binding import Kind, OneOf, Within
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.oracle.engines.vllm.releases import RELEASES
 from moe_doctor.oracle.support import option_names
 from moe_doctor.probes.gpus import KNOWN_GPUS

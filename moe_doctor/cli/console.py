@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from moe_doctor.core.errors import OutputError
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.render.escape import one_line
 
 PIPE_WIDTH = 100

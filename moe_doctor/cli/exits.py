@@ -16,13 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
 
 from moe_doctor.cli.console import complain, write_stdout
 from moe_doctor.cli.vllm_flags import FLAGS
 from moe_doctor.core.errors import DoctorError, UnknownNameError, UsageError
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.render.escape import one_line
 
 ERROR_SCHEMA = "moe-doctor.error/1"

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from moe_doctor.cli.console import PIPE_WIDTH, Progress, look_at, write_stdout
 from moe_doctor.cli.exits import exit_for
 from moe_doctor.cli.options import PageOptions, ReportOptions
 from moe_doctor.core.errors import OutputError, UsageError
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.request import Request
 
 if TYPE_CHECKING:

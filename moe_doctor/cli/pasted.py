@@ -14,10 +14,11 @@ import re
 import shlex
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
 
 from moe_doctor.cli.vllm_flags import CARRIED, FLAGS, JSON_OPTIONS, KERNEL_CONFIG, LISTS, SHORT
 from moe_doctor.core.errors import UnknownNameError, UsageError
+from moe_doctor.core.named import NamedTuple
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _IMAGE = re.compile(r"(?:.*/)?vllm/vllm-openai(?:-[a-z0-9-]+)?(?::(?P<tag>[^@]*))?(?:@.*)?")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from moe_doctor import __version__
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.findings import Finding, Severity
 from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.record import field, record
 from moe_doctor.core.report import Engine
 from moe_doctor.core.selection import Outcome, Selection

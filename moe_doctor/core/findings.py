@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.record import field, record
 
 

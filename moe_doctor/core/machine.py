@@ -6,8 +6,9 @@ Absent, failed and present are three values: a probe that failed is evidence, no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.record import field, record
 
 

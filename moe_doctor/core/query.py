@@ -6,7 +6,7 @@ routing and activation in the engine's names. Everything here is small and hasha
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from moe_doctor.core.named import NamedTuple
 
 
 class Parallel(NamedTuple):

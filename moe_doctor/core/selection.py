@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 from moe_doctor.core.later import late
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.record import record
 
 

@@ -7,9 +7,10 @@ Hugging Face key names do not appear here; `moe_doctor.models` is the only room 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from moe_doctor.core.errors import ModelError
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.record import field, record
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from moe_doctor.core.named import NamedTuple
 
 SWIGLU_OAI = ("swigluoai", "swigluoai_uninterleave")
 """Names of gate * sigmoid(1.702 gate) * (up + 1), clamped; in a checkpoint's rows gate and up take

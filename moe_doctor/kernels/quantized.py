@@ -24,11 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.kernels.e2m1 import (
     decode,
     dequantize_nvfp4,

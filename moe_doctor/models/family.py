@@ -7,9 +7,9 @@ class fills in when a key is missing are `defaults`, from transformers' configur
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from moe_doctor.core.record import field, record
 from moe_doctor.core.spec import RoutingSpec
 from moe_doctor.models.fields import Fields
 from moe_doctor.models.layer_rules import standard_layers
@@ -71,7 +71,7 @@ WIDTH_KEYS = (
 )
 
 
-@dataclass(frozen=True)
+@record
 class Family:
     """One row of the family tables."""
 

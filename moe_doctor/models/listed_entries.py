@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
+
+from moe_doctor.core.named import NamedTuple
 
 LEFT_OUT = "-"
 """Stands for modules that a declaration leaves out, or tells apart, where others follow a rule."""

@@ -5,7 +5,6 @@ The first source that knows the model answers, and `ModelSpec.source` says which
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -75,7 +74,7 @@ def config_files(
         files = read_cache(name, revision, cache_directory())
     if files is None or not hf_overrides:
         return files
-    return dataclasses.replace(files, config=merge_overrides(files.config, hf_overrides))
+    return replace(files, config=merge_overrides(files.config, hf_overrides))
 
 
 def require_moe(model: ModelSpec, *, overridden: bool = False) -> ModelSpec:

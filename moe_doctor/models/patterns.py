@@ -7,8 +7,9 @@ tried; the rest are reported as skipped.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import translate
+
+from moe_doctor.core.record import record
 
 SUBSTRING_METHODS = frozenset({"awq", "awq_marlin", "bitsandbytes"})
 """Methods whose patterns match anywhere in a module's path (vLLM awq.py, bitsandbytes.py)."""
@@ -25,7 +26,7 @@ _LAYER = re.compile(r"(?:^|\.)layers\.(?:\d+|\*)(.*)$")
 _GLOB_LAYER = re.compile(r"(?:^|\.)layers\.[\d*?\[\]!-]+(.*)$")
 
 
-@dataclass(frozen=True)
+@record
 class Matcher:
     """One pattern that may reach experts."""
 

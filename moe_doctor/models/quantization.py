@@ -7,11 +7,10 @@ then nested), `compression_config`, and the file hf_quant_config.json.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from moe_doctor.core.errors import ModelError
-from moe_doctor.core.record import replace
+from moe_doctor.core.record import record, replace
 from moe_doctor.core.spec import ParseNote, QuantSpec
 from moe_doctor.models.expert_modules import ExpertModules
 from moe_doctor.models.fields import Fields, show
@@ -39,7 +38,7 @@ _OWN_KEYS = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Declaration:
     """One declaration with the spec of a layer that nothing takes out."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from moe_doctor.core.errors import ModelError
+from moe_doctor.core.record import record
 from moe_doctor.models.fields import show
 
 NESTED_KEYS = (
@@ -23,7 +23,7 @@ NESTED_KEYS = (
 _DEEPEST = 4
 
 
-@dataclass(frozen=True)
+@record
 class Sections:
     """The chain from the whole config down to the language model's section."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from moe_doctor.core.record import record
 
 CONFIG_FILE = "config.json"
 QUANT_FILE = "hf_quant_config.json"
@@ -12,7 +13,7 @@ PARAMS_FILE = "params.json"
 """Mistral's own format, in place of config.json."""
 
 
-@dataclass(frozen=True)
+@record
 class ConfigFiles:
     """config.json and, where the checkpoint has one, hf_quant_config.json."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.errors import UsageError
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import replace
 from moe_doctor.core.release import Release, parse_release

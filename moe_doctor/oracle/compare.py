@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 from moe_doctor.core.comparison import AnswerChange, Cell, CellAnswer, Change, Comparison, Matrix
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import span
 from moe_doctor.core.report import Engine
 from moe_doctor.core.selection import Candidate, EngineError, Selection

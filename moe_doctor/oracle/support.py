@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import groupby
-from typing import NamedTuple
 
 from moe_doctor.backends.describe import describe
 from moe_doctor.backends.kernel import Kernel
 from moe_doctor.backends.registry import FAMILIES, find_kernel, kernels_of
 from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release, Span
 from moe_doctor.core.support import (
     TOPICS,

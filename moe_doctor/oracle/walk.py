@@ -6,10 +6,11 @@ An engine's program is a sequence of steps over a `Walk`; each step either answe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from moe_doctor.backends.kernel import SettledKernel, rejected
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import Candidate, EngineError, Outcome, Selection
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import QuantQuery
 from moe_doctor.core.spec import QuantSpec
 from moe_doctor.kernels.schemes import NONE, find_scheme

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from moe_doctor import __version__
 from moe_doctor.core.findings import Severity
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.support import BackendPage, Condition, Held, KernelPage, Topic
 from moe_doctor.render import Layout
 from moe_doctor.render.escape import markdown_cell, markdown_code, one_line

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+
+from moe_doctor.core.named import NamedTuple
 
 STYLES = {
     "good": "green",

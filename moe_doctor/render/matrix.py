@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from moe_doctor.core.comparison import Cell, CellAnswer, Matrix
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.schemes import PLAIN_LAYER
 from moe_doctor.core.selection import Outcome
 from moe_doctor.render import Layout

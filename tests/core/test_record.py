@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+import dataclasses
+from dataclasses import FrozenInstanceError, asdict, fields, is_dataclass
+from typing import ClassVar
 
 import pytest
 
@@ -81,3 +83,27 @@ def test_repr_pattern_and_replace() -> None:
         replace(Point(1), x=-1)
     with pytest.raises(TypeError, match="has no field 'z'"):
         replace(Other(1), z=1)
+
+
+def test_dataclasses_takes_a_record_for_one_of_its_own() -> None:
+    point = Point(1, tags=["a"])
+    assert is_dataclass(point)
+    assert [(one.name, one.type, one.compare) for one in fields(point)] == [
+        ("x", "int", True),
+        ("y", "int", True),
+        ("tags", "list[str]", False),
+    ]
+    assert asdict(point) == {"x": 1, "y": 2, "tags": ["a"]}
+    assert dataclasses.replace(point, y=5) == Point(1, 5)
+    assert (Point.y, hasattr(Point, "x"), hasattr(Point, "tags")) == (2, False, False)
+
+
+def test_a_class_variable_is_no_field_and_a_hidden_field_is_not_shown() -> None:
+    @record
+    class Mixed:
+        stage: ClassVar[int] = 4
+        shown: int
+        hidden: int = field(default=0, repr=False)
+
+    assert repr(Mixed(1)) == f"{Mixed.__qualname__}(shown=1)"
+    assert (Mixed(1, 2).hidden, Mixed.stage, len(fields(Mixed))) == (2, 4, 2)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import torch
 import triton
 from torch import Tensor
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.kernels.activations import Activation
 from moe_doctor.kernels.fused_moe_details._gemv import first_gemv_kernel, second_gemv_kernel
 

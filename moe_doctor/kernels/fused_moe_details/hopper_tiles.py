@@ -6,7 +6,7 @@ memory that a program has.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from moe_doctor.core.named import NamedTuple
 
 _SHARED_BYTES = 228 * 1024
 """Shared memory of a multiprocessor; 1 KiB of it goes to each program."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.kernels.activations import Activation
 from moe_doctor.kernels.fused_moe_details.tiles import Tile
 

@@ -11,8 +11,8 @@ Mixtral-8x7B, DeepSeek-V3 TP8 and gpt-oss-20b. Kinds of schemes:
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.kernels.fused_moe_details.tiles import Tile, fit
 from moe_doctor.kernels.schemes import Scheme
 

@@ -7,7 +7,8 @@ less than the table wants gets fewer stages first, then a shorter K block.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+
+from moe_doctor.core.named import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from moe_doctor.core.record import replace
 from moe_doctor.models.family import Family
 from moe_doctor.models.fields import Fields
 from moe_doctor.models.layer_rules import window_layers

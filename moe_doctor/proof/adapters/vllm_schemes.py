@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.kernels.schemes import NONE
 
 if TYPE_CHECKING:

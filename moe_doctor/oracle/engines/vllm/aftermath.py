@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.record import replace
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.core.selection import EngineError, Selection

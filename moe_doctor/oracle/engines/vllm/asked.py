@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import replace
 from moe_doctor.core.release import Release

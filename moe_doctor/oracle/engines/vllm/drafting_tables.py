@@ -7,8 +7,9 @@ _SPECULATIVE_DECODING_MODELS in model_executor/models/registry.py, releases 0.16
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release
 
 # SpeculativeMethod, in its order: first release, and the first without it.

@@ -6,13 +6,13 @@ Both live as long as the machine's and the model's descriptions that they belong
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 from moe_doctor.backends.situation import Facts, Situation
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.eras import AlikeByEra, ByEra
 from moe_doctor.core.kept import Interned, Kept
 from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release
 from moe_doctor.core.spec import ModelSpec
 from moe_doctor.oracle.engines.vllm.asked import Asked, ask_layer

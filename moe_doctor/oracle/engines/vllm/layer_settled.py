@@ -6,11 +6,10 @@ VllmConfig, then the model class. LoRA's own checks are in `layers`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.eras import ByEra
 from moe_doctor.core.kept import Kept
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import Parallel
 from moe_doctor.core.release import Release, format_release
 from moe_doctor.core.selection import EngineError

@@ -8,9 +8,9 @@ is not decided here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import MoEQuery, Parallel
 from moe_doctor.core.release import Release
 from moe_doctor.core.selection import EngineError

@@ -8,11 +8,11 @@ Source: fused_moe/oracle/*.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.core.kept import Kept
+from moe_doctor.core.named import NamedTuple
+from moe_doctor.core.record import field, record
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.oracle.engines.vllm.layer_options import takes_moe_backend
 from moe_doctor.oracle.walk import Backend, Choice, Refused, Walk
@@ -78,7 +78,7 @@ class Wording(NamedTuple):
     """Whether the INFO line quotes the backend's value."""
 
 
-@dataclass(frozen=True)
+@record
 class MoEOracle:
     """One of vLLM's oracles over all releases that have it."""
 

@@ -5,9 +5,8 @@ Source: fused_moe/config.py, FusedMoEParallelConfig.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from moe_doctor.core.eras import by_era
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import Parallel
 from moe_doctor.core.release import Release, span
 

@@ -7,8 +7,7 @@ they are what a default installation has; packages that a wheel carries inside i
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release, parse_release
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
 
 from moe_doctor.core.machine import MachineSnapshot
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 from moe_doctor.backends.fp8_formats import BLOCK
 from moe_doctor.backends.situation import Situation
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.noted import look
 from moe_doctor.core.query import Parallel
 from moe_doctor.core.release import Release, Span, span

@@ -8,8 +8,8 @@ without a quantization config, and those are named.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release
 
 _NEVER: Release = (99, 0, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from moe_doctor.core.named import NamedTuple
 
 
 class Linear(NamedTuple):

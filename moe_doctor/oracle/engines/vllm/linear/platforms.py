@@ -7,8 +7,7 @@ ROCm's integers are not judged: its image may hold kernels of other packages.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.oracle.engines.vllm.linear.stored import Stored
 from moe_doctor.oracle.engines.vllm.methods.integer_formats import NO_LINEAR_KERNEL

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
 
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.eras import AlikeByEra, ByEra
 from moe_doctor.core.kept import Kept
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.release import Release, span
 from moe_doctor.core.selection import EngineError

@@ -9,9 +9,9 @@ other methods rename them too where they have the whole piece.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
+from moe_doctor.core.record import replace
 from moe_doctor.core.spec import QuantSpec
 
 _Pieces = tuple[tuple[str, str], ...]

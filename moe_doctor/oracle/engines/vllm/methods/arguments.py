@@ -7,7 +7,9 @@ The strategy follows from the group size where it is not named, as the package's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from moe_doctor.core.named import NamedTuple
 
 
 class Arguments(NamedTuple):

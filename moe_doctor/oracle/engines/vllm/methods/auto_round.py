@@ -7,8 +7,9 @@ inc/schemes/*.py; 0.16.0 to 0.33.0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release
 from moe_doctor.models.expert_modules import PREFIXES
 from moe_doctor.models.listed_entries import LEFT_OUT, is_expression

@@ -9,8 +9,9 @@ to 0.33.0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release
 from moe_doctor.models.expert_modules import PREFIXES
 from moe_doctor.models.listed_entries import LEFT_OUT

@@ -7,10 +7,11 @@ releases 0.16.0 to 0.33.0. hf_quant_config.json stands under the key `quantizati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from moe_doctor.core.eras import ByEra
 from moe_doctor.core.kept import Kept
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release
 from moe_doctor.core.spec import QuantSpec
 from moe_doctor.oracle.engines.vllm.methods.outcome import refused_by_model_config

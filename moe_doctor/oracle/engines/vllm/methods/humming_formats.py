@@ -8,9 +8,10 @@ weight_schema_to_quant_key and check_and_fallback_input_schema of vLLM.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from moe_doctor.backends.schemes import REFINED_PREFIX
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release
 from moe_doctor.oracle.engines.vllm.methods.fp8 import block_key
 from moe_doctor.oracle.engines.vllm.methods.outcome import MethodRefused, refused_by_method

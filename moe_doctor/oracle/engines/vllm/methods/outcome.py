@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import MoEQuery, QuantQuery
 from moe_doctor.core.record import replace
 from moe_doctor.core.selection import EngineError

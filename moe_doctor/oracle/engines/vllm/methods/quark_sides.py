@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.models.expert_modules import PREFIXES
 from moe_doctor.models.quantized_layers import LayerQuantization
 from moe_doctor.oracle.engines.vllm.methods.outcome import (

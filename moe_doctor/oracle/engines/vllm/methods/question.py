@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from moe_doctor.core.deployment import Deployment
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import MoEQuery, QuantQuery
 from moe_doctor.core.release import Release
 from moe_doctor.core.spec import MoESpec, QuantSpec

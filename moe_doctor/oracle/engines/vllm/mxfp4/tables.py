@@ -7,8 +7,7 @@ prefers MXFP8 inputs (0.20.x calls it the general one).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.oracle.engines.vllm.oracle import BackendRow, Wording, backend_row
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 from moe_doctor.backends.situation import Situation
+from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.oracle.engines.vllm.oracle import (
     BackendRow,
