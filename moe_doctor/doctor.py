@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
 from moe_doctor.core.deployment import Deployment
-from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.errors import UnknownNameError, nearest_names
 from moe_doctor.core.record import replace
 from moe_doctor.core.report import Report
 from moe_doctor.core.request import MachineRequest, Request
@@ -85,6 +83,8 @@ def make_request(command: str, model: str | None, options: Mapping[str, Any]) ->
     Raises UsageError for a name that no option has and for a value of a wrong type or range,
     UnknownNameError for a value that no release of the engine has.
     """
+    from dataclasses import fields
+
     from moe_doctor.core.arguments import check_argument, redundant_experts
     from moe_doctor.oracle.option_values import refuse_unknown_method, refuse_unknown_values
 
@@ -106,7 +106,7 @@ def make_request(command: str, model: str | None, options: Mapping[str, Any]) ->
         key = spelled.get(name, name)
         if key not in homes:
             known = sorted({*spelled, *homes} - set(spelled.values()) | {"expert_parallel", "lora"})
-            near = tuple(get_close_matches(name, known, 3))
+            near = nearest_names(name, known, 3)
             raise UnknownNameError(
                 "option", name, near, "" if near else f"options: {', '.join(known)}"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from moe_doctor.backends.constraints import (
@@ -16,9 +15,10 @@ from moe_doctor.backends.constraints import (
 from moe_doctor.backends.kernel import Kernel, row
 from moe_doctor.backends.schemes import pairs, schemes
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class B12xLimits:
     """What the class asks before everything else (is_supported_config of fused_moe/b12x.py)."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from moe_doctor.backends.kernel import Kernel, row
 from moe_doctor.backends.schemes import QuantSchemes
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.backends.triton import TRITON_EXPERTS
+from moe_doctor.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NeedsQuark:
     """AMD's quark does the expansion; asked before anything else."""
 

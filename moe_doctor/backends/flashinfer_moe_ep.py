@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from moe_doctor.backends.constraints import (
@@ -17,11 +16,12 @@ from moe_doctor.backends.constraints import (
 from moe_doctor.backends.kernel import Kernel, row
 from moe_doctor.backends.schemes import pairs, schemes
 from moe_doctor.backends.situation import Rejection, Situation
+from moe_doctor.core.record import record
 
 _DEEP_GEMM = "flashinfer_moe_ep_mega_deep_gemm"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MegakernelLimits:
     """Limits that are asked last and told together: flashinfer_moe_ep_unsupported_reasons()."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from moe_doctor.backends.constraints import Constraint, Question, settle
 from moe_doctor.backends.situation import Rejection, Situation
 from moe_doctor.core.named import NamedTuple
-from moe_doctor.core.record import record
+from moe_doctor.core.record import field, record
 from moe_doctor.core.release import Release, Span, span
 from moe_doctor.core.selection import Candidate
 
@@ -73,7 +72,7 @@ class ResolvedKernel:
         return SettledKernel(self.name, None, tuple(left))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SettledKernel:
     """A kernel as one release has it on one machine: what is left to ask of a question."""
 

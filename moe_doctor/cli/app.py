@@ -1,31 +1,18 @@
-"""The program: its commands by name, each imported when it is called."""
+"""The program as Typer reads its command line, each command imported when it is called."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from difflib import get_close_matches
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from moe_doctor import __version__
-from moe_doctor.cli.binding import bind
 from moe_doctor.cli.command import DoctorCommand, plain_help
+from moe_doctor.cli.commands import COMMANDS, command_function
 from moe_doctor.cli.console import write_stdout
-from moe_doctor.core.errors import UnknownNameError, UsageError
-
-COMMANDS = {
-    "check": "Choose, prove and judge: the whole answer, with an exit code for CI.",
-    "select": "Which backend the engine would choose, and why not the others.",
-    "prove": "Run a tiny fused-MoE forward on one backend, or on all.",
-    "env": "What this machine is, as a report to share.",
-    "diff": "What an upgrade of the engine changes for a model.",
-    "matrix": "Releases x GPUs x LoRA at one glance.",
-    "explain": "What a finding's code means, or what a backend supports per release.",
-}
-"""Every command with its one-line summary, in the order of the help."""
+from moe_doctor.cli.signature import bind
+from moe_doctor.core.errors import UnknownNameError, UsageError, nearest_names
 
 PLANNED = {
     "bench": "moe-doctor prove MODEL --backend all -v runs every backend once, with its time",
@@ -67,7 +54,7 @@ class CommandGroup(TyperGroup):
         if name in PLANNED:
             raise UsageError(f"moe-doctor {__version__} has no {name} yet", PLANNED[name])
         if name not in COMMANDS and not name.startswith("-"):
-            nearest = tuple(get_close_matches(name, COMMANDS, n=3))
+            nearest = nearest_names(name, COMMANDS, n=3)
             hint = "" if nearest else f"commands: {', '.join(COMMANDS)}"
             if name == "help":
                 hint = "moe-doctor --help, or moe-doctor COMMAND --help"
@@ -77,8 +64,6 @@ class CommandGroup(TyperGroup):
 
 def load_command(name: str) -> Any:
     """The click command of one name, built from `moe_doctor.cli.commands.<name>`."""
-    module = import_module(f"moe_doctor.cli.commands.{name}")
-    function: Callable[..., None] = getattr(module, name)
     single = _plain_typer()
     single.command(
         name,
@@ -86,7 +71,7 @@ def load_command(name: str) -> Any:
         epilog=COMMAND_EPILOG,
         short_help=COMMANDS[name],
         context_settings=dict(SETTINGS),
-    )(bind(function))
+    )(bind(command_function(name)))
     return typer.main.get_command(single)
 
 

@@ -1,7 +1,7 @@
-"""Groups of options as small classes, unfolded into the flat signature that Typer reads.
+"""Groups of options as small classes, of which a command takes whole ones.
 
-Every flag is spelled once, on a group in `moe_doctor.cli.options`. A command takes whole groups;
-`bind` gives Typer a function with one parameter per option and fills the groups again.
+Every flag is spelled once, on a group in `moe_doctor.cli.options`. From there `plain` reads a usual
+command line, and `signature` makes what Typer reads; both fill the groups with `call_with`.
 
 Groups are not dataclasses and annotations are never evaluated: both would cost 20 ms at every
 start (CPython 3.11, x86-64 virtual machine).
@@ -9,16 +9,12 @@ start (CPython 3.11, x86-64 virtual machine).
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
-
-import typer
 
 from moe_doctor.core.named import NamedTuple
 
 ENVIRONMENT_PREFIX = "MOE_DOCTOR_"
-KINDS = "__moe_doctor_kinds__"
 
 
 class OneOf(NamedTuple):
@@ -157,57 +153,33 @@ _TYPES: dict[str, tuple[type, bool]] = {
 """Every annotation that a group may use: its type, and whether it repeats."""
 
 
-def bind(function: Callable[..., None]) -> Callable[..., None]:
-    """A function with one keyword per option; calling it calls `function` with its groups."""
-    groups: dict[str, type[OptionGroup]] = {
+Groups = Mapping[str, type[OptionGroup]]
+"""A command's groups by the name of its function's parameter."""
+
+
+def groups_of(function: Callable[..., None]) -> Groups:
+    """The groups that a command takes."""
+    return {
         name: getattr(function, "__globals__")[annotation]  # noqa: B009
         for name, annotation in function.__annotations__.items()
         if name != "return"
     }
-    kinds = {kind.name: kind for group in groups.values() for kind in group.kinds}
 
-    def call(**values: Any) -> None:
-        arguments = {
+
+def kinds_in(groups: Groups) -> dict[str, Kind]:
+    """The parameters of all groups, by name."""
+    return {kind.name: kind for group in groups.values() for kind in group.kinds}
+
+
+def call_with(function: Callable[..., None], groups: Groups, values: Mapping[str, Any]) -> None:
+    """Call a command with its groups, filled from one value per parameter."""
+    function(
+        **{
             name: group(**{kind.name: values[kind.name] for kind in group.kinds})
             for name, group in groups.items()
         }
-        function(**arguments)
-
-    call.__name__ = function.__name__
-    call.__doc__ = function.__doc__
-    call.__annotations__ = {}
-    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [_parameter(kind) for kind in kinds.values()]
     )
-    setattr(call, KINDS, kinds)
-    return call
-
-
-def kinds_of(callback: object) -> Mapping[str, Kind]:
-    """The kinds of a bound function's parameters, by parameter name."""
-    kinds: Mapping[str, Kind] = getattr(callback, KINDS, {})
-    return kinds
 
 
 def _variable(flag: str) -> str:
     return ENVIRONMENT_PREFIX + flag.lstrip("-").replace("-", "_").upper()
-
-
-def _parameter(kind: Kind) -> inspect.Parameter:
-    """For Typer: everything but a flag is text, because `moe_doctor.cli.coercion` converts it."""
-    annotation: Any = list[str] if kind.many else (bool if kind.base is bool else str)
-    default: Any
-    if kind.flags:
-        default = typer.Option(
-            kind.default,
-            *kind.flags,
-            metavar=kind.metavar,
-            help=kind.help,
-            envvar=list(kind.variables),
-            show_envvar=False,
-            show_default=kind.base is not bool,
-        )
-    else:
-        default = typer.Argument(None, metavar=kind.metavar, help=kind.help, show_default=False)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(kind.name, keyword, default=default, annotation=annotation)

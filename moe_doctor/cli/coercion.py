@@ -7,11 +7,10 @@ answers in 0.2 s (typer 0.29.2, x86-64 virtual machine, 2 cores).
 from __future__ import annotations
 
 import math
-from difflib import get_close_matches
 from typing import Any
 
 from moe_doctor.cli.binding import Kind, OneOf, Suffixed, Within
-from moe_doctor.core.errors import UsageError
+from moe_doctor.core.errors import UsageError, nearest_names
 
 _TRUE = frozenset({"1", "true", "yes", "on", "t", "y"})
 _FALSE = frozenset({"0", "false", "no", "off", "f", "n"})
@@ -95,9 +94,9 @@ def _number(value: Any, kind: Kind, source: str) -> float:
 
 def _error(kind: Kind, value: Any, expected: str, source: str) -> UsageError:
     message = f"{kind.flag} is {str(value)[:80]!r}; expected {expected}"
-    near: list[str] = []
+    near: tuple[str, ...] = ()
     if isinstance(kind.limit, OneOf):
-        near = get_close_matches(str(value)[:64].lower(), kind.limit.values, 1)
+        near = nearest_names(str(value)[:64].lower(), kind.limit.values, 1)
     hints = [f"nearest: {near[0]}"] if near else []
     if source:
         hints.append(f"the value came from {source}")

@@ -9,11 +9,13 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from moe_doctor.cli.binding import Kind, kinds_of
+from moe_doctor.cli.binding import Kind
 from moe_doctor.cli.coercion import coerce
 from moe_doctor.cli.config import read_defaults, unread_variables
 from moe_doctor.cli.console import complain, note, write_stdout
 from moe_doctor.cli.exits import Origin, naming_origins
+from moe_doctor.cli.plain import respell
+from moe_doctor.cli.signature import kinds_of
 
 
 class DoctorCommand(TyperCommand):
@@ -48,7 +50,7 @@ class DoctorCommand(TyperCommand):
                     note(f"not judged in the pasted line: {', '.join(line.ignored)}")
                 # Our own options come last, so that they win over what was pasted.
                 args = [*line.arguments, *ours]
-        return super().parse_args(ctx, _respell(args))
+        return super().parse_args(ctx, respell(args))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; its errors name the values that nobody typed."""
@@ -109,19 +111,3 @@ def _source(ctx: Any, kind: Kind) -> str:
     if source == "DEFAULT_MAP":
         return "[tool.moe-doctor] in pyproject.toml"
     return ""
-
-
-def _respell(args: list[str]) -> list[str]:
-    """Underscores become dashes, as vLLM allows, and `-q=fp8` becomes `-q fp8`."""
-    respelled: list[str] = []
-    for index, argument in enumerate(args):
-        if argument == "--":
-            return [*respelled, *args[index:]]
-        name, equals, value = argument.partition("=")
-        if name.startswith("--"):
-            respelled.append(name.replace("_", "-") + equals + value)
-        elif equals and len(name) == 2 and name[0] == "-":
-            respelled.extend((name, value))
-        else:
-            respelled.append(argument)
-    return respelled

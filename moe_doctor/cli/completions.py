@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from moe_doctor.cli.app import COMMANDS, load_command
-from moe_doctor.cli.binding import Kind, OneOf, Within
+from moe_doctor.cli.binding import Kind, OneOf, Within, groups_of, kinds_in
+from moe_doctor.cli.commands import COMMANDS, command_function
 from moe_doctor.core.named import NamedTuple
 from moe_doctor.oracle.engines.vllm.releases import RELEASES
 from moe_doctor.oracle.support import option_names
@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
 
 def _flags(command: str) -> list[Flag]:
     flags = [Flag(("-h", "--help"), "Show the help and exit.", False, (), False)]
-    for kind in load_command(command).kinds.values():
+    for kind in kinds_in(groups_of(command_function(command))).values():
         if kind.flags:
             spellings = tuple(each for flag in kind.flags for each in flag.split("/"))
             flags.append(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from moe_doctor.cli.binding import ENVIRONMENT_PREFIX, Kind, OptionGroup
-from moe_doctor.core.errors import UnknownNameError, UsageError
+from moe_doctor.core.errors import UnknownNameError, UsageError, nearest_names
 
 DEBUG_VARIABLE = "MOE_DOCTOR_DEBUG"
 """Shows the traceback of an internal error; the one variable that stands for no option."""
@@ -42,7 +41,7 @@ def read_defaults(directory: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     for key, value in section.items():
         name = "--" + key.replace("_", "-")
         if name not in known:
-            nearest = get_close_matches(name, known, n=3)
+            nearest = nearest_names(name, known, n=3)
             raise UnknownNameError(
                 f"key in [tool.moe-doctor] of {path.name}",
                 key,
@@ -66,7 +65,7 @@ def unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(set(given) - known):
         # Without the prefix, which all share, the rest decides.
         rests = [each.removeprefix(ENVIRONMENT_PREFIX) for each in sorted(known)]
-        near = get_close_matches(name.removeprefix(ENVIRONMENT_PREFIX)[:64], rests, n=1)
+        near = nearest_names(name.removeprefix(ENVIRONMENT_PREFIX)[:64], rests, n=1)
         nearest = f"; nearest: {ENVIRONMENT_PREFIX}{near[0]}" if near else ""
         yield f"{name[:80]} is not read by any option{nearest}"
 

@@ -11,18 +11,13 @@ import json
 import os
 import re
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from difflib import get_close_matches
 from typing import Any
 
-import typer
-
 from moe_doctor.cli.console import complain, write_stdout
-from moe_doctor.cli.vllm_flags import FLAGS
-from moe_doctor.core.errors import DoctorError, UnknownNameError, UsageError
+from moe_doctor.core.errors import DoctorError, UsageError
 from moe_doctor.core.named import NamedTuple
 from moe_doctor.render.escape import one_line
 
@@ -30,9 +25,14 @@ ERROR_SCHEMA = "moe-doctor.error/1"
 INTERNAL = 4
 INTERRUPTED = 130
 
-# Recent Typer vendors click, older ones depend on it: its own public exception is the one
-# name that leads to the base class of every parsing error in both.
-ParsingError: Any = typer.BadParameter.__mro__[2]
+
+class Finished(Exception):  # noqa: N818 - nothing failed
+    """The command has said all, and the process returns this."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+        """The exit code."""
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def exit_for(format: str) -> Iterator[None]:
     try:
         yield
     except DoctorError as error:
-        raise typer.Exit(tell(error, as_json=format == "json")) from error
+        raise Finished(tell(error, as_json=format == "json")) from error
 
 
 class Origin(NamedTuple):
@@ -99,36 +99,14 @@ def tell_internal(error: BaseException, arguments: Sequence[str]) -> int:
         "this line, the command, and the output of `moe-doctor env`"
     )
     if _wants_traceback(arguments):
+        import traceback
+
         complain("".join(traceback.format_exception(error)).rstrip())
     else:
         complain("hint: MOE_DOCTOR_DEBUG=1 shows the traceback")
     if wants_json(arguments):
         _tell_json(type(error).__name__, message, "", INTERNAL)
     return INTERNAL
-
-
-def explain_parsing(error: Any, arguments: Sequence[str]) -> DoctorError:
-    """Click's parsing error in our words: lower case, one line, nearest names in the hint."""
-    name = getattr(error, "option_name", None)
-    context = getattr(error, "ctx", None)
-    # Some errors come without a context; the command is then the first word of the line.
-    words = ["moe-doctor", *(each for each in arguments[:1] if not each.startswith("-"))]
-    path = " ".join(words) if context is None else context.command_path
-    help_hint = f"{path} --help lists what it takes"
-    if name and type(error).__name__ == "NoSuchOption":
-        return _unknown_option(name, context, path, help_hint)
-    message = error.format_message().splitlines()[0].rstrip(".")
-    if message.startswith("Got unexpected extra argument"):
-        extra = re.sub(r"^.*\(([^()]*)\)$", r"\1", message)
-        server = (
-            f"a server's whole command line goes after two dashes: {path} -- vllm serve MODEL ..."
-        )
-        takes_server = "--tensor-parallel-size" in _flags(context)
-        return UsageError(
-            f"unexpected argument: {extra}",
-            server if takes_server or context is None else help_hint,
-        )
-    return UsageError(message[:1].lower() + message[1:], help_hint)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
@@ -140,51 +118,6 @@ def wants_json(arguments: Sequence[str]) -> bool:
         if argument.startswith("--format="):
             return argument == "--format=json"
     return os.environ.get("MOE_DOCTOR_FORMAT") == "json"
-
-
-def _unknown_option(name: str, context: Any, path: str, help_hint: str) -> DoctorError:
-    known = _flags(context)
-    nearest = tuple(get_close_matches(name, known, n=3, cutoff=0.6))
-    if name in FLAGS or name in _SERVER_ONLY:
-        return UnknownNameError(
-            "option",
-            name,
-            nearest,
-            "vllm serve has it, and it does not steer the choice of a kernel: leave it out, or "
-            f"paste the whole line: {path} -- vllm serve MODEL ...",
-        )
-    takers = _commands_with(name)
-    if takers:
-        return UnknownNameError(
-            "option",
-            name,
-            nearest,
-            f"{path} does not take it; {', '.join(takers)} {'does' if len(takers) == 1 else 'do'}",
-        )
-    return UnknownNameError("option", name, nearest, "" if nearest else help_hint)
-
-
-def _commands_with(flag: str) -> list[str]:
-    """The commands that take an option which another one was given."""
-    from moe_doctor.cli.app import COMMANDS, load_command
-
-    return [
-        name
-        for name in COMMANDS
-        if any(flag in (*each.opts, *each.secondary_opts) for each in load_command(name).params)
-    ]
-
-
-def _flags(context: Any) -> list[str]:
-    """Every long flag of the command, and of the program before a command was named."""
-    if context is None:
-        return []
-    return [
-        flag
-        for parameter in context.command.get_params(context)
-        for flag in (*parameter.opts, *parameter.secondary_opts)
-        if flag.startswith("--")
-    ]
 
 
 def _wants_traceback(arguments: Sequence[str]) -> bool:
@@ -203,31 +136,3 @@ def _tell_json(kind: str, message: str, hint: str, code: int) -> None:
     except DoctorError as error:
         # The failure may be stdout itself; stderr has been told.
         sys.stderr.write(f"error: {one_line(error.message)}\n")
-
-
-# Valued options that people paste most often and that change nothing here.
-_SERVER_ONLY = frozenset(
-    [
-        "--max-model-len",
-        "--gpu-memory-utilization",
-        "--port",
-        "--host",
-        "--served-model-name",
-        "--max-num-seqs",
-        "--kv-cache-dtype",
-        "--tool-call-parser",
-        "--reasoning-parser",
-        "--tokenizer",
-        "--load-format",
-        "--seed",
-        "--max-loras",
-        "--max-cpu-loras",
-        "--lora-modules",
-        "--chat-template",
-        "--api-key",
-        "--block-size",
-        "--compilation-config",
-        "--attention-backend",
-        "--download-dir",
-    ]
-)

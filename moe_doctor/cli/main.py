@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from moe_doctor.cli.console import complain, discard_stdout, prepare_streams
@@ -78,28 +80,42 @@ def _leaving_in_order() -> Iterator[None]:
 
 
 def _run(line: list[str]) -> int:
+    from moe_doctor.cli import exits
+    from moe_doctor.cli.plain import read_plain
+    from moe_doctor.core.errors import DoctorError
+
+    try:
+        plain = read_plain(line, os.environ, Path())  # Path.cwd() fails in a deleted folder
+        if plain is None:
+            return _run_typer(line)
+        plain()
+    except exits.Finished as finished:
+        return finished.code
+    except DoctorError as error:
+        return exits.tell(error, as_json=exits.wants_json(line))
+    except BrokenPipeError:
+        discard_stdout()
+    except Exception as error:
+        return exits.tell_internal(error, line)
+    return 0
+
+
+def _run_typer(line: list[str]) -> int:
     import typer
 
     from moe_doctor.cli import exits
     from moe_doctor.cli.app import build_app
-    from moe_doctor.core.errors import DoctorError
+    from moe_doctor.cli.parsing import ParsingError, explain_parsing
 
     try:
         result = build_app().main(line, prog_name="moe-doctor", standalone_mode=False)
-    except DoctorError as error:
-        return exits.tell(error, as_json=exits.wants_json(line))
-    except exits.ParsingError as error:
-        return exits.tell(exits.explain_parsing(error, line), as_json=exits.wants_json(line))
+    except ParsingError as error:
+        return exits.tell(explain_parsing(error, line), as_json=exits.wants_json(line))
     except typer.Abort:
         return _interrupted()
-    except BrokenPipeError:
-        discard_stdout()
-        return 0
     except SystemExit as leaving:
         # Typer leaves this way when a reader closes the pipe under the help.
         return leaving.code if isinstance(leaving.code, int) else 0
-    except Exception as error:
-        return exits.tell_internal(error, line)
     if result == exits.INTERRUPTED:
         # Typer catches Ctrl-C itself and says nothing.
         return _interrupted()

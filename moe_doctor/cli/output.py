@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from moe_doctor.cli.console import PIPE_WIDTH, Progress, look_at, write_stdout
-from moe_doctor.cli.exits import exit_for
+from moe_doctor.cli.exits import Finished, exit_for
 from moe_doctor.cli.options import PageOptions, ReportOptions
 from moe_doctor.core.errors import OutputError, UsageError
 from moe_doctor.core.named import NamedTuple
@@ -49,8 +49,6 @@ def answer(request: Callable[[], Request], options: ReportOptions) -> None:
 
 def deliver(ask: Callable[[Progress], Answered], options: ReportOptions | PageOptions) -> NoReturn:
     """Ask with progress on stderr, write what was answered, and exit with its code."""
-    import typer
-
     with exit_for(options.format):
         if options.quiet and options.verbose:
             raise UsageError("--quiet and --verbose exclude each other", "give one of them")
@@ -62,7 +60,7 @@ def deliver(ask: Callable[[Progress], Answered], options: ReportOptions | PageOp
         with Progress(terminal, quiet=options.quiet) as progress:
             answered = ask(progress)
         emit(answered.text, options)
-    raise typer.Exit(answered.exit_code)
+    raise Finished(answered.exit_code)
 
 
 def emit(text: Callable[[Layout], str], options: ReportOptions | PageOptions) -> None:

@@ -13,11 +13,10 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from moe_doctor.cli.vllm_flags import CARRIED, FLAGS, JSON_OPTIONS, KERNEL_CONFIG, LISTS, SHORT
-from moe_doctor.core.errors import UnknownNameError, UsageError
+from moe_doctor.core.errors import UnknownNameError, UsageError, nearest_names
 from moe_doctor.core.named import NamedTuple
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -168,7 +167,7 @@ def _refuse_misspelt(name: str) -> None:
 
     vLLM refuses it; without it the answer would be about another deployment.
     """
-    near = () if name in FLAGS else get_close_matches(name, CARRIED, 1, 0.92)
+    near = () if name in FLAGS else nearest_names(name, CARRIED, 1, 0.92)
     if near:
         raise UnknownNameError("option of vllm serve in the pasted line", name, tuple(near))
 

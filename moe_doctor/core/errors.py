@@ -5,6 +5,8 @@ Anything else that escapes is a defect of moe-doctor and exits 4.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class DoctorError(Exception):
     """An expected failure that the user can act on."""
@@ -56,3 +58,15 @@ class OutputError(DoctorError):
     """The report could not be written where it was asked for."""
 
     exit_code = 3
+
+
+def nearest_names(
+    name: str, known: Iterable[str], n: int = 3, cutoff: float = 0.6
+) -> tuple[str, ...]:
+    """The known names that resemble one the most, at most `n`, best first.
+
+    `cutoff` is the least likeness, 0..1, as `difflib.get_close_matches` counts it.
+    """
+    from difflib import get_close_matches  # most runs misspell nothing, and it takes 2 ms to load
+
+    return tuple(get_close_matches(name, list(known), n, cutoff))

@@ -6,11 +6,10 @@ A value that another release has is not one: the engine's own refusal answers th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from moe_doctor.core.deployment import Deployment
-from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.errors import UnknownNameError, nearest_names
 
 # vLLM config/model.py, ModelDType, 0.16.0 to 0.33.0
 _DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
@@ -26,7 +25,7 @@ def refuse_unknown_method(speculative_config: Mapping[str, Any]) -> None:
     if isinstance(method, str) and method in METHODS:
         return
     shown = method if isinstance(method, str) else repr(method)
-    nearest = tuple(get_close_matches(shown[:64], METHODS, 3, 0.5))
+    nearest = nearest_names(shown[:64], METHODS, 3, 0.5)
     hint = f"nearest: {', '.join(nearest)}; " if nearest else ""
     known = ", ".join(sorted(METHODS))
     raise UnknownNameError(
@@ -49,7 +48,7 @@ def refuse_unknown_values(deployment: Deployment) -> None:
     for flag, value in asked.items():
         if value.lower() in known[flag]:
             continue
-        nearest = tuple(get_close_matches(value[:64], known[flag], 3, 0.5))
+        nearest = nearest_names(value[:64], known[flag], 3, 0.5)
         hint = f"nearest: {', '.join(nearest)}; " if nearest else ""
         values = ", ".join(sorted(known[flag]))
         raise UnknownNameError(f"{flag} value", value[:80], nearest, f"{hint}known: {values}")

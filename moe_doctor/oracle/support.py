@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 from itertools import groupby
 
 from moe_doctor.backends.describe import describe
 from moe_doctor.backends.kernel import Kernel
 from moe_doctor.backends.registry import FAMILIES, find_kernel, kernels_of
-from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.errors import UnknownNameError, nearest_names
 from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.release import Release, Span
 from moe_doctor.core.support import (
@@ -57,7 +56,7 @@ def backend_page(text: str) -> BackendPage:
     option = _folded(text.strip())
     uses = [use for use in _uses() if option in (use.option, _folded(use.value))]
     if not uses and option not in option_names():
-        near = get_close_matches(option[:64], option_names(), 3)
+        near = nearest_names(option[:64], option_names(), 3)
         raise UnknownNameError("backend or kernel", text.strip()[:80], tuple(near))
     names = dict.fromkeys(name for use in uses for name in use.kernels)
     pages = tuple(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.errors import UnknownNameError, nearest_names
 from moe_doctor.core.machine import MachineSnapshot
 from moe_doctor.core.proof import Proof, ProofOutcome
 from moe_doctor.core.query import MoEQuery
@@ -92,7 +91,7 @@ def _refuse_unknown(backends: tuple[str, ...]) -> None:
     known = sorted({*PROVABLE, *option_names(), "all", "cpu"})
     for name in backends:
         if name not in known:
-            near = tuple(get_close_matches(name, known, 3, 0.4))
+            near = nearest_names(name, known, 3, 0.4)
             raise UnknownNameError(
                 "backend", name, near, "" if near else f"known: {', '.join(known)}"
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.errors import UnknownNameError, nearest_names
 from moe_doctor.core.machine import Gpu
 from moe_doctor.core.record import replace
 from moe_doctor.probes.gpu_table import ARCH_GPUS, CAPABILITY_GPUS, KNOWN_GPUS, KnownGpu
@@ -112,9 +112,8 @@ def _fold(name: str) -> str:
 
 
 def _nearest(folded: str, index: dict[str, KnownGpu]) -> tuple[str, ...]:
-    import difflib
 
     # A name of any length is accepted on the command line; difflib is quadratic.
-    close = difflib.get_close_matches(folded[:64], index, n=8, cutoff=0.4)
+    close = nearest_names(folded[:64], index, n=8, cutoff=0.4)
     keys = dict.fromkeys(index[spelling].key for spelling in close)
     return tuple(keys)[:4] or ("h100", "b200", "rtx-4090", "mi300x")

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.errors import UnknownNameError, nearest_names
 from moe_doctor.core.machine import Absent, Present, Probe, ProbeFailed
 from moe_doctor.probes.package_table import PACKAGES, Package
 
@@ -29,9 +29,8 @@ def find_package(name: str) -> Package:
     spellings = _by_spelling()
     if folded in spellings:
         return spellings[folded]
-    import difflib
 
-    close = difflib.get_close_matches(folded[:64], spellings, n=6, cutoff=0.5)
+    close = nearest_names(folded[:64], spellings, n=6, cutoff=0.5)
     nearest = tuple(dict.fromkeys(spellings[spelling].name for spelling in close))
     raise UnknownNameError("package", name, nearest[:3] or tuple(p.name for p in PACKAGES[:5]))
 

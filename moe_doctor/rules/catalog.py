@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
-from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.errors import UnknownNameError, nearest_names
 from moe_doctor.rules import deployment, live, lora, machine, model, proof, selection
 from moe_doctor.rules.rule import Rule
 
@@ -38,8 +37,8 @@ def find_rule(text: str) -> Rule:
         return by_name[wanted.lower()]
     near = (
         _near_numbers(code)
-        or difflib.get_close_matches(code, RULES, 3)
-        or difflib.get_close_matches(wanted.lower(), by_name, 3, 0.4)
+        or nearest_names(code, RULES, 3)
+        or nearest_names(wanted.lower(), by_name, 3, 0.4)
     )
     raise UnknownNameError("rule", wanted, tuple(near), "" if near else "moe-doctor explain")
 

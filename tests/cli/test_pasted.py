@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from moe_doctor.cli.binding import kinds_of
 from moe_doctor.cli.main import main
 from moe_doctor.cli.pasted import is_pasted, parse_pasted
+from moe_doctor.cli.signature import kinds_of
 from moe_doctor.cli.vllm_flags import CARRIED, FLAGS, LISTS, SHORT
 from moe_doctor.core.errors import UnknownNameError, UsageError
 from tests.cli.fake_doctor import FakeDoctor

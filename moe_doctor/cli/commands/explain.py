@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from moe_doctor.cli.console import Progress
 from moe_doctor.cli.options import PageOptions, RuleTarget
 from moe_doctor.cli.output import Answered, deliver
-from moe_doctor.core.errors import UnknownNameError
+from moe_doctor.core.errors import UnknownNameError, nearest_names
 
 if TYPE_CHECKING:
     from moe_doctor.render.explain import Explanation
@@ -43,7 +42,7 @@ def _page(text: str) -> Explanation:
         return Explanation(backends=(backend_page(text),))
     names = [*RULES, *(rule.name for rule in RULES.values()), *option_names(), *kernel_names()]
     folded = {name.lower(): name for name in names}
-    near = tuple(folded[one] for one in get_close_matches(text.strip().lower()[:64], folded, 3))
+    near = tuple(folded[one] for one in nearest_names(text.strip().lower()[:64], folded, 3))
     hint = "" if near else "moe-doctor explain lists every rule and backend"
     raise UnknownNameError("rule or backend", text.strip()[:80], near, hint)
 

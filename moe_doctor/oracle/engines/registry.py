@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 
-from moe_doctor.core.errors import UnknownNameError, UsageError
+from moe_doctor.core.errors import UnknownNameError, UsageError, nearest_names
 from moe_doctor.core.release import format_release, parse_release
 from moe_doctor.core.report import Engine
 from moe_doctor.oracle.engines.vllm.releases import BY_VERSION, NEWEST
@@ -34,7 +33,7 @@ def resolve_engine(text: str | None, installed: str | None) -> Engine:
             raise nothing_installed()
         name = ENGINES[0]
     if name not in ENGINES:
-        near = tuple(difflib.get_close_matches(name, ENGINES, 3, 0.3))
+        near = nearest_names(name, ENGINES, 3, 0.3)
         bare = _BARE_RELEASE.fullmatch(name)
         if bare is not None and not separator:
             known = _plain(bare["release"])
@@ -108,7 +107,7 @@ def nearest_releases(version: str) -> tuple[str, ...]:
         numbers = re.match(r"v?\d+\.\d+(?:\.\d+)?", version)
         if numbers is not None:
             return nearest_releases(numbers[0])
-        near = difflib.get_close_matches(version, BY_VERSION, 3, 0.4)
+        near = nearest_names(version, BY_VERSION, 3, 0.4)
         return tuple(near) or (NEWEST.version,)
     known = {name: parse_release(name) or (0, 0, 0) for name in BY_VERSION}
 

@@ -7,10 +7,10 @@ all the keys of `environment_variables` in vllm/envs.py. An open end is an end o
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
+from moe_doctor.core.errors import nearest_names
 from moe_doctor.core.release import Span, span
 
 PREFIX = "VLLM_"
@@ -32,11 +32,11 @@ def nearest_variables(name: str) -> tuple[str, ...]:
     """Variables of any release whose names resemble it, best first, at most three."""
     if not name.startswith(PREFIX):
         # Only a slip in the prefix or the case makes another name one of vLLM's.
-        found = get_close_matches(name.upper(), _spans(), 3, 0.85)
+        found = nearest_names(name.upper(), _spans(), 3, 0.85)
         return tuple(found) if _LIKE_PREFIX.match(name) else ()
     # Without the prefix, which all share, the rest decides.
     rests = {known.removeprefix(PREFIX): known for known in _spans()}
-    found = get_close_matches(name.removeprefix(PREFIX), rests, 3, 0.75)
+    found = nearest_names(name.removeprefix(PREFIX), rests, 3, 0.75)
     return tuple(rests[near] for near in found)
 
 
