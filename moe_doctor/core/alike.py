@@ -99,15 +99,14 @@ class Alike(Generic[S, V]):
     def find(self, value: S) -> V:
         """What is kept for values that look like this one, or NOT_KNOWN."""
         node: Any = self._top
-        within = value.__class__ is Noted
-        while node.__class__ is _Fork:
-            seen = node.reading.again(value) if within else node.read(value)
-            if seen == node.seen:
-                node = node.then
-            elif node.ways is None:
-                node = NOT_KNOWN
-            else:
-                node = node.ways.get(seen, NOT_KNOWN)
+        if value.__class__ is Noted:
+            while node.__class__ is _Fork:
+                node = node.follow(node.reading.again(value))
+        else:
+            while node.__class__ is _Fork:
+                seen = node.read(value)
+                same = seen is node.seen or seen == node.seen
+                node = node.then if same else node.follow(seen)
         known: V = node
         return known
 

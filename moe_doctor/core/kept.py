@@ -17,22 +17,25 @@ class Kept(Generic[V]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._made: dict[tuple[int, Hashable], tuple[object, V]] = {}
+        self._held = 0
+        self._made: dict[int, tuple[object, dict[Hashable, V]]] = {}
 
     def find(self, value: object, rest: Hashable) -> V | None:
         """What was kept for `value` and `rest`, or None."""
-        known = self._made.get((id(value), rest))
-        return known[1] if known is not None and known[0] is value else None
+        known = self._made.get(id(value))
+        return known[1].get(rest) if known is not None and known[0] is value else None
 
     def keep(self, value: object, rest: Hashable, made: V) -> V:
         """Keep `made`, and `value` with it, so that its identity is not given to another."""
-        if len(self._made) >= self._most:
+        if self._held >= self._most:
             self._made.clear()
-        self._made[id(value), rest] = value, made
+            self._held = 0
+        self._made.setdefault(id(value), (value, {}))[1][rest] = made
+        self._held += 1
         return made
 
     def __len__(self) -> int:
-        return len(self._made)
+        return self._held
 
 
 class Interned(Generic[V]):

@@ -9,7 +9,7 @@ machine, 2026-11-30), and what `dataclasses` wants to know is made when somebody
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -32,6 +32,8 @@ __all__ = ["field", "of_fields", "record", "replace"]
 
 T = TypeVar("T")
 _set = object.__setattr__
+_MANY = 200
+"""So many instances are worth a compiled `__init__`: it takes 200 us, and saves 3 us each."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -43,34 +45,33 @@ def record(cls: type[T]) -> type[T]:
     made = {
         name: said["default_factory"] for name, said in options.items() if "default_factory" in said
     }
-    needed = frozenset(names) - plain.keys()
+    optional = [name in plain or name in made for name in names]
+    if optional != sorted(optional):
+        raise TypeError(
+            f"{cls.__qualname__} has a field without a default after one with a default"
+        )
     read = _reader(tuple(name for name in names if options[name].get("compare", True)))
     after = getattr(cls, "__post_init__", None)
     title = cls.__qualname__
+    count = 0
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        if args:
-            if len(args) > len(names):
-                raise TypeError(f"{title}() takes {len(names)} values, {len(args)} were given")
-            for name in names[: len(args)]:
-                if name in kwargs:
-                    raise TypeError(f"{title}() got {name!r} twice")
-            kwargs.update(zip(names, args))  # noqa: B905 - fewer values than names is the rule
-        values = {**plain, **kwargs}
+        nonlocal count
+        count += 1
+        if count == _MANY:
+            setattr(cls, "__init__", _compile(title, names, plain, made, after))  # noqa: B010
+        given = {**dict(zip(names, args, strict=False)), **kwargs} if args else kwargs
+        values = {**plain, **given}
         for name, factory in made.items():
             if name not in values:
                 values[name] = factory()
-        # Nothing missing and no more than there should be: the names are the right ones.
-        if len(values) != len(names) or not needed <= values.keys():
-            for name in kwargs:
-                if name not in names:
-                    raise TypeError(f"{title}() has no field {name!r}")
-            for name in names:
-                if name not in values:
-                    raise TypeError(f"{title}() needs {name!r}")
+        if len(given) != len(args) + len(kwargs) or values.keys() != options.keys():
+            # Python's own words for what is wrong
+            return _compile(title, names, plain, made, after)(self, *args, **kwargs)
         _set(self, "__dict__", values)
         if after is not None:
             after(self)
+        return None
 
     def __eq__(self: Any, other: object) -> bool:  # noqa: N807
         if other.__class__ is not self.__class__:
@@ -163,6 +164,35 @@ def _options(cls: type) -> Iterator[tuple[str, dict[str, Any]]]:
         elif name in body:
             delattr(cls, name)
         yield name, said.options
+
+
+def _compile(
+    title: str,
+    names: tuple[str, ...],
+    plain: Mapping[str, Any],
+    made: Mapping[str, Callable[[], Any]],
+    after: Callable[[Any], None] | None,
+) -> Callable[..., None]:
+    """An `__init__` with a parameter for each field, as `dataclasses` writes it."""
+    parameters, values = ["self"], []
+    for name in names:
+        default, value = "", name
+        if name in plain:
+            default = f"=_plain_[{name!r}]"
+        elif name in made:
+            default, value = "=_new_", f"_made_[{name!r}]() if {name} is _new_ else {name}"
+        parameters.append(name + default)
+        values.append(f"{name!r}: {value}")
+    text = (
+        f"def __init__({', '.join(parameters)}): _set_(self, '__dict__', {{{', '.join(values)}}})"
+    )
+    scope: dict[str, Any] = {"_plain_": plain, "_made_": made, "_new_": object(), "_set_": _set}
+    if after is not None:
+        text, scope["_after_"] = text + "; _after_(self)", after
+    exec(text, scope)
+    init: Callable[..., None] = scope["__init__"]
+    init.__qualname__ = f"{title}.__init__"
+    return init
 
 
 def _reader(names: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:

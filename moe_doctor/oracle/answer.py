@@ -14,7 +14,7 @@ from moe_doctor.core.report import Engine
 from moe_doctor.core.selection import EngineError, Outcome, Selection
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
 from moe_doctor.oracle.engines.vllm.asked import refuse_reading
-from moe_doctor.oracle.engines.vllm.found import Place, find_layer, find_place
+from moe_doctor.oracle.engines.vllm.found import Layer, Place, find_layers, find_place
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, LayerQuery, build_query
 from moe_doctor.oracle.engines.vllm.methods.eplb import refuse_eplb
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle
@@ -75,13 +75,12 @@ def select_layers(
             deployment,
             machine,
             release,
-            answer=lambda index, own: _answer(model, index, own, place, lora),
+            answer=lambda index, own: _answer(find_layers(model, own)[index], index, place, lora),
             refuse=lambda index, refusal: _refused(index, lora, refusal),
             read=lambda draft, name: _reread(draft, name, deployment, place),
         )
-    return tuple(
-        [_answer(model, index, deployment, place, lora) for index in range(len(model.moe_layers))]
-    )
+    layers = find_layers(model, deployment)
+    return tuple([_answer(layer, index, place, lora) for index, layer in enumerate(layers)])
 
 
 def select_scheme(
@@ -120,11 +119,9 @@ def release_of(engine: Engine) -> Release:
     return release
 
 
-def _answer(
-    model: ModelSpec, index: int, deployment: Deployment, place: Place, lora: bool
-) -> Answer:
+def _answer(found: Layer, index: int, place: Place, lora: bool) -> Answer:
     machine, release, facts, settings, _ = place
-    ready = find_layer(model, index, deployment).ask(settings[lora], release)
+    ready = found.ask(settings[lora], release)
     if isinstance(ready, EngineRefusal):
         return _refused(index, lora, ready)
     layer, call, linear, crash = ready.asked
@@ -154,7 +151,7 @@ def _answer(
     selection = place.program(call.oracle).answer(situation, index)
     if selection.outcome is Outcome.SELECTED:
         late = _refuse_layer(layer, call.method, selection.backend, absent, release)
-        late = late or call.refused_with(selection.backend) or linear
+        late = late or (call.afterwards and call.refused_with(selection.backend)) or linear
         if late is not None:
             # Still with the trace: the oracle answered, its method then refuses the shapes.
             refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)

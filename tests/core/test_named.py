@@ -27,7 +27,7 @@ class Standard(typing.NamedTuple):
     z: int = 3
 
 
-@pytest.mark.parametrize("made", [0, 50])
+@pytest.mark.parametrize("made", [0, 150])
 def test_values_come_by_place_by_name_and_by_default(made: int) -> None:
     for _ in range(made):
         Point(0)
@@ -40,7 +40,7 @@ def test_values_come_by_place_by_name_and_by_default(made: int) -> None:
     assert (Point(4, 5).x, Point(4, 5).y, Point(4, 5).length) == (4, 5, 9)
 
 
-@pytest.mark.parametrize("made", [0, 50])
+@pytest.mark.parametrize("made", [0, 150])
 @pytest.mark.parametrize(
     ("args", "named"),
     [((), {}), ((1, 2, 3, 4), {}), ((1,), {"w": 1}), ((1,), {"x": 1}), ((), {"y": 1})],

@@ -51,23 +51,26 @@ class Place(NamedTuple):
 class Ready:
     """A layer that is built as far as its oracle, with its questions as they were put before."""
 
-    __slots__ = ("_situations", "asked")
+    __slots__ = ("_plain", "_with_lora", "asked")
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         """How it is built."""
-        self._situations: dict[tuple[int, str, bool], ByEra[Situation]] = {}
+        self._plain: dict[str, ByEra[Situation]] = {}
+        self._with_lora: dict[str, ByEra[Situation]] = {}
 
     def situation(self, call: OracleCall, arch: str, release: Release, *, lora: bool) -> Situation:
         """The question to the oracle, with or without adapters, on GPUs of one architecture.
 
         `call` is what the layer asks, or what its checkpoint's own method asks before.
         """
-        # Only formats are printed in another way on another architecture.
-        where = id(call), (arch if call.quant is not None else ""), lora
-        known = self._situations.get(where)
+        if call.quant is None:
+            arch = ""  # only formats are printed in another way on another architecture
+        where = arch if call is self.asked.call else f"stored {arch}"
+        situations = self._with_lora if lora else self._plain
+        known = situations.get(where)
         if known is None:
-            known = self._situations[where] = ByEra()
+            known = situations[where] = ByEra()
         return known.ask(release, _situate, call, arch, lora)
 
 
@@ -94,7 +97,7 @@ class Layer:
 
 
 _PLACES: Kept[Place] = Kept(2048)
-_LAYERS: Kept[Layer] = Kept(4096)
+_LAYERS: Kept[tuple[Layer, ...]] = Kept(4096)
 _DEPLOYMENTS: Interned[Deployment] = Interned(4096)
 
 
@@ -107,14 +110,14 @@ def find_place(machine: MachineSnapshot, release: Release) -> Place:
     return known
 
 
-def find_layer(model: ModelSpec, index: int, deployment: Deployment) -> Layer:
-    """`model.moe_layers[index]` in a deployment; made once for them."""
+def find_layers(model: ModelSpec, deployment: Deployment) -> tuple[Layer, ...]:
+    """`model.moe_layers` in a deployment; made once for them."""
     # A layer keeps its deployment, so no other one has that identity while the layer is known.
     one = _DEPLOYMENTS.one(deployment)
-    rest = (id(one), index)
-    known = _LAYERS.find(model, rest)
+    known = _LAYERS.find(model, id(one))
     if known is None:
-        known = _LAYERS.keep(model, rest, Layer(model, index, one))
+        made = [Layer(model, index, one) for index in range(len(model.moe_layers))]
+        known = _LAYERS.keep(model, id(one), tuple(made))
     return known
 
 

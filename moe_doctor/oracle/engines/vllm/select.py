@@ -8,7 +8,7 @@ from importlib import import_module
 
 from moe_doctor.backends.registry import settled_kernels
 from moe_doctor.backends.situation import Facts, Situation
-from moe_doctor.core.alike import Alike
+from moe_doctor.core.alike import NOT_KNOWN, Alike
 from moe_doctor.core.kept import Interned
 from moe_doctor.core.later import later
 from moe_doctor.core.query import MoEQuery
@@ -130,7 +130,10 @@ class Program:
 
         The trace looks at everything, so each answer has its own, made when it is read.
         """
-        fields = self._known.ask(situation, self._decide).__dict__.copy()
+        known = self._known.find(situation)
+        if known is NOT_KNOWN:
+            known = self._known.ask(situation, self._decide)
+        fields = known.__dict__.copy()
         fields["moe_layers"] = moe_layers
         fields["lora"] = situation.query.lora
         fields["trace"] = later(self._trace, situation)
