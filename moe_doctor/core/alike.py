@@ -105,8 +105,7 @@ class Alike(Generic[S, V]):
         else:
             while node.__class__ is _Fork:
                 seen = node.read(value)
-                same = seen is node.seen or seen == node.seen
-                node = node.then if same else node.follow(seen)
+                node = node.then if seen == node.seen else node.follow(seen)
         known: V = node
         return known
 

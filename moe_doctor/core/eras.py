@@ -191,6 +191,14 @@ class AlikeByEra(Generic[S, V]):
         self._tree(own.era).keep(notes, made)
         return made
 
+    def find(self, value: S, release: Release) -> V:
+        """What is kept for those that look like these, or NOT_KNOWN; for a plain release."""
+        for _, tree in self._at.get(release, ()):
+            known = tree.find(value)
+            if known is not NOT_KNOWN:
+                return known
+        return cast(V, NOT_KNOWN)
+
     def _tree(self, era: Era) -> Alike[S, V]:
         tree = self._eras.get(era)
         if tree is None:

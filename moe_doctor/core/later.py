@@ -9,27 +9,22 @@ nobody changes any more, so that it does not matter when it is called.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 T = TypeVar("T")
 
 
-class _Later(Generic[T]):
+class _Later(partial[T]):
     """Stands in a record's `__dict__` for a value that nobody has read yet."""
 
-    __slots__ = ("_asked", "_make", "_value")
-
-    def __init__(self, make: Callable[..., T], *asked: Any) -> None:
-        self._make: Callable[..., T] | None = make
-        self._asked = asked
-
     def read(self) -> T:
-        """The value, made once; what it was made from is let go."""
-        make = self._make
-        if make is not None:
-            self._value = make(*self._asked)
-            self._make, self._asked = None, ()
-        return self._value
+        """The value, made once."""
+        try:
+            return self._value
+        except AttributeError:
+            self._value: T = self()
+            return self._value
 
     def __eq__(self, other: object) -> bool:
         return bool(self.read() == (other.read() if isinstance(other, _Later) else other))
@@ -67,11 +62,13 @@ class _LateField(Generic[T]):
         raise AttributeError(f"cannot assign to field {self._name!r}")
 
 
-def later(make: Callable[..., T], *asked: Any) -> T:
-    """For a `late` field: what `make(*asked)` returns, called when the field is first read."""
-    value: Any = _Later(make, *asked)
-    made: T = value  # what a reader of the field finds
-    return made
+if TYPE_CHECKING:
+
+    def later(make: Callable[..., T], *asked: Any) -> T:
+        """For a `late` field: what `make(*asked)` returns, called when the field is first read."""
+
+else:
+    later = _Later
 
 
 def late(default: T) -> T:

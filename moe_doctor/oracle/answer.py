@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.errors import UsageError
 from moe_doctor.core.kept import Kept
@@ -14,7 +16,7 @@ from moe_doctor.core.report import Engine
 from moe_doctor.core.selection import EngineError, Outcome, Selection
 from moe_doctor.core.spec import ModelSpec, MoELayers, MoESpec
 from moe_doctor.oracle.engines.vllm.asked import refuse_reading
-from moe_doctor.oracle.engines.vllm.found import Layer, Place, find_layers, find_place
+from moe_doctor.oracle.engines.vllm.found import Layer, Place, Ready, find_layers, find_place
 from moe_doctor.oracle.engines.vllm.layers import EngineRefusal, LayerQuery, build_query
 from moe_doctor.oracle.engines.vllm.methods.eplb import refuse_eplb
 from moe_doctor.oracle.engines.vllm.methods.outcome import NoOracle
@@ -49,6 +51,7 @@ class Answer(NamedTuple):
     """What had to be taken for granted."""
 
 
+_made = partial(tuple.__new__, Answer)  # quicker than by name: one for each question
 # A refusal is one object for all machines that get it.
 _REFUSED: Kept[Answer] = Kept(4096)
 
@@ -120,10 +123,23 @@ def release_of(engine: Engine) -> Release:
 
 
 def _answer(found: Layer, index: int, place: Place, lora: bool) -> Answer:
-    machine, release, facts, settings, _ = place
-    ready = found.ask(settings[lora], release)
+    ready = found.ask(place.settings[lora], place.release)
     if isinstance(ready, EngineRefusal):
         return _refused(index, lora, ready)
+    only = ready.only
+    if only is None:
+        return _answer_more(ready, index, place, lora)
+    situation = ready.situation(only, place.facts.arch, place.release, lora=lora)
+    selection = place.program(only.oracle).answer(situation, index)
+    return _made((selection, situation.query, None, ready.asked.layer.assumed))
+
+
+def _answer_more(ready: Ready, index: int, place: Place, lora: bool) -> Answer:
+    """Where not only the oracle has a say: its method, the dispatch, a linear layer, the adapters.
+
+    In the order in which the release comes to them.
+    """
+    machine, release, facts, _, _ = place
     layer, call, linear, crash = ready.asked
     if not lora:
         crash = None
@@ -151,7 +167,7 @@ def _answer(found: Layer, index: int, place: Place, lora: bool) -> Answer:
     selection = place.program(call.oracle).answer(situation, index)
     if selection.outcome is Outcome.SELECTED:
         late = _refuse_layer(layer, call.method, selection.backend, absent, release)
-        late = late or (call.afterwards and call.refused_with(selection.backend)) or linear
+        late = late or call.refused_with(selection.backend) or linear
         if late is not None:
             # Still with the trace: the oracle answered, its method then refuses the shapes.
             refused = replace(selection, outcome=Outcome.ERROR, error=late.error, note=late.reason)
@@ -160,7 +176,7 @@ def _answer(found: Layer, index: int, place: Place, lora: bool) -> Answer:
     # loaded, where a kernel's constructor has its say.
     if crash is not None and (selection.crash is None or selection.crash.type != "TypeError"):
         selection = replace(selection, crash=crash, hazard="")
-    return Answer(selection, situation.query, None, layer.assumed)  # by place: asked for each
+    return Answer(selection, situation.query, None, layer.assumed)
 
 
 def _answer_fixed(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from moe_doctor.backends.situation import Facts, Situation
+from moe_doctor.core.alike import NOT_KNOWN
 from moe_doctor.core.deployment import Deployment
 from moe_doctor.core.eras import AlikeByEra, ByEra
 from moe_doctor.core.kept import Interned, Kept
@@ -20,7 +21,7 @@ from moe_doctor.oracle.engines.vllm.facts import make_facts
 from moe_doctor.oracle.engines.vllm.interned import one_query
 from moe_doctor.oracle.engines.vllm.layers import Built, EngineRefusal, build_both
 from moe_doctor.oracle.engines.vllm.methods.outcome import OracleCall
-from moe_doctor.oracle.engines.vllm.select import Program, find_program, situate
+from moe_doctor.oracle.engines.vllm.select import ORACLES, Program, find_program, situate
 from moe_doctor.oracle.engines.vllm.setting import Setting, settings_of
 
 
@@ -51,11 +52,13 @@ class Place(NamedTuple):
 class Ready:
     """A layer that is built as far as its oracle, with its questions as they were put before."""
 
-    __slots__ = ("_plain", "_with_lora", "asked")
+    __slots__ = ("_plain", "_with_lora", "asked", "only")
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         """How it is built."""
+        self.only = _only_call(asked)
+        """What its oracle is asked, where nothing but that oracle's answer decides."""
         self._plain: dict[str, ByEra[Situation]] = {}
         self._with_lora: dict[str, ByEra[Situation]] = {}
 
@@ -86,7 +89,8 @@ class Layer:
 
     def ask(self, setting: Setting, release: Release) -> Ready | EngineRefusal:
         """What it comes to before its oracle."""
-        return self._known.ask(setting, release, self._ask)
+        known = self._known.find(setting, release)
+        return self._known.ask(setting, release, self._ask) if known is NOT_KNOWN else known
 
     def _ask(self, setting: Setting, release: Release) -> Ready | EngineRefusal:
         asked = ask_layer(*self._which, release, setting, self._build)
@@ -94,6 +98,16 @@ class Layer:
 
     def _build(self, setting: Setting, release: Release) -> Built:
         return self._built.ask(setting, release, partial(build_both, *self._which))
+
+
+def _only_call(asked: Asked) -> OracleCall | None:
+    layer, call, linear, crash = asked
+    if not isinstance(call, OracleCall) or call.oracle not in ORACLES:
+        return None
+    if call.stored is not None or call.afterwards or linear is not None or crash is not None:
+        return None
+    alone = layer.all2all is None and layer.late is None and not layer.rebalances
+    return call if alone else None
 
 
 _PLACES: Kept[Place] = Kept(2048)
