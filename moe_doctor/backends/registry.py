@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
+from typing import Any
 
 from moe_doctor.backends.kernel import Kernel, ResolvedKernel, SettledKernel, index, resolve
 from moe_doctor.backends.situation import Facts, Situation
@@ -140,6 +141,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 """File in this room -> the kernels that it states (their key where two share a class name)."""
 
+# Kernels of all releases by name and by the identity of what they ask, which the tables keep.
+_FIRST: dict[tuple[Any, ...], ResolvedKernel] = {}
 _HOMES = {name: file for file, names in FAMILIES.items() for name in names}
 
 
@@ -153,7 +156,10 @@ class Kernels(Mapping[str, ResolvedKernel]):
     def __getitem__(self, name: str) -> ResolvedKernel:
         found = self._resolved.get(name)
         if found is None:
-            found = self._resolved[name] = resolve(find_kernel(name), self._release)
+            own = resolve(find_kernel(name), self._release)
+            # Most releases state a kernel as the one before does, and then it is one object.
+            same = name, *map(id, own.constraints)
+            found = self._resolved[name] = _FIRST.setdefault(same, own)
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -171,10 +177,15 @@ class SettledKernels(dict[str, SettledKernel]):
         # Settling looks at the machine alone, and at how the release words its reasons.
         self._situation = Situation(MoEQuery(0, 0, 0, 0, 0), facts, terse=release < (0, 17, 0))
         self._kernels = kernels_of(release)
+        self._known = facts.kernels
 
     def __missing__(self, name: str) -> SettledKernel:
-        found = self[name] = self._kernels[name].settle(self._situation)
-        return found
+        kernel, terse = self._kernels[name], self._situation.terse
+        known = self._known.get((id(kernel), terse))
+        if known is None:
+            known = self._known[id(kernel), terse] = kernel.settle(self._situation)
+        self[name] = known
+        return known
 
 
 def settled_kernels(facts: Facts, release: Release) -> SettledKernels:

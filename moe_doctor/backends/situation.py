@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.query import MoEQuery
 from moe_doctor.core.record import field, record
@@ -38,6 +40,10 @@ class Facts:
         default_factory=dict, hash=False, compare=False, repr=False
     )
     """A release's kernels as these facts leave them (`registry.settled_kernels`)."""
+    kernels: dict[tuple[int, bool], Any] = field(
+        default_factory=dict, hash=False, compare=False, repr=False
+    )
+    """The same by the identity of what a release states, which releases share."""
     programs: dict[tuple[str, Release], object] = field(
         default_factory=dict, hash=False, compare=False, repr=False
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from moe_doctor.backends.situation import Facts
 from moe_doctor.core.kept import Kept
 from moe_doctor.core.machine import MachineSnapshot
@@ -21,13 +23,24 @@ CHECKS = {
 
 
 _MADE: Kept[Facts] = Kept(2048)
+_FIRST: dict[tuple[Any, ...], Facts] = {}
 
 
 def make_facts(machine: MachineSnapshot, release: Release) -> Facts:
     """Everything that constraints may ask of `machine` under `release`; made once for a machine."""
-    return _MADE.find(machine, release) or _MADE.keep(
-        machine, release, _make_facts(machine, release)
-    )
+    known = _MADE.find(machine, release)
+    if known is None:
+        known = _MADE.keep(machine, release, _one_of(_make_facts(machine, release), machine))
+    return known
+
+
+def _one_of(facts: Facts, machine: MachineSnapshot) -> Facts:
+    """The first that are the same: many releases find out the same about a machine."""
+    shown = facts.platform, facts.capability, facts.arch, facts.gpu_name, facts.cpu_arch
+    found = facts.features, tuple(facts.missing.items())
+    if len(_FIRST) >= 2048:
+        _FIRST.clear()
+    return _FIRST.setdefault((shown, found, tuple(sorted(machine.environment.items()))), facts)
 
 
 def _make_facts(machine: MachineSnapshot, release: Release) -> Facts:

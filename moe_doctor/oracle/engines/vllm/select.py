@@ -94,7 +94,7 @@ def find_program(
 ) -> Program:
     """`release`'s oracle `name` on the machine behind `facts`; made once for them."""
     found = facts.programs.get((name, release))
-    if not isinstance(found, Program) or found.environment is not environment:
+    if not isinstance(found, Program) or found.environment != environment:
         found = facts.programs[name, release] = Program(name, facts, release, environment)
     return found
 
