@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_doctor.cli.binding import ENVIRONMENT_PREFIX, Kind, OptionGroup
+from moe_doctor.cli.console import complain
 from moe_doctor.core.errors import UnknownNameError, UsageError, nearest_names
 
 DEBUG_VARIABLE = "MOE_DOCTOR_DEBUG"
@@ -21,14 +22,16 @@ _SIZE_LIMIT = 1 << 20
 def read_defaults(directory: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     """Values for a command's parameters, by parameter name; empty without a section.
 
-    A key that is an option of another command is left alone. Raises `UsageError` for TOML that
-    does not parse and for values of a wrong shape, `UnknownNameError` for a key of no command.
+    A key that is an option of another command is left alone, and a file that cannot be read is
+    warned of. Raises `UsageError` for TOML that does not parse and for values of a wrong shape,
+    `UnknownNameError` for a key of no command.
     """
     path = directory / "pyproject.toml"
     try:
         # Opening a pipe of that name would wait for a writer for ever.
         content = path.read_bytes() if path.is_file() else b""
-    except OSError:
+    except OSError as error:
+        complain(f"warning: {path.name} cannot be read: {error.strerror or error}")
         return {}
     # Most projects have no such section: they must not pay for a TOML parser.
     if _SECTION not in content or len(content) > _SIZE_LIMIT:

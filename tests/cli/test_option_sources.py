@@ -170,3 +170,20 @@ def test_a_pipe_named_pyproject_does_not_hang_and_a_deleted_folder_does_not_fail
     gone.rmdir()
     assert main(["select", "m", "--quiet"]) == 0
     assert len(doctor.requests) == 2
+
+
+def test_a_config_file_that_cannot_be_read_is_warned_of_once(
+    doctor: FakeDoctor,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.moe-doctor]\ngpu = 'h100'\n")
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert ask(doctor, "select", MODEL).machine.gpu is None
+    warning = "warning: pyproject.toml cannot be read: Permission denied\n"
+    assert capsys.readouterr().err.count(warning) == 1
