@@ -25,8 +25,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _FIRST: Release = (0, 0, 0)
 _NEVER: Release = (1 << 30, 0, 0)
 _reaches = tuple.__ge__
-Era = tuple[Release, Release]
-"""From the first release on, up to the second, which is not in it."""
 
 
 class NotedRelease(tuple[int, int, int]):
@@ -43,14 +41,8 @@ class NotedRelease(tuple[int, int, int]):
         noted.plain, noted.since, noted.until = release, _FIRST, _NEVER
         return noted
 
-    @property
-    def era(self) -> Era:
-        """The releases that would have looked the same so far."""
-        return self.since, self.until
-
-    def narrow(self, era: Era) -> None:
-        """Note that a result which holds for an era was used."""
-        since, until = era
+    def narrow(self, since: Release, until: Release) -> None:
+        """Note that a result was used which holds from a release on, up to another."""
         if since > self.since:
             self.since = since
         if until < self.until:
@@ -112,7 +104,7 @@ class ByEra(Generic[V]):
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: list[tuple[Era, V]] = []
+        self._known: list[tuple[Release, Release, V]] = []
 
     def ask(self, release: Release, make: Callable[..., V], *given: Any) -> V:
         """`make(*given, release)`, or what it returned for a release that looked the same to it.
@@ -121,18 +113,18 @@ class ByEra(Generic[V]):
         """
         outer = release if isinstance(release, NotedRelease) else None
         plain = release if outer is None else outer.plain
-        for era, known in self._known:
-            if era[0] <= plain < era[1]:
+        for since, until, known in self._known:
+            if since <= plain < until:
                 if outer is not None:
-                    outer.narrow(era)
+                    outer.narrow(since, until)
                 return known
         own = NotedRelease.of(plain)
         try:
             made = make(*given, own)
         finally:  # an exception is a result too, though it is not kept
             if outer is not None:
-                outer.narrow(own.era)
-        self._known.append((own.era, made))
+                outer.narrow(own.since, own.until)
+        self._known.append((own.since, own.until, made))
         return made
 
 
@@ -160,56 +152,51 @@ class AlikeByEra(Generic[S, V]):
     The same readings of a value may lead elsewhere in another era, so each era has its own tree.
     """
 
-    __slots__ = ("_at", "_eras", "_parts")
+    __slots__ = ("_parts", "_trees")
 
     def __init__(self, parts: Parts | None = None) -> None:
         self._parts: Parts = parts or {}
-        self._eras: dict[Era, Alike[S, V]] = {}
-        self._at: dict[Release, list[tuple[Era, Alike[S, V]]]] = {}
+        self._trees: list[tuple[Release, Release, Alike[S, V]]] = []
 
     def ask(self, value: S, release: Release, make: Callable[[S, Release], V]) -> V:
         """`make(value, release)`, or what it returned for two that looked the same to it."""
         outer = release if isinstance(release, NotedRelease) else None
         plain = release if outer is None else outer.plain
-        trees = self._at.get(plain)
-        if trees is None:
-            trees = self._at[plain] = [
-                (era, tree) for era, tree in self._eras.items() if era[0] <= plain < era[1]
-            ]
-        for era, tree in trees:
-            known = tree.find(value)
-            if known is not NOT_KNOWN:
-                if outer is not None:
-                    outer.narrow(era)
-                return known
+        for since, until, tree in self._trees:
+            if since <= plain < until:
+                known = tree.find(value)
+                if known is not NOT_KNOWN:
+                    if outer is not None:
+                        outer.narrow(since, until)
+                    return known
         own = NotedRelease.of(plain)
         try:
             made, notes = watch(value, lambda one: make(one, own), self._parts)
         finally:
             if outer is not None:
-                outer.narrow(own.era)
-        self._tree(own.era).keep(notes, made)
+                outer.narrow(own.since, own.until)
+        self._tree(own.since, own.until).keep(notes, made)
         return made
 
     def find(self, value: S, release: Release) -> V:
         """What is kept for those that look like these, or NOT_KNOWN; for a plain release."""
-        for _, tree in self._at.get(release, ()):
-            known = tree.find(value)
-            if known is not NOT_KNOWN:
-                return known
+        for since, until, tree in self._trees:
+            if since <= release < until:
+                known = tree.find(value)
+                if known is not NOT_KNOWN:
+                    return known
         return cast(V, NOT_KNOWN)
 
-    def _tree(self, era: Era) -> Alike[S, V]:
-        tree = self._eras.get(era)
-        if tree is None:
-            tree = self._eras[era] = Alike(self._parts)
-            for release, trees in self._at.items():
-                if era[0] <= release < era[1]:
-                    trees.append((era, tree))
-        return tree
+    def _tree(self, since: Release, until: Release) -> Alike[S, V]:
+        for first, last, tree in self._trees:
+            if first == since and last == until:
+                return tree
+        made: Alike[S, V] = Alike(self._parts)
+        self._trees.append((since, until, made))
+        return made
 
     def __len__(self) -> int:
-        return sum(map(len, self._eras.values()))
+        return sum(len(tree) for _, _, tree in self._trees)
 
 
 def _after(release: Release) -> Release:

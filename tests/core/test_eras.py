@@ -56,7 +56,7 @@ def test_each_way_of_looking_at_a_release_bounds_it(
     seen = look(noted)  # type: ignore[operator]
     if not isinstance(plain, bytes):
         assert seen == plain
-    assert noted.era == (since, until)
+    assert (noted.since, noted.until) == (since, until)
 
 
 @given(st.lists(BOUNDS, max_size=6), st.lists(BOUNDS, min_size=1, max_size=20))
