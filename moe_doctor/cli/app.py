@@ -58,6 +58,11 @@ class CommandGroup(TyperGroup):
             hint = "" if nearest else f"commands: {', '.join(COMMANDS)}"
             if name == "help":
                 hint = "moe-doctor --help, or moe-doctor COMMAND --help"
+            elif name in ("vllm", "python", "python3", "docker"):
+                nearest, hint = (
+                    (),
+                    "a server's line is pasted so: moe-doctor check -- vllm serve ...",
+                )
             raise UnknownNameError("command", name, nearest, hint)
         return super().resolve_command(ctx, args)
 

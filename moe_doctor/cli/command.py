@@ -14,6 +14,7 @@ from moe_doctor.cli.coercion import coerce
 from moe_doctor.cli.config import read_defaults, unread_variables
 from moe_doctor.cli.console import complain, note, write_stdout
 from moe_doctor.cli.exits import Origin, naming_origins
+from moe_doctor.cli.parsing import refuse_odd_words
 from moe_doctor.cli.plain import respell
 from moe_doctor.cli.signature import kinds_of
 
@@ -32,10 +33,10 @@ class DoctorCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Bring the line into our own spelling, then let click parse it."""
-        if not ctx.resilient_parsing:
-            ctx.default_map = read_defaults(
-                Path(), self.kinds
-            )  # Path.cwd() fails in a deleted folder
+        ours = args[: args.index("--")] if "--" in args else args
+        if not ctx.resilient_parsing and not {"--help", "-h"}.intersection(ours):
+            # Path.cwd() fails in a deleted folder.
+            ctx.default_map = read_defaults(Path(), self.kinds)
             if "--quiet" not in args:
                 for remark in unread_variables(os.environ):
                     complain(f"warning: {remark}")
@@ -50,7 +51,9 @@ class DoctorCommand(TyperCommand):
                     note(f"not judged in the pasted line: {', '.join(line.ignored)}")
                 # Our own options come last, so that they win over what was pasted.
                 args = [*line.arguments, *ours]
-        return super().parse_args(ctx, respell(args))
+        args = respell(args, self.kinds)
+        refuse_odd_words(args, self.kinds)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; its errors name the values that nobody typed."""

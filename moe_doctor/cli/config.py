@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def read_defaults(directory: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     section = _parse(path, content)
     if not section:
         return {}
-    known = _known_kinds()
+    known, own = _flags_of_all(), _by_flag(kinds.values())
     defaults: dict[str, Any] = {}
     for key, value in section.items():
         name = "--" + key.replace("_", "-")
@@ -50,10 +50,19 @@ def read_defaults(directory: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
                 key,
                 tuple(each.removeprefix("--") for each in nearest),
             )
-        kind = known[name]
-        if kind.name in kinds:
-            defaults[kind.name] = _plain(value, kind)
+        if name in own:
+            defaults[own[name].name] = _plain(value, own[name])
     return defaults
+
+
+def default_format(directory: Path) -> str:
+    """What the config file says of --format, of a file that may be wrong in every other way."""
+    try:
+        content = (directory / "pyproject.toml").read_bytes()
+        section = _parse(directory / "pyproject.toml", content) if _SECTION in content else {}
+    except (OSError, UsageError):
+        return ""
+    return str(section.get("format", ""))
 
 
 def unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
@@ -93,11 +102,14 @@ def _parse(path: Path, content: bytes) -> dict[str, Any]:
     return section
 
 
-def _known_kinds() -> dict[str, Kind]:
-    from moe_doctor.cli.options import CONFIGURABLE
+def _flags_of_all() -> dict[str, Kind]:
+    import moe_doctor.cli.options  # noqa: F401 - states all groups
 
-    kinds = (kind for group in CONFIGURABLE for kind in group.kinds)
-    return {flag: kind for kind in kinds for flag in (kind.spellings or (kind.flag,))}
+    return _by_flag(kind for group in OptionGroup.__subclasses__() for kind in group.kinds)
+
+
+def _by_flag(kinds: Iterable[Kind]) -> dict[str, Kind]:
+    return {flag: kind for kind in kinds if kind.flags for flag in kind.spellings or (kind.flag,)}
 
 
 def _plain(value: Any, kind: Kind) -> Any:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from moe_doctor.cli.console import complain, write_stdout
@@ -111,13 +112,16 @@ def tell_internal(error: BaseException, arguments: Sequence[str]) -> int:
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether a line that may not even parse asked for JSON."""
+    from moe_doctor.cli.config import default_format
+
     ours = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
-    for index, argument in enumerate(ours):
-        if argument == "--format" and ours[index + 1 : index + 2]:
-            return ours[index + 1] == "json"
-        if argument.startswith("--format="):
-            return argument == "--format=json"
-    return os.environ.get("MOE_DOCTOR_FORMAT") == "json"
+    wanted = os.environ.get("MOE_DOCTOR_FORMAT") or default_format(Path())
+    for argument, following in zip(ours, [*ours[1:], ""], strict=True):
+        if argument == "--format":
+            wanted = following
+        elif argument.startswith("--format="):
+            wanted = argument.removeprefix("--format=")
+    return wanted == "json"
 
 
 def _wants_traceback(arguments: Sequence[str]) -> bool:

@@ -357,16 +357,3 @@ class RuleTarget(OptionGroup):
         help="A code such as MOE412, a rule's name, a --moe-backend value or a kernel's class; "
         "without it, all of them.",
     )
-
-
-CONFIGURABLE: tuple[type[OptionGroup], ...] = (
-    EngineOptions,
-    LiveOptions,
-    ServerOptions,
-    MachineOptions,
-    ModelOptions,
-    LevelOptions,
-    ProofOptions,
-    ReportOptions,
-)
-"""Groups whose options may stand in `[tool.moe-doctor]`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,9 +15,12 @@ from moe_doctor.cli.options import PageOptions, ReportOptions
 from moe_doctor.core.errors import OutputError, UsageError
 from moe_doctor.core.named import NamedTuple
 from moe_doctor.core.request import Request
+from moe_doctor.models.source import CONFIG_FILE, PARAMS_FILE, QUANT_FILE
 
 if TYPE_CHECKING:
     from moe_doctor.render import Layout
+
+_CONFIG_FILES = (CONFIG_FILE, QUANT_FILE, PARAMS_FILE)
 
 
 class Answered(NamedTuple):
@@ -44,11 +47,18 @@ def answer(request: Callable[[], Request], options: ReportOptions) -> None:
 
     with exit_for(options.format):
         asked = request()
-    deliver(ask, options)
+    deliver(ask, options, (asked.model, asked.machine.snapshot))
 
 
-def deliver(ask: Callable[[Progress], Answered], options: ReportOptions | PageOptions) -> NoReturn:
-    """Ask with progress on stderr, write what was answered, and exit with its code."""
+def deliver(
+    ask: Callable[[Progress], Answered],
+    options: ReportOptions | PageOptions,
+    inputs: Iterable[str | None] = (),
+) -> NoReturn:
+    """Ask with progress on stderr, write what was answered, and exit with its code.
+
+    `inputs` are the files and directories that are read, and therefore not written.
+    """
     with exit_for(options.format):
         if options.quiet and options.verbose:
             raise UsageError("--quiet and --verbose exclude each other", "give one of them")
@@ -56,6 +66,7 @@ def deliver(ask: Callable[[Progress], Answered], options: ReportOptions | PageOp
         if target is not None:
             with _writing(target):
                 check_target(target)
+                _refuse_input(target, inputs)
         terminal = look_at(sys.stderr, os.environ)
         with Progress(terminal, quiet=options.quiet) as progress:
             answered = ask(progress)
@@ -91,6 +102,19 @@ def check_target(path: Path) -> None:
                 f"{path} cannot be written: {folder} may not be written to",
                 "choose another place with --output",
             )
+
+
+def _refuse_input(target: Path, inputs: Iterable[str | None]) -> None:
+    """Raise OutputError where the report would be written over what it is made from."""
+    if not target.is_file():
+        return
+    for name in filter(None, inputs):
+        for each in (Path(name), *(Path(name) / file for file in _CONFIG_FILES)):
+            if each.is_file() and each.samefile(target):
+                raise OutputError(
+                    f"{target} is what the report is made from, and would be lost",
+                    "choose another place with --output",
+                )
 
 
 def write_file(path: Path, text: str) -> None:

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
 
+from moe_doctor.cli.binding import Kind
 from moe_doctor.cli.commands import COMMANDS
+from moe_doctor.cli.plain import flags_of
 from moe_doctor.cli.vllm_flags import FLAGS
 from moe_doctor.core.errors import DoctorError, UnknownNameError, UsageError, nearest_names
 
 # Recent Typer vendors click, older ones depend on it: its own public exception is the one
 # name that leads to the base class of every parsing error in both.
 ParsingError: Any = typer.BadParameter.__mro__[2]
+
+
+def refuse_odd_words(words: Sequence[str], kinds: Mapping[str, Kind]) -> None:
+    """Raise UsageError for what click would misread: a value that is left out, or one too many.
+
+    It takes the next option for the value of `--output`, and `-tp8` for the letters t, p and 8.
+    """
+    flags = flags_of(kinds)
+    words = words[: words.index("--")] if "--" in words else words
+    follows = iter(words[1:])
+    for word in words:
+        following = next(follows, "")
+        name, equals, _ = word.partition("=")
+        kind = flags[name][0] if name in flags else None
+        if kind is None:
+            short = re.fullmatch(r"(-[a-z]+)(\d+)", word)
+            if short is not None and short[1] in flags and len(short[1]) > 2:
+                hint = f"write {short[1]} {short[2]}"
+                raise UsageError(f"unknown option {word!r}", hint)
+        elif kind.base is bool:
+            if equals:
+                both = " or ".join(flag for flag, (one, _) in flags.items() if one is kind)
+                raise UsageError(f"{name} takes no value, got {word!r}", f"write {both}")
+        elif not equals and following.partition("=")[0] in flags:
+            hint = f"write {word}={following} if that is the value"
+            raise UsageError(f"{word} has no value: {following} is an option", hint)
 
 
 def explain_parsing(error: Any, arguments: Sequence[str]) -> DoctorError:
@@ -43,6 +71,9 @@ def explain_parsing(error: Any, arguments: Sequence[str]) -> DoctorError:
 
 def _unknown_option(name: str, context: Any, path: str, help_hint: str) -> DoctorError:
     known = _flags(context)
+    short = "-" + name.lstrip("-").lower()
+    if context is not None and short != name and short in _short_flags(context):
+        return UnknownNameError("option", name, (short,))
     nearest = nearest_names(name, known, n=3, cutoff=0.6)
     if name in FLAGS or name in _SERVER_ONLY:
         return UnknownNameError(
@@ -58,7 +89,8 @@ def _unknown_option(name: str, context: Any, path: str, help_hint: str) -> Docto
             "option",
             name,
             nearest,
-            f"{path} does not take it; {', '.join(takers)} {'does' if len(takers) == 1 else 'do'}",
+            f"{path} does not take it; {', '.join(takers)} {'does' if len(takers) == 1 else 'do'}"
+            + ("" if " " in path else ": options come after the command"),
         )
     return UnknownNameError("option", name, nearest, "" if nearest else help_hint)
 
@@ -72,6 +104,11 @@ def _commands_with(flag: str) -> list[str]:
         for name in COMMANDS
         if any(flag in (*each.opts, *each.secondary_opts) for each in load_command(name).params)
     ]
+
+
+def _short_flags(context: Any) -> set[str]:
+    params = context.command.get_params(context)
+    return {flag for each in params for flag in each.opts if not flag.startswith("--")}
 
 
 def _flags(context: Any) -> list[str]:

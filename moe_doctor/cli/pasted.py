@@ -125,8 +125,12 @@ def _read_options(words: list[str]) -> tuple[str | None, list[str], list[str]]:
         index += 1
         if not word.startswith("-") or word == "-":
             # Values of unknown options were taken with them: the first word left is MODEL.
-            model = model if model is not None else word
+            if model is None:
+                model = word
+            elif word != model:
+                ignored.append(f"the word {word!r}")
             continue
+        _refuse_misspelt_short(word)
         name, equals, value = word.partition("=")
         name, dot, keys = name.partition(".")
         name = SHORT.get(name, name.replace("_", "-"))
@@ -149,6 +153,11 @@ def _read_options(words: list[str]) -> tuple[str | None, list[str], list[str]]:
         elif name == KERNEL_CONFIG:
             kernel = value
         elif name in CARRIED:
+            if not equals and not _is_flag(name):
+                raise UsageError(
+                    f"{word} has no value in the pasted line",
+                    f"write {word} VALUE, or leave it out",
+                )
             kept.extend((name, value) if equals else (name,))
         else:
             _refuse_misspelt(name)
@@ -170,6 +179,18 @@ def _refuse_misspelt(name: str) -> None:
     near = () if name in FLAGS else nearest_names(name, CARRIED, 1, 0.92)
     if near:
         raise UnknownNameError("option of vllm serve in the pasted line", name, tuple(near))
+
+
+def _refuse_misspelt_short(word: str) -> None:
+    """Raise UnknownNameError for `-tp8`, `-TP` and `--tp`, which vLLM does not take either."""
+    name = word.partition("=")[0]
+    letters = "-" + name.lstrip("-").lower()
+    meant = letters.rstrip("0123456789")
+    if name in SHORT or meant not in SHORT:
+        return
+    value = letters.removeprefix(meant)
+    known = f"{meant} {value}" if value else meant
+    raise UnknownNameError("option of vllm serve in the pasted line", word, (known,))
 
 
 def _says_auto(kept: list[str]) -> bool:

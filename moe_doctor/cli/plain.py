@@ -47,14 +47,15 @@ def plain_values(words: Sequence[str], kinds: Mapping[str, Kind]) -> dict[str, A
 
     Raises UsageError for a value that its parameter does not take.
     """
-    given = _given(respell(words), kinds)
+    given = _given(respell(words, kinds), kinds)
     if given is None:
         return None
     return {name: coerce(given.get(name, kind.default), kind) for name, kind in kinds.items()}
 
 
-def respell(words: Sequence[str]) -> list[str]:
+def respell(words: Sequence[str], kinds: Mapping[str, Kind]) -> list[str]:
     """Underscores become dashes, as vLLM allows, and `-q=fp8` becomes `-q fp8`."""
+    valued = {flag for flag, (kind, _) in flags_of(kinds).items() if kind.base is not bool}
     respelled: list[str] = []
     for index, argument in enumerate(words):
         if argument == "--":
@@ -62,16 +63,28 @@ def respell(words: Sequence[str]) -> list[str]:
         name, equals, value = argument.partition("=")
         if name.startswith("--"):
             respelled.append(name.replace("_", "-") + equals + value)
-        elif equals and len(name) == 2 and name[0] == "-":
+        elif equals and len(name) == 2 and name in valued:
             respelled.extend((name, value))
         else:
             respelled.append(argument)
     return respelled
 
 
+def flags_of(kinds: Mapping[str, Kind]) -> dict[str, tuple[Kind, bool]]:
+    """Each spelling with its parameter, and what it says where that is yes or no."""
+    flags: dict[str, tuple[Kind, bool]] = {}
+    for kind in kinds.values():
+        for declared in kind.flags:
+            yes, _, no = declared.partition("/")
+            flags[yes] = kind, True
+            if no:
+                flags[no] = kind, False
+    return flags
+
+
 def _given(words: Sequence[str], kinds: Mapping[str, Kind]) -> dict[str, Any] | None:
     """The texts of a plain line by parameter; None for one that is not plain."""
-    flags = _flags(kinds)
+    flags = flags_of(kinds)
     arguments = [kind for kind in kinds.values() if not kind.flags]
     given: dict[str, Any] = {}
     rest = iter(words)
@@ -101,15 +114,3 @@ def _given(words: Sequence[str], kinds: Mapping[str, Kind]) -> dict[str, Any] | 
         else:
             given[kind.name] = value
     return given
-
-
-def _flags(kinds: Mapping[str, Kind]) -> dict[str, tuple[Kind, bool]]:
-    """Each spelling with its parameter, and what it says where that is yes or no."""
-    flags: dict[str, tuple[Kind, bool]] = {}
-    for kind in kinds.values():
-        for declared in kind.flags:
-            yes, _, no = declared.partition("/")
-            flags[yes] = kind, True
-            if no:
-                flags[no] = kind, False
-    return flags

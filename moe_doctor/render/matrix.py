@@ -11,13 +11,14 @@ from moe_doctor.core.schemes import PLAIN_LAYER
 from moe_doctor.core.selection import Outcome
 from moe_doctor.render import Layout
 from moe_doctor.render.escape import markdown_cell, one_line
-from moe_doctor.render.grid import BLANK, Line, grid, paint, paragraph, wrap
+from moe_doctor.render.grid import BLANK, Line, grid, has_room, paint, paragraph, wrap
 from moe_doctor.render.grid import Cell as Piece
 from moe_doctor.render.words import deployment_facts, layers_phrase, lora_label, model_title
 
 FORMATS = ("text", "json", "markdown")
-_GPU_COLUMN = 32
-_NARROW = 80
+_GPU_COLUMNS = (32, 22)
+"""Widths of the GPUs' names, tried in this order."""
+_INDENT = 2
 
 
 Range = tuple[str, tuple[tuple[CellAnswer, ...], ...]]
@@ -147,16 +148,30 @@ def _text(matrix: Matrix, layout: Layout) -> str:
 
 
 def _grid(matrix: Matrix, model: int, notes: dict[str, int], layout: Layout) -> list[Line]:
-    """A block of rows per group of GPUs; names that need more lines go down beside the rows."""
-    # Rows that are packed have no columns, so their heads go with them.
-    narrow = layout.width < _NARROW
-    labels = [f"{lora_label(lora)}: " if narrow else "" for lora in matrix_loras(matrix)]
+    """A block of rows per group of GPUs, under heads where there is room for columns."""
+    heads = tuple(Piece(text, "dim") for text in ("", *_heads(matrix)))
+    for names in _GPU_COLUMNS:
+        rows = _rows(matrix, model, notes, layout, names)
+        if has_room((heads, *rows), layout.width - _INDENT):
+            return grid(rows, layout.width, _INDENT, head=heads)
+    return grid(_rows(matrix, model, notes, layout, None), layout.width, _INDENT)
+
+
+def _rows(
+    matrix: Matrix, model: int, notes: dict[str, int], layout: Layout, column: int | None
+) -> list[tuple[Piece, ...]]:
+    """The rows; names wider than their column go down beside them.
+
+    Without columns an answer says its LoRA itself.
+    """
+    packed = column is None
+    labels = [f"{lora_label(lora)}: " if packed else "" for lora in matrix_loras(matrix)]
     rows: list[tuple[Piece, ...]] = []
     names: list[str] = []
     for row in matrix_rows(matrix, model, kernels=layout.verbose):
         if row.gpus:
             rows += [(Piece(name, "strong"),) for name in names]
-            names = [row.gpus] if narrow else wrap(row.gpus, _GPU_COLUMN)
+            names = [row.gpus] if column is None else wrap(row.gpus, column)
         rows.append(
             (
                 Piece(names.pop(0) if names else "", "strong"),
@@ -167,9 +182,7 @@ def _grid(matrix: Matrix, model: int, notes: dict[str, int], layout: Layout) -> 
                 ),
             )
         )
-    rows += [(Piece(name, "strong"),) for name in names]
-    heads = [Piece(text, "dim") for text in ("", *_heads(matrix))]
-    return grid(rows, layout.width, indent=2, head=() if narrow else heads)
+    return rows + [(Piece(name, "strong"),) for name in names]
 
 
 def _heads(matrix: Matrix) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ SLOW_WITHOUT_GPU = Rule(
     "Without a GPU the tiny forward did not end within its deadline.",
     "Triton's interpreter runs kernels on the CPU, thousands of times slower than a GPU. That it "
     "did not end says nothing about the kernel or about the machine that will serve.",
-    "Run again with a larger --timeout, with --level 2, or on a machine with a GPU.",
+    "Run again with a larger --timeout or on a machine with a GPU; check --level 2 runs no proof.",
 )
 
 RULES = (FAILED, CRASHED, TIMED_OUT, NOTHING_PROVED, SKIPPED, SHRUNK, NO_KERNELS, SLOW_WITHOUT_GPU)

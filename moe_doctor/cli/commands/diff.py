@@ -43,4 +43,4 @@ def diff(
         found = survey.run_diff(request, releases.from_engine, releases.to_engine, progress)
         return Answered(lambda layout: render_diff(found, report.format, layout), found.exit_code)
 
-    deliver(ask, report)
+    deliver(ask, report, (target.model, machine.snapshot))

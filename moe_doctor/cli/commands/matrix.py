@@ -47,4 +47,4 @@ def matrix(
         found = survey.run_matrix(request, target.models, grid.engine, grid.gpu, progress)
         return Answered(lambda layout: render_matrix(found, report.format, layout), 0)
 
-    deliver(ask, report)
+    deliver(ask, report, target.models)
