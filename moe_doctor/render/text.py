@@ -39,12 +39,13 @@ _VERDICT_STYLES = {"pass": "good", "warn": "warn", "fail": "bad", "inconclusive"
 
 def render_text(report: Report, layout: Layout) -> str:
     """The whole report at one width."""
-    blocks = [_answer(report, layout)]
+    blocks = [] if layout.quiet else [_header(report, layout)]
+    blocks.append(_answer(report, layout))
+    if report.command == "env":
+        blocks.append(env_lines(report.machine, layout))
     if not layout.quiet:
-        blocks.insert(0, _header(report, layout))
-        if report.command == "env":
-            blocks.append(env_lines(report.machine, layout))
         blocks.append(why_lines(report, layout))
+    if not layout.quiet or report.command == "prove":
         blocks.append(proof_lines(report, layout))
     blocks.append(findings_lines(report.findings, layout))
     blocks.append(_verdict(report, layout))

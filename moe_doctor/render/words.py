@@ -248,7 +248,7 @@ def verdict_phrase(report: Report) -> str:
         case "inconclusive":
             return f"inconclusive: {one_line(report.inconclusive)}" + (f";{tail}" if tail else "")
     if not report.selections:
-        return "ok" + (f",{tail}" if tail else "")
+        return f"ok{_proved(report)}" + (f",{tail}" if tail else "")
     if all(each.outcome is Outcome.NOT_APPLICABLE for each in report.selections):
         return "not judged: these tables do not answer for this model" + (
             f";{tail}" if tail else ""
@@ -258,6 +258,15 @@ def verdict_phrase(report: Report) -> str:
     )
     usable = "usable" if proved else "usable by the engine's rules; not proved on a GPU"
     return usable + (f",{tail}" if tail else "")
+
+
+def _proved(report: Report) -> str:
+    """`: 2 of 6 proofs passed, none on a GPU`; empty where nothing was to be proved."""
+    passed = [proof for proof in report.proofs if proof.outcome is ProofOutcome.PASSED]
+    if not report.proofs:
+        return ""
+    place = "" if any(proof.mode == "gpu" for proof in passed) else ", none on a GPU"
+    return f": {len(passed)} of {count(len(report.proofs), 'proof')} passed{place}"
 
 
 def probe_phrase(probe: Probe) -> str:

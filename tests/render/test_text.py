@@ -8,7 +8,7 @@ import pytest
 from moe_doctor.core.report import Report
 from moe_doctor.core.selection import Candidate
 from moe_doctor.render import Layout, render
-from tests.render.reports import BAD_PROOFS, CHECK, HOSTILE, REFUSED, REPORTS, SCHEMES
+from tests.render.reports import BAD_PROOFS, CHECK, ENV, HOSTILE, PROVED, REFUSED, REPORTS, SCHEMES
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -116,3 +116,19 @@ def test_kernels_of_one_backend_that_differ_are_named() -> None:
     text = render(report, "text", Layout(100))
     assert "AITER (One)" in text
     assert "AITER (Two)" in text
+
+
+def test_the_proofs_are_the_answer_of_prove_and_the_machine_that_of_env_also_when_quiet() -> None:
+    quiet = Layout(width=100, quiet=True)
+    proved = render(BAD_PROOFS, "text", quiet)
+    assert proved.startswith("Proof")
+    assert "vLLM" not in proved.splitlines()[0]
+    assert render(ENV, "text", quiet).startswith("platform")
+
+
+def test_the_verdict_of_prove_says_what_passed_and_where() -> None:
+    passed = replace(BAD_PROOFS, proofs=PROVED, findings=())
+    assert f"ok: {len(PROVED)} of {len(PROVED)} proofs passed" in render(passed, "text")
+    assert "on a GPU" not in render(passed, "text").splitlines()[-1]
+    here = tuple(replace(proof, mode="cpu") for proof in PROVED)
+    assert "passed, none on a GPU" in render(replace(passed, proofs=here), "text")
