@@ -34,7 +34,7 @@ _moe_doctor_words() {
     fi
     case $command:$previous in
         check:--engine)
-            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
+            COMPREPLY=($(compgen -W 'installed vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         check:--python)
             return ;;
@@ -47,12 +47,12 @@ _moe_doctor_words() {
         check:--pipeline-parallel-size|check:-pp)
             return ;;
         check:--all2all-backend)
-            COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
+            COMPREPLY=($(compgen -W 'naive pplx deepep_high_throughput deepep_low_latency deepep_v2 mori_high_throughput mori_low_latency moonep nixl_ep allgather_reducescatter flashinfer_all2allv flashinfer_nvlink_two_sided flashinfer_nvlink_one_sided passthrough mori' -- "$current"))
             return ;;
         check:--eplb-config)
             return ;;
         check:--moe-backend)
-            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
+            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm deep_gemm_mega_moe cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl flashinfer_moe_ep_cutedsl flashinfer_b12x b12x flashinfer_moe_ep_mega_deep_gemm marlin humming triton_unfused aiter aiter_mega_moe aiter_triton_mxfp4_bf16 aiter_triton_mxfp4_mxfp4 flydsl hpc emulation rdna3 flashinfer_moe_ep_mega_cutedsl' -- "$current"))
             return ;;
         check:--quantization|check:-q)
             return ;;
@@ -107,7 +107,7 @@ _moe_doctor_words() {
             COMPREPLY=($(compgen -W 'error warning never' -- "$current"))
             return ;;
         select:--engine)
-            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
+            COMPREPLY=($(compgen -W 'installed vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         select:--python)
             return ;;
@@ -120,12 +120,12 @@ _moe_doctor_words() {
         select:--pipeline-parallel-size|select:-pp)
             return ;;
         select:--all2all-backend)
-            COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
+            COMPREPLY=($(compgen -W 'naive pplx deepep_high_throughput deepep_low_latency deepep_v2 mori_high_throughput mori_low_latency moonep nixl_ep allgather_reducescatter flashinfer_all2allv flashinfer_nvlink_two_sided flashinfer_nvlink_one_sided passthrough mori' -- "$current"))
             return ;;
         select:--eplb-config)
             return ;;
         select:--moe-backend)
-            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
+            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm deep_gemm_mega_moe cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl flashinfer_moe_ep_cutedsl flashinfer_b12x b12x flashinfer_moe_ep_mega_deep_gemm marlin humming triton_unfused aiter aiter_mega_moe aiter_triton_mxfp4_bf16 aiter_triton_mxfp4_mxfp4 flydsl hpc emulation rdna3 flashinfer_moe_ep_mega_cutedsl' -- "$current"))
             return ;;
         select:--quantization|select:-q)
             return ;;
@@ -175,10 +175,10 @@ _moe_doctor_words() {
             COMPREPLY=($(compgen -W 'error warning never' -- "$current"))
             return ;;
         prove:--backend)
-            COMPREPLY=($(compgen -W 'all triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
+            COMPREPLY=($(compgen -W 'all triton batched_triton flashinfer_cutlass flashinfer_trtllm deep_gemm reference cpu cutlass marlin triton_unfused emulation aiter' -- "$current"))
             return ;;
         prove:--engine)
-            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
+            COMPREPLY=($(compgen -W 'installed vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         prove:--tensor-parallel-size|prove:-tp)
             return ;;
@@ -189,12 +189,12 @@ _moe_doctor_words() {
         prove:--pipeline-parallel-size|prove:-pp)
             return ;;
         prove:--all2all-backend)
-            COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
+            COMPREPLY=($(compgen -W 'naive pplx deepep_high_throughput deepep_low_latency deepep_v2 mori_high_throughput mori_low_latency moonep nixl_ep allgather_reducescatter flashinfer_all2allv flashinfer_nvlink_two_sided flashinfer_nvlink_one_sided passthrough mori' -- "$current"))
             return ;;
         prove:--eplb-config)
             return ;;
         prove:--moe-backend)
-            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
+            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm deep_gemm_mega_moe cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl flashinfer_moe_ep_cutedsl flashinfer_b12x b12x flashinfer_moe_ep_mega_deep_gemm marlin humming triton_unfused aiter aiter_mega_moe aiter_triton_mxfp4_bf16 aiter_triton_mxfp4_mxfp4 flydsl hpc emulation rdna3 flashinfer_moe_ep_mega_cutedsl' -- "$current"))
             return ;;
         prove:--quantization|prove:-q)
             return ;;
@@ -269,12 +269,12 @@ _moe_doctor_words() {
         diff:--pipeline-parallel-size|diff:-pp)
             return ;;
         diff:--all2all-backend)
-            COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
+            COMPREPLY=($(compgen -W 'naive pplx deepep_high_throughput deepep_low_latency deepep_v2 mori_high_throughput mori_low_latency moonep nixl_ep allgather_reducescatter flashinfer_all2allv flashinfer_nvlink_two_sided flashinfer_nvlink_one_sided passthrough mori' -- "$current"))
             return ;;
         diff:--eplb-config)
             return ;;
         diff:--moe-backend)
-            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
+            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm deep_gemm_mega_moe cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl flashinfer_moe_ep_cutedsl flashinfer_b12x b12x flashinfer_moe_ep_mega_deep_gemm marlin humming triton_unfused aiter aiter_mega_moe aiter_triton_mxfp4_bf16 aiter_triton_mxfp4_mxfp4 flydsl hpc emulation rdna3 flashinfer_moe_ep_mega_cutedsl' -- "$current"))
             return ;;
         diff:--quantization|diff:-q)
             return ;;
@@ -324,7 +324,7 @@ _moe_doctor_words() {
             COMPREPLY=($(compgen -W 'error warning never' -- "$current"))
             return ;;
         matrix:--engine)
-            COMPREPLY=($(compgen -W 'vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
+            COMPREPLY=($(compgen -W 'installed vllm@0.16.0 vllm@0.17.0 vllm@0.17.1 vllm@0.18.0 vllm@0.18.1 vllm@0.19.0 vllm@0.19.1 vllm@0.20.0 vllm@0.20.1 vllm@0.20.2 vllm@0.21.0 vllm@0.22.0 vllm@0.22.1 vllm@0.23.0 vllm@0.24.0 vllm@0.25.0 vllm@0.25.1 vllm@0.26.0 vllm@0.27.0 vllm@0.27.1 vllm@0.28.0 vllm@0.29.0 vllm@0.30.0 vllm@0.31.0 vllm@0.32.0 vllm@0.33.0' -- "$current"))
             return ;;
         matrix:--gpu)
             COMPREPLY=($(compgen -W 'v100 t4 a10 a10g a40 a100-40gb a100 a100-pcie rtx-3090 orin l4 l20 l40 l40s rtx-4090 rtx-6000-ada h100 h100-pcie h100-nvl h200 h20 h20-3e gh200 b200 gb200 b300 gb300 thor rtx-5090 rtx-pro-6000 rtx-pro-6000-workstation gb10 mi210 mi250x mi300a mi300x mi308x mi325x mi350x mi355x rx-7900-xtx strix-halo rx-9060-xt rx-9070-xt r9700 max-1550 arc-b580 arc-pro-b60 cpu' -- "$current"))
@@ -338,12 +338,12 @@ _moe_doctor_words() {
         matrix:--pipeline-parallel-size|matrix:-pp)
             return ;;
         matrix:--all2all-backend)
-            COMPREPLY=($(compgen -W 'allgather_reducescatter deepep_high_throughput deepep_low_latency flashinfer_nvlink_one_sided flashinfer_nvlink_two_sided mori_high_throughput mori_low_latency nixl_ep' -- "$current"))
+            COMPREPLY=($(compgen -W 'naive pplx deepep_high_throughput deepep_low_latency deepep_v2 mori_high_throughput mori_low_latency moonep nixl_ep allgather_reducescatter flashinfer_all2allv flashinfer_nvlink_two_sided flashinfer_nvlink_one_sided passthrough mori' -- "$current"))
             return ;;
         matrix:--eplb-config)
             return ;;
         matrix:--moe-backend)
-            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl marlin aiter emulation' -- "$current"))
+            COMPREPLY=($(compgen -W 'auto triton batched_triton deep_gemm deep_gemm_mega_moe cutlass flashinfer_trtllm flashinfer_cutlass flashinfer_cutedsl flashinfer_moe_ep_cutedsl flashinfer_b12x b12x flashinfer_moe_ep_mega_deep_gemm marlin humming triton_unfused aiter aiter_mega_moe aiter_triton_mxfp4_bf16 aiter_triton_mxfp4_mxfp4 flydsl hpc emulation rdna3 flashinfer_moe_ep_mega_cutedsl' -- "$current"))
             return ;;
         matrix:--quantization|matrix:-q)
             return ;;
