@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from moe_doctor import __version__
 from moe_doctor.core.findings import Severity
@@ -155,32 +156,32 @@ def _delta(before: Held, after: Held) -> str:
     return one_line(f"the same, {', '.join(changes)}")
 
 
-def _asked_rows(page: BackendPage) -> list[tuple[str, str, str, str]]:
+def _asked_rows(page: BackendPage) -> list[tuple[str, str, str, tuple[str, ...]]]:
     """(oracles, releases, backend, classes): oracles that have it alike share a row."""
-    rows: dict[tuple[str, str, str], list[str]] = {}
+    rows: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for asked in page.asked_by:
         backend = asked.backend
         if asked.option != page.name:
             backend += f" (--moe-backend {asked.option})" if asked.option else " (no option)"
-        classes = ", ".join(asked.kernels) or "none"
-        row = (_span(asked.since, asked.until), backend, classes)
+        row = (_span(asked.since, asked.until), backend, asked.kernels or ("none",))
         rows.setdefault(row, []).append(asked.oracle)
     return [(", ".join(oracles), *row) for row, oracles in rows.items()]
 
 
 def _asked_cells(page: BackendPage, layout: Layout) -> list[tuple[Cell, ...]]:
-    """Rows for a grid; oracles that need more lines go down beside the rows."""
+    """Rows for a grid: a class on each line, and the oracles beside them."""
     rows: list[tuple[Cell, ...]] = []
-    names: list[str] = []
     above = ""
-    for oracles, *row in _asked_rows(page):
-        if oracles != above:
-            rows += [(Cell(name),) for name in names]
-            names = [oracles] if layout.width < _NARROW else wrap(oracles, _ORACLE_COLUMN)
-            above = oracles
-        first = names.pop(0) if names else ""
-        rows.append((Cell(first), *(Cell(one_line(text)) for text in row)))
-    return rows + [(Cell(name),) for name in names]
+    for oracles, releases, backend, kernels in _asked_rows(page):
+        if layout.width < _NARROW:
+            rows.append(tuple(map(Cell, (oracles, releases, backend, ", ".join(kernels)))))
+            continue
+        names = [] if oracles == above else wrap(oracles, _ORACLE_COLUMN)
+        above = oracles
+        facts = [(one_line(releases), one_line(backend))]
+        for name, fact, kernel in zip_longest(names, facts, kernels):
+            rows.append(tuple(map(Cell, (name or "", *(fact or ("", "")), kernel or ""))))
+    return rows
 
 
 def _accepted(page: BackendPage) -> str:
@@ -228,7 +229,12 @@ def _page_parts(page: BackendPage) -> list[str]:
 
     parts = [f"## {markdown_cell(page.name)}", markdown_cell(_accepted(page))]
     if page.asked_by:
-        parts.append(table(_ASKED, _escaped(_asked_rows(page))))
+        parts.append(
+            table(
+                _ASKED,
+                _escaped([(*row, ", ".join(kernels)) for *row, kernels in _asked_rows(page)]),
+            )
+        )
     else:
         parts.append(markdown_cell(_unasked(page)))
     for kernel in page.kernels:
