@@ -95,8 +95,7 @@ def run_jobs(
     build: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Proof, ...]:
-    """Run them on `machine`, the machine of this process; with `fall_back`, Triton for the "
-    "skipped."""
+    """Run them on `machine`, which is this process's; with `fall_back`, Triton for the skipped."""
     proofs: list[Proof] = []
     own = [job for job in jobs if job.backend_option == FALLBACK]
     for job in jobs:

@@ -36,13 +36,16 @@ def proof_lines(report: Report, layout: Layout) -> list[Line]:
     rows: list[tuple[Cell, ...]] = []
     for proof in report.proofs:
         title = Cell("" if rows else "Proof", "strong")
+        remarks = proof_remarks(proof, numbers=proof not in shown)
+        if report.selections and proof not in shown:
+            remarks.append("not the engine's choice: run for what cannot be proved here")
         rows.append(
             (
                 title,
                 Cell(one_line(proof.backend_option)),
                 Cell(lora_label(proof.lora)),
                 Cell(proof_result(proof), OUTCOME_STYLES[proof.outcome]),
-                Cell("; ".join(proof_remarks(proof, numbers=proof not in shown))),
+                Cell("; ".join(remarks)),
             )
         )
     lines = grid(rows, layout.width)

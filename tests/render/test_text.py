@@ -132,3 +132,13 @@ def test_the_verdict_of_prove_says_what_passed_and_where() -> None:
     assert "on a GPU" not in render(passed, "text").splitlines()[-1]
     here = tuple(replace(proof, mode="cpu") for proof in PROVED)
     assert "passed, none on a GPU" in render(replace(passed, proofs=here), "text")
+
+
+def test_a_proof_of_what_the_engine_did_not_choose_says_so() -> None:
+    text = render(REFUSED, "text")
+    assert REFUSED.proofs == ()
+    assert "not the engine's choice" not in text
+    also = replace(REFUSED, proofs=PROVED[1:])
+    assert "not the engine's choice: run for what cannot be proved here" in " ".join(
+        render(also, "text").split()
+    )
