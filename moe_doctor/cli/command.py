@@ -76,6 +76,8 @@ class DoctorCommand(TyperCommand):
             kind = self.kinds.get(parameter.name or "")
             record = parameter.get_help_record(ctx)
             if record is not None:
+                if kind is not None and not kind.flags:
+                    record = (kind.metavar or record[0], record[1])  # Typer's names its type
                 heading = kind.section if kind is not None else "Other"
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():

@@ -27,7 +27,7 @@ def is_hub_id(name: str) -> bool:
         and ".." not in name
         and "--" not in name
         and not any(part.startswith((".", "-")) for part in name.split("/"))
-        and not name.endswith(".json")
+        and not name.endswith((".json", ".safetensors"))
     )
 
 

@@ -129,3 +129,9 @@ def test_ctrl_c_while_the_program_loads_is_told_as_ever() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (130, "interrupted\n")
+
+
+def test_the_help_names_an_argument_without_its_type(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("matrix", "select"):
+        assert main([command, "--help"]) == 0
+        assert "\n  MODEL  " in capsys.readouterr().out

@@ -174,6 +174,9 @@ def test_offline_the_catalogue_answers_and_says_why(home: Path) -> None:
 def test_a_path_that_is_not_there_is_not_asked_of_the_hub(home: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no such file or directory"):
         load_model(str(home / "gone" / "config.json"))
+    for name in ("mine/config.json", "mine/model.safetensors"):  # files, and no ids of the hub
+        with pytest.raises(ModelNotFoundError, match="no such file or directory"):
+            load_model(name)
 
 
 def test_a_dense_model_is_refused_in_one_sentence() -> None:
