@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
-from moe_doctor.core.noted import Noted, Notes, Parts, Reading
+from moe_doctor.core.noted import FIELDS, Noted, Notes, Parts, Reading
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -69,7 +69,7 @@ NOT_KNOWN: Any = _NotKnown()
 def watch(value: S, make: Callable[[S], V], parts: Parts) -> tuple[V, Notes]:
     """`make` of a stand-in for the value, and what was read of it."""
     notes: Notes = {}
-    return make(cast(S, Noted(value, notes, "", parts))), notes
+    return make(cast(S, Noted(value, notes, FIELDS, parts))), notes
 
 
 class Alike(Generic[S, V]):
@@ -113,16 +113,19 @@ class Alike(Generic[S, V]):
         """Keep what was made of a value that gave these readings."""
         if self._held >= self._most:
             self._top, self._held = NOT_KNOWN, 0
-        readings = list(notes.items())
-        node, last, way, known = self._top, None, cast(Hashable, None), 0
-        for reading, seen in readings:
+        node, last, way = self._top, None, cast(Hashable, None)
+        left = iter(notes.items())
+        chain: list[tuple[Reading, Hashable]] = []
+        for reading, seen in left:
             if node is NOT_KNOWN:
+                chain = [(reading, seen), *left]
                 break
             if node.__class__ is not _Fork or node.reading is not reading:
                 return  # read in another order than before: what is kept stays right without it
-            node, last, way, known = node.follow(seen), node, seen, known + 1
+            last, way = node, seen
+            node = node.then if seen == node.seen else node.follow(seen)
         new: Any = made
-        for reading, seen in reversed(readings[known:]):
+        for reading, seen in reversed(chain):
             new = _Fork(reading, seen, new)
         if last is None:
             self._top = new

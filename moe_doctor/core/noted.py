@@ -48,7 +48,10 @@ class _Fields(dict[str, Reading]):
 
     def __init__(self, within: str) -> None:
         super().__init__()
-        self._within = within
+        self.within = within
+        """The field itself, with dots; empty for the value."""
+        self.parts: dict[str, tuple[Reading, _Fields]] = {}
+        """Of its own parts: whether there is one, and its fields."""
 
     def __missing__(self, name: str) -> Reading:
         found = self[name] = _reading("field", self.full(name))
@@ -56,10 +59,19 @@ class _Fields(dict[str, Reading]):
 
     def full(self, name: str) -> str:
         """A field with dots."""
-        return f"{self._within}.{name}" if self._within else name
+        return f"{self.within}.{name}" if self.within else name
+
+    def part(self, name: str) -> tuple[Reading, _Fields]:
+        """A part by name: the reading whether it is there, and its fields."""
+        found = self.parts.get(name)
+        if found is None:
+            full = self.full(name)
+            found = self.parts[name] = _reading("there", full), _Fields(full)
+        return found
 
 
-_fields = lru_cache(maxsize=None)(_Fields)
+FIELDS = _Fields("")
+"""Of a value itself."""
 
 
 class Noted:
@@ -68,18 +80,20 @@ class Noted:
     What was read once is an attribute from then on, so that reading it again costs nothing.
     """
 
-    _at: tuple[Any, Notes, str, _Fields, Parts, Mapping[str, Any]]
+    _at: tuple[Any, Notes, _Fields, Parts, Mapping[str, Any]]
 
-    def __init__(self, value: Any, notes: Notes, field: str, parts: Parts, **changes: Any) -> None:
+    def __init__(
+        self, value: Any, notes: Notes, fields: _Fields, parts: Parts, **changes: Any
+    ) -> None:
         inside = self.__dict__
         if changes:
             inside.update(changes)
-        inside["_at"] = value, notes, field, _fields(field), parts, changes
+        inside["_at"] = value, notes, fields, parts, changes
 
     def __getattr__(self, name: str) -> Any:
         if name[0] == "_":
             return getattr(self._whole(), name)
-        whole, notes, _, fields, parts, _ = self._at
+        whole, notes, fields, parts, _ = self._at
         value = getattr(whole, name)
         if name in parts:
             value = self._part(name, value)
@@ -91,11 +105,12 @@ class Noted:
         return value
 
     def _part(self, name: str, value: Any) -> Any:
-        _, notes, _, fields, parts, _ = self._at
-        field, there = fields.full(name), value is not None
+        _, notes, fields, parts, _ = self._at
+        reading, inner = fields.part(name)
+        there = value is not None
         if parts[name]:
-            notes[_reading("there", field)] = there
-        return Noted(value, notes, field, parts) if there else None
+            notes[reading] = there
+        return Noted(value, notes, inner, parts) if there else None
 
     def _other(self, field: str, value: Any) -> Any:
         notes = self._at[1]
@@ -107,25 +122,25 @@ class Noted:
         return value
 
     def _look(self, rule: Callable[..., Hashable], *asked: Hashable) -> Hashable:
-        value, notes, field, _, _, changes = self._at
+        value, notes, fields, _, changes = self._at
         if changes:
             return rule(self, *asked)  # a copy is read field by field
-        said = notes[_reading("look", field, rule, *asked)] = look(value, rule, *asked)
+        said = notes[_reading("look", fields.within, rule, *asked)] = look(value, rule, *asked)
         return said
 
     def _replace(self, **changes: Any) -> Noted:
         """As a NamedTuple has it; what the caller put in is no reading."""
-        value, notes, field, _, parts, before = self._at
-        return Noted(value, notes, field, parts, **{**before, **changes})
+        value, notes, fields, parts, before = self._at
+        return Noted(value, notes, fields, parts, **{**before, **changes})
 
     def _whole(self) -> Any:
         """The value, for what cannot be asked of one field: all of it is read.
 
         As text, because not all of it need have a hash.
         """
-        whole, notes, field, _, _, changes = self._at
+        whole, notes, fields, _, changes = self._at
         value = _plain(whole)
-        notes[_reading("whole", field)] = repr(value)
+        notes[_reading("whole", fields.within)] = repr(value)
         if not changes:
             return value
         return value._replace(**{name: _plain(one) for name, one in changes.items()})

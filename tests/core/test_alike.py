@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from moe_doctor.core.alike import Alike
-from moe_doctor.core.noted import Noted, Notes, look
+from moe_doctor.core.noted import FIELDS, Noted, Notes, look
 
 
 class Engine(NamedTuple):
@@ -96,7 +96,7 @@ def test_what_no_field_answers_reads_the_whole_value(read: object) -> None:
 
 def test_a_changed_copy_notes_only_what_the_value_itself_still_says() -> None:
     notes: Notes = {}
-    car = Noted(Car("red", Engine(90)), notes, "", PARTS)
+    car = Noted(Car("red", Engine(90)), notes, FIELDS, PARTS)
     other = car._replace(colour="blue", engine=car.engine._replace(power=1))
     assert (other.colour, other.engine.power, other.engine.fuel) == ("blue", 1, "diesel")
     assert [reading.field for reading in notes] == ["engine", "engine.fuel"]
@@ -151,7 +151,7 @@ def test_a_rule_may_be_one_reading() -> None:
 
 def test_a_rule_looks_at_a_changed_copy_field_by_field() -> None:
     notes: Notes = {}
-    car = Noted(Car("red", Engine(90)), notes, "", PARTS)
+    car = Noted(Car("red", Engine(90)), notes, FIELDS, PARTS)
     assert look(car._replace(engine=None), _is_strong) is False
     assert not notes
     assert look(car, _is_strong)
