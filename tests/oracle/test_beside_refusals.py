@@ -57,6 +57,23 @@ QWEN3_VL = {
 }
 
 
+# Qwen/Qwen1.5-MoE-A2.7B-Chat
+QWEN2 = {
+    "architectures": ["Qwen2MoeForCausalLM"],
+    "model_type": "qwen2_moe",
+    "num_hidden_layers": 4,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "num_experts": 60,
+    "num_experts_per_tok": 4,
+    "decoder_sparse_step": 1,
+    "hidden_size": 2048,
+    "intermediate_size": 5632,
+    "moe_intermediate_size": 1408,
+    "shared_expert_intermediate_size": 5632,
+}
+
+
 def said(config: dict[str, Any], release: str, **deployment: Any) -> str | None:
     """What the release raises on an H100, or None."""
     (answer, *_) = select_layers(
@@ -91,6 +108,13 @@ def test_a_shard_of_the_shared_experts_holds_whole_blocks() -> None:
     ]
     listed = FP8 | {"modules_to_not_convert": paths}
     assert said(GLM5 | {"quantization_config": listed}, "0.33.0", **split) is None
+
+
+@pytest.mark.parametrize("release", ["0.22.1", "0.27.1", "0.31.0", "0.33.0"])
+def test_humming_s_linear_layers_pad_what_fills_no_whole_blocks(release: str) -> None:
+    stored = QWEN2 | {"quantization_config": FP8}
+    assert said(stored, release, tensor_parallel_size=8) == block(704)
+    assert said(stored, release, tensor_parallel_size=8, quantization="humming") is None
 
 
 def test_the_dense_layers_come_first() -> None:

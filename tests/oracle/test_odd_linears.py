@@ -300,3 +300,13 @@ def test_sparse_weights_are_refused_from_0_22_on() -> None:
         assert refused == f"{text}use a model without sparsity configuration."
         assert said(DEEPSEEK, stored, release) is None
     assert said(DEEPSEEK, stored, "0.21.0") is None
+
+
+@pytest.mark.parametrize("release", ["0.16.0", "0.27.1", "0.31.0", "0.33.0"])
+def test_floats_have_four_or_eight_bits(release: str) -> None:
+    weights = FLOAT8["config_groups"]["group_0"]["weights"] | {"num_bits": 6}
+    group = FLOAT8["config_groups"]["group_0"] | {"weights": weights}
+    odd = FLOAT8 | {"config_groups": {"group_0": group}}
+    wanted = "NotImplementedError: Only num_bits in (8) are supported"
+    assert said(DEEPSEEK, odd, release) == wanted
+    assert said(DEEPSEEK, FLOAT8, release) is None

@@ -49,6 +49,8 @@ _DENSE_EVERYWHERE = frozenset({"gemma4.py"})
 _DENSE_FIRST = _SHARED_FIRST - {"qwen3_next.py"} | {"qwen3_moe.py", "mimo_v2_flash.py"}
 _MX = {"Mxfp8OnlineMoEMethod": "MXFP8", "Mxfp4OnlineMoEMethod": "MXFP4"}
 _MX_UNIT = 32
+# Under --quantization humming linear layers are Humming's too, and pad what fills no whole blocks.
+_PADS = "HummingMoEMethod"
 # Wrappers on the tower of qwen3_vl.py, whose second projection is shared among the ranks.
 _QWEN_TOWERS = frozenset(
     {"Qwen3VLMoeForConditionalGeneration", "Qwen3_5MoeForConditionalGeneration"}
@@ -82,7 +84,7 @@ def refuse_beside(
     if not file:
         return None
     widths = _widths(model, index, file)
-    block = None if model.declared is None else _block(model.declared)
+    block = None if model.declared is None or method == _PADS else _block(model.declared)
     if block is None:
         return _refuse_uneven(widths, ranks)
     if model.beside.shared_width == 0 and file in _BUILDS_NONE:

@@ -50,6 +50,8 @@ _UNGATED = frozenset(
         "NemotronH_Super_Omni_Reasoning_V3",
     }
 )
+# quant_args.py, pytorch_dtype: zero points of other floats have no dtype, and 4 bits are exempt.
+_FLOAT_BITS = (4, 8)
 # LayerQuantization.compressed: more rules where the ways to name projections differ.
 _PROJECTIONS = 3
 WITH_INPUTS = ("naive-quantized", "int-quantized", "float-quantized", "nvfp4-pack-quantized")
@@ -161,6 +163,12 @@ def _read_group(
             raise refused_by_vllm_config(
                 "Cannot perform static token quantization, please use `dynamic=True`",
                 f"{name} has static scales per token",
+            )
+        if side is not None and side.type == "float" and side.num_bits not in _FLOAT_BITS:
+            raise refused_by_constructor(
+                "Only num_bits in (8) are supported",
+                f"{name} has floats of {side.num_bits} bits, which the package knows no type for",
+                kind="NotImplementedError",
             )
     if question.release >= (0, 30, 0) and weights.reorders_groups:
         raise refused_by_vllm_config(
