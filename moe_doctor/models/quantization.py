@@ -93,7 +93,7 @@ def _flatten(entries: tuple[str, ...]) -> tuple[str, ...]:
 def _declared(sections: Sections) -> Mapping[str, Any] | None:
     for key in DECLARATION_KEYS:
         raw = sections.first(key)
-        if raw is None or raw == {}:
+        if raw is None:
             continue
         if not isinstance(raw, Mapping):
             raise ModelError(f"{key} is {show(raw)}; expected an object")

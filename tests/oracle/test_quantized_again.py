@@ -45,6 +45,23 @@ def test_a_shorthand_on_a_claimed_checkpoint_is_refused_ignored_refused_and_foll
     assert newest.stored.method == "ModelOptFp8MoEMethod"
 
 
+@pytest.mark.parametrize("release", ["0.16.0", "0.22.1", "0.31.0", "0.33.0"])
+def test_an_empty_declaration_is_one_of_no_method(release: str) -> None:
+    model = parse_model(QWEN3 | {"quantization_config": {}}, id="m", source="directory")
+    machine, engine = emulated_machine(release, "9.0", "docker"), Engine("vllm", release)
+
+    def said(asked: str | None) -> str | None:
+        wanted = Deployment(quantization=asked)
+        error = select_layers(model, wanted, machine, engine, lora=False)[0].selection.error
+        return None if error is None else error.message
+
+    assert said(None) is None
+    for asked in ("fp8", "gptq", "fp8_per_block"):
+        assert "specified in the model config (None) does not match" in str(said(asked))
+    if release != "0.16.0":
+        assert said("humming") == "unsupported weight quant_method: "
+
+
 def test_in_0_32_the_stored_experts_oracle_refuses_before_their_second_method() -> None:
     model = parse_model(QWEN3 | {"quantization_config": STORED}, id="m", source="directory")
     machine = emulated_machine("0.32.0", "10.0", "none", None, "cuda")
