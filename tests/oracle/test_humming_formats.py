@@ -75,6 +75,9 @@ def test_nvfp4_inputs_stay_plain_below_blackwells_desktops() -> None:
     assert humming(NVFP4, (0, 33, 0)) == ("kNvfp4Static", None)
     assert humming(NVFP4, (0, 33, 0), capability=(12, 0)) == ("kNvfp4Static", "kNvfp4Dynamic")
     assert humming(NVFP4, (0, 30, 0)) == ("kNvfp4Static", "kFp8DynamicTokenSym")
+    by_token = "QuantKey(u8,scale(f32,dynamic,per_token),symmetric)"
+    assert humming(NVFP4, (0, 31, 0), capability=(12, 0)) == ("kNvfp4Static", by_token)
+    assert humming(NVFP4, (0, 32, 0), capability=(12, 0)) == ("kNvfp4Static", "kNvfp4Dynamic")
 
 
 @pytest.mark.parametrize("bits", [2, 3, 5, 6, 7])

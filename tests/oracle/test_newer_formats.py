@@ -81,6 +81,51 @@ def test_quarks_mxfp8_is_read_in_0_31_and_run_in_0_33() -> None:
     assert refusal(raw, (0, 30, 0)).error.type == "NotImplementedError"
 
 
+@pytest.mark.parametrize(
+    ("inputs", "named"),
+    [
+        (None, "None"),
+        ({"dtype": "fp4", "qscheme": "per_group", "group_size": 32, "is_dynamic": True}, "mxfp4"),
+        ({"dtype": "fp8_e4m3", "qscheme": "per_tensor", "symmetric": True}, "fp8"),
+    ],
+)
+def test_quarks_mxfp8_experts_are_refused_with_the_name_of_their_inputs(
+    inputs: dict[str, Any] | None, named: str
+) -> None:
+    # Dynamic weights are no FP8 of the older kind, whatever the inputs are.
+    raw = quark({**MX8, "is_dynamic": True}, inputs)
+    text = f"Unsupported OCP MX dtype combination for MoE: input_dtype={named}, "
+    for release in ((0, 31, 0), (0, 32, 0)):
+        assert refusal(raw, release).error.message.startswith(text)
+    newest = refusal(raw, (0, 33, 0)).error
+    assert newest.type == "ValueError"
+    assert newest.message.startswith("Unsupported activation quant key: ")
+
+
+def test_quarks_mxfp8_experts_have_one_scale_a_row() -> None:
+    inputs = {**MX8, "is_dynamic": True}
+    block = {"dtype": "fp8_e4m3", "qscheme": "per_block", "symmetric": True}
+    block["scale_type"] = "float8_e8m0fnu"
+    rows = quark({**block, "block_size": [1, 32]}, inputs)
+    assert call(rows, (0, 33, 0)).method == "QuarkW8A8Mxfp8MoEMethod"
+    square = refusal(quark({**block, "block_size": [32, 32]}, inputs), (0, 33, 0)).error
+    assert square.type == "NotImplementedError"
+    assert square.message.startswith("Quark MXFP8 MoE experts support only the 1-D per_group")
+
+
+def test_quarks_nvfp4_has_static_second_scales() -> None:
+    def steps(dynamic: bool, second: bool) -> list[dict[str, Any]]:
+        first = {"dtype": "fp4", "qscheme": "per_group", "group_size": 16, "is_dynamic": dynamic}
+        return [first, {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": second}]
+
+    raw = quark(steps(False, False), steps(True, False))
+    assert call(raw, (0, 27, 1)).method == "QuarkNvfp4MoEMethod"
+    odd = quark(steps(False, False), steps(True, True))
+    assert refusal(odd, (0, 27, 1)).error.message == "'list' object has no attribute 'get'"
+    newer = "Multi-entry weight or activation quantization configs are only supported for NVFP4."
+    assert refusal(odd, (0, 31, 0)).error.message == newer
+
+
 def test_a_kv_cache_group_needs_its_settings() -> None:
     raw = quark(int4(128, symmetric=True), export={"kv_cache_group": ["*k_proj", "*v_proj"]})
     said = refusal(raw, (0, 33, 0))

@@ -310,3 +310,23 @@ def test_floats_have_four_or_eight_bits(release: str) -> None:
     wanted = "NotImplementedError: Only num_bits in (8) are supported"
     assert said(DEEPSEEK, odd, release) == wanted
     assert said(DEEPSEEK, FLOAT8, release) is None
+
+
+@pytest.mark.parametrize("release", ["0.16.0", "0.27.1", "0.31.0", "0.33.0"])
+def test_arguments_that_the_package_refuses(release: str) -> None:
+    def refused(weights: dict[str, Any], inputs: dict[str, Any] | None) -> str:
+        entry: dict[str, Any] = {"targets": ["Linear"], "weights": weights}
+        entry["input_activations"] = inputs
+        stored = FLOAT8 | {"config_groups": {"group_0": entry}}
+        return str(said(DEEPSEEK, stored | {"ignore": ["lm_head", "re:.*self_attn.*"]}, release))
+
+    plain = FLOAT8["config_groups"]["group_0"]["weights"]
+    block = plain | {"strategy": "block", "block_structure": [128, 128]}
+    grouped = {"num_bits": 8, "type": "float", "strategy": "group", "group_size": 128}
+    ordered = refused(block | {"actorder": "group"}, grouped | {"dynamic": True})
+    assert "quantization strategy in order to apply" in ordered
+    local = refused(block, grouped | {"dynamic": "local"})
+    assert "local is only supported for strategy tensor_group" in local
+    # Weights alone: the experts' tests go on to the inputs, which are not there.
+    alone = refused(plain | {"strategy": "tensor"}, None)
+    assert alone == "AttributeError: 'NoneType' object has no attribute 'num_bits'"

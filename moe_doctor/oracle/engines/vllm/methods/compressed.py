@@ -65,7 +65,8 @@ def _build(
     if _is_nvfp4(weights):
         return _nvfp4(question, inputs)
     if inputs is None:
-        return _unsupported(weights, inputs)
+        text = "'NoneType' object has no attribute 'num_bits'"
+        raise refused_by_method("AttributeError", text, "the inputs' format is not declared")
     if _is_fp8(weights, inputs):
         return _fp8(question, weights, inputs)
     by_token = inputs.strategy == "token" and inputs.dynamic and not weights.dynamic

@@ -52,6 +52,7 @@ _UNGATED = frozenset(
 )
 # quant_args.py, pytorch_dtype: zero points of other floats have no dtype, and 4 bits are exempt.
 _FLOAT_BITS = (4, 8)
+_NEVER_LOCAL = ("group", "tensor", "token")
 # LayerQuantization.compressed: more rules where the ways to name projections differ.
 _PROJECTIONS = 3
 WITH_INPUTS = ("naive-quantized", "int-quantized", "float-quantized", "nvfp4-pack-quantized")
@@ -158,18 +159,7 @@ def _read_group(
     layout = str(entry.get("format") or question.details.get("format"))
     if weights is None:
         raise ValueError(f"{name} has no weights")
-    for side in (weights, inputs):
-        if side is not None and side.strategy == "token" and not side.dynamic:
-            raise refused_by_vllm_config(
-                "Cannot perform static token quantization, please use `dynamic=True`",
-                f"{name} has static scales per token",
-            )
-        if side is not None and side.type == "float" and side.num_bits not in _FLOAT_BITS:
-            raise refused_by_constructor(
-                "Only num_bits in (8) are supported",
-                f"{name} has floats of {side.num_bits} bits, which the package knows no type for",
-                kind="NotImplementedError",
-            )
+    _check_arguments(question, name, weights, entry["weights"])
     if question.release >= (0, 30, 0) and weights.reorders_groups:
         raise refused_by_vllm_config(
             "Compressed-tensors group/dynamic activation ordering "
@@ -177,17 +167,41 @@ def _read_group(
             "static/weight activation ordering or without activation ordering.",
             "columns reordered across groups have no kernel from 0.30.0 on",
         )
-    if weights.actorder in ("group", "dynamic") and weights.strategy in ("channel", "tensor"):
+    if inputs is not None:
+        _check_arguments(question, name, inputs, entry["input_activations"])
+    if inputs is None and layout in WITH_INPUTS and weights.type != "float":
+        reason = f"format {layout} quantizes inputs, and {name} does not say how"
+        raise refused_by_validation("Assertion failed, ", reason)
+    return Group(name, targets, weights, inputs, layout)
+
+
+def _check_arguments(
+    question: Question, name: str, side: Arguments, raw: Mapping[str, Any]
+) -> None:
+    """What QuantizationArgs says of one side, in the order of the package's validator."""
+    if side.strategy == "token" and not side.dynamic:
+        raise refused_by_vllm_config(
+            "Cannot perform static token quantization, please use `dynamic=True`",
+            f"{name} has static scales per token",
+        )
+    if side.actorder in ("group", "dynamic") and side.strategy not in ("group", "tensor_group"):
         newer = question.release >= (0, 17, 0)
         named = "group or tensor_group" if newer else "group"
         raise refused_by_vllm_config(
             f"Must use {named} quantization strategy in order to apply",
             f"{name} reorders columns across groups and has none",
         )
-    if inputs is None and layout in WITH_INPUTS and weights.type != "float":
-        reason = f"format {layout} quantizes inputs, and {name} does not say how"
-        raise refused_by_validation("Assertion failed, ", reason)
-    return Group(name, targets, weights, inputs, layout)
+    if raw.get("dynamic") == "local" and side.strategy in _NEVER_LOCAL:
+        raise refused_by_vllm_config(
+            "local is only supported for strategy tensor_group",
+            f"{name} has local scales per {side.strategy}",
+        )
+    if side.type == "float" and side.num_bits not in _FLOAT_BITS:
+        raise refused_by_constructor(
+            "Only num_bits in (8) are supported",
+            f"{name} has floats of {side.num_bits} bits, which the package knows no type for",
+            kind="NotImplementedError",
+        )
 
 
 def _naming(question: Question) -> int:

@@ -19,8 +19,10 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 _OWN_KEYS: Release = (0, 31, 0)
 _QUARK: Release = (0, 32, 0)
+_NVFP4_INPUTS: Release = (0, 32, 0)
 _STRICT_INPUTS: Release = (0, 28, 0)
 _TOKEN, _INT8_TOKEN = "kFp8DynamicTokenSym", "kInt8DynamicTokenSym"
+_FP4_TOKEN = "QuantKey(u8,scale(f32,dynamic,per_token),symmetric)"
 _LAYOUTS = (
     "int-quantized",
     "float-quantized",
@@ -100,7 +102,7 @@ def _modelopt(question: Question, algorithm: str, *, plain: bool) -> Format:
         return Format("kNvfp4Static")
     if question.release < _OWN_KEYS:
         return Format("kNvfp4Static", _TOKEN)
-    return Format("kNvfp4Static", "kNvfp4Dynamic" if _version(question) >= 120 else None)
+    return _nvfp4(question)
 
 
 def _integers(question: Question, raw: Mapping[str, Any], *, awq: bool) -> Format:
@@ -216,9 +218,10 @@ def _compressed_key(
 def _runtime_inputs(question: Question, key: str) -> Format | Unstated:
     """check_and_fallback_input_schema for the pairs that it was asked about."""
     version = _version(question)
-    if key in ("kFp8Static128BlockSym", "kNvfp4Static"):
-        fine = key == "kNvfp4Static" and version >= 120
-        return Format(key, "kNvfp4Dynamic" if fine else None)
+    if key == "kNvfp4Static":
+        return _nvfp4(question)
+    if key == "kFp8Static128BlockSym":
+        return Format(key)
     if key == "kMxfp4Static" and version in (80, 86, 87):
         return Format(key, _INT8_TOKEN)
     if key == "kMxfp4Static" and version in (89, 90):
@@ -226,6 +229,15 @@ def _runtime_inputs(question: Question, key: str) -> Format | Unstated:
     if key.startswith(REFINED_PREFIX):
         return Format(key)  # no class takes such blocks, whatever the inputs are
     return Unstated(f"{key} with quantized inputs on compute capability {version / 10}")
+
+
+def _nvfp4(question: Question) -> Format:
+    """NVFP4 on both sides, as it runs: FP4 inputs need one of Blackwell's desktops."""
+    if _version(question) < 120:
+        return Format("kNvfp4Static")
+    # humming-kernels 0.1.16 finds its own NVFP4 inputs incompatible and falls back to FP4 by token.
+    early = question.release < _NVFP4_INPUTS
+    return Format("kNvfp4Static", _FP4_TOKEN if early else "kNvfp4Dynamic")
 
 
 def _version(question: Question) -> int:

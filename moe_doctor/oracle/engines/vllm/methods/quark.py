@@ -22,10 +22,12 @@ from moe_doctor.oracle.engines.vllm.methods.quark_sides import (
     experts_settings,
     is_fp8,
     is_int4,
+    is_int4_in_fp8,
     is_int8,
     is_mx,
     is_mxfp8,
     is_nvfp4,
+    name_inputs,
     named,
     refuse_linear,
     refuse_others,
@@ -58,7 +60,7 @@ def build(question: Question) -> OracleCall | NoOracle:
     if is_int4(question, weights, inputs):
         return _int4(question, weights)
     if is_mxfp8(question, weights):
-        return _mxfp8(question, inputs)
+        return _mxfp8(question, settings)
     if is_mx(question, weights, inputs):
         return _mx(question, weights, inputs)
     if is_int8(question, weights, inputs) and question.release >= (0, 20, 0):
@@ -78,8 +80,12 @@ def _unsupported(settings: Settings) -> Exception:
 def _in_steps(question: Question, settings: Settings) -> OracleCall | NoOracle:
     if is_nvfp4(question, settings):
         return question.ask("nvfp4", "QuarkNvfp4MoEMethod", "kNvfp4Static", "kNvfp4Dynamic")
-    steps = settings.weights if isinstance(settings.weights, list) else []
-    if [step.get("dtype") for step in steps] != ["fp8_e4m3", "int4"]:
+    if not is_int4_in_fp8(settings):
+        both = isinstance(settings.weights, list) and settings.inputs is not None
+        if both and question.release < _MATCHED:
+            text = "'list' object has no attribute 'get'"
+            reason = "this release asks two steps of weights what one step would say"
+            raise refused_by_method("AttributeError", text, reason)
         raise _unsupported(settings)
     if not question.is_on("rocm"):
         raise refused_by_method(
@@ -205,15 +211,21 @@ def _int4(question: Question, weights: Side) -> OracleCall:
     return question.ask_with("int_wna16", "QuarkW4A16Int4MoEMethod", quant, afterwards=late)
 
 
-def _mxfp8(question: Question, inputs: Side | None) -> OracleCall:
-    given = None if inputs is None else "mxfp8_e4m3"
+def _mxfp8(question: Question, settings: Settings) -> OracleCall:
+    weights, given = settings.weights, name_inputs(settings.inputs)
+    if given == "":
+        raise _unsupported(settings)
     if question.release < (0, 33, 0):
         text = f"Unsupported OCP MX dtype combination for MoE: input_dtype={given}, "
         text += "weight_dtype=mxfp8_e4m3. "
         reason = "0.33.0 is the first that runs MXFP8 experts of Quark"
         raise refused_by_method("ValueError", text, reason)
-    if inputs is None:
-        text = "Unsupported activation quant key: None"
+    if weights.get("qscheme") == "per_block" and weights["block_size"][0] != 1:
+        text = "Quark MXFP8 MoE experts support only the 1-D per_group "
+        reason = f"a scale stands for {weights['block_size'][0]} rows; experts take one a row"
+        raise refused_by_method("NotImplementedError", text, reason)
+    if given != "mxfp8_e4m3":
+        text = "Unsupported activation quant key: " + ("None" if given is None else "QuantKey(")
         raise refused_by_method("ValueError", text, "inputs of MXFP8 weights are MXFP8 too")
     return question.ask_for_mxfp8("QuarkW8A8Mxfp8MoEMethod")
 

@@ -22,6 +22,7 @@ from moe_doctor.oracle.engines.vllm.methods.question import Question
 
 Side = Mapping[str, Any]
 _MX = ("fp4", "fp6_e3m2", "fp6_e2m3")
+_INT4_IN_FP8 = ["fp8_e4m3", "int4"]
 _ATTENTION = ("q_proj", "q_a_proj")
 _NO_SCHEME = "No quark compatible scheme was found. Weight config: "
 
@@ -160,7 +161,25 @@ def is_nvfp4(question: Question, settings: Settings) -> bool:
             return False
         if scale.get("dtype") != "fp8_e4m3" or scale.get("qscheme") != "per_tensor":
             return False
+        if scale.get("is_dynamic"):
+            return False
     return True
+
+
+def is_int4_in_fp8(settings: Settings) -> bool:
+    """INT4 weights per channel inside FP8 ones per tensor, with FP8 inputs."""
+    steps, inputs = settings.weights, settings.inputs
+    if not isinstance(steps, list) or [step.get("dtype") for step in steps] != _INT4_IN_FP8:
+        return False
+    if not isinstance(inputs, Mapping) or inputs.get("dtype") != "fp8_e4m3":
+        return False
+    outer, inner = steps
+    if outer.get("qscheme") != "per_tensor" or inner.get("qscheme") != "per_channel":
+        return False
+    if any(step.get("is_dynamic") for step in steps) or inner.get("symmetric") is not True:
+        return False
+    by_row = inner.get("ch_axis") == 0
+    return by_row and (bool(inputs.get("is_dynamic")) or inputs.get("qscheme") == "per_tensor")
 
 
 def is_fp8(question: Question, weights: Side | None, inputs: Side | None) -> bool:
@@ -237,6 +256,22 @@ def quark_settings(question: Question, entry: str) -> Settings:
     entries = question.details.get("layer_quant_config")
     found = entries.get(entry) if isinstance(entries, Mapping) else None
     return _settings(found or _whole(question))
+
+
+def name_inputs(inputs: Side | None) -> str | None:
+    """Inputs of OCP MX weights by vLLM's name from 0.31.0 on; empty where no scheme takes them."""
+    if inputs is None:
+        return None
+    given = str(inputs.get("dtype"))
+    if not inputs.get("is_dynamic"):
+        plain = inputs.get("qscheme") == "per_tensor" and inputs.get("symmetric") is True
+        return "fp8" if given == "fp8_e4m3" and plain else ""
+    if given == "fp8_e4m3":
+        return "mxfp8_e4m3" if _has_groups_of_32(inputs) else "fp8"
+    if given in _MX:
+        return f"mx{given}"
+    text = f"Unsupported input_dtype={given.replace('fp', 'mxfp')} in Quark's vLLM integration. "
+    raise refused_by_method("ValueError", text, f"inputs of MX weights are no {given}")
 
 
 def _has_groups_of_32(side: Side | None) -> bool:
