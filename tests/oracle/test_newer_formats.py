@@ -86,7 +86,6 @@ def test_quarks_mxfp8_is_read_in_0_31_and_run_in_0_33() -> None:
     [
         (None, "None"),
         ({"dtype": "fp4", "qscheme": "per_group", "group_size": 32, "is_dynamic": True}, "mxfp4"),
-        ({"dtype": "fp8_e4m3", "qscheme": "per_tensor", "symmetric": True}, "fp8"),
     ],
 )
 def test_quarks_mxfp8_experts_are_refused_with_the_name_of_their_inputs(
@@ -111,6 +110,25 @@ def test_quarks_mxfp8_experts_have_one_scale_a_row() -> None:
     square = refusal(quark({**block, "block_size": [32, 32]}, inputs), (0, 33, 0)).error
     assert square.type == "NotImplementedError"
     assert square.message.startswith("Quark MXFP8 MoE experts support only the 1-D per_group")
+
+
+@pytest.mark.parametrize(
+    ("release", "text"),
+    [
+        ((0, 26, 0), "QuarkOCP_MX with static input scales is currently not implemented. "),
+        ((0, 27, 1), "Unsupported input_dtype=mxfp8_e4m3 for QuarkOCP_MX. "),
+        ((0, 31, 0), "No quark compatible scheme was found. Weight config: "),
+    ],
+)
+def test_static_fp8_inputs_go_with_mxfp4_weights_alone(release: Release, text: str) -> None:
+    given = {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "symmetric": True}
+    weights = {"qscheme": "per_group", "group_size": 32, "scale_format": "e8m0"}
+    refused = refusal(quark({**weights, "dtype": "fp6_e3m2"}, given), release)
+    assert refused.by_linear
+    assert refused.error.message.startswith(text)
+    grouped = {**given, "qscheme": "per_group", "group_size": 128}
+    assert refusal(quark({**weights, "dtype": "fp4"}, grouped), release).error == refused.error
+    assert call(quark({**weights, "dtype": "fp4"}, given), release).oracle == "mxfp4"
 
 
 def test_quarks_nvfp4_has_static_second_scales() -> None:

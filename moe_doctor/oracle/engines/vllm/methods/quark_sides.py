@@ -128,10 +128,16 @@ def refuse_linear(question: Question, settings: Settings) -> MethodRefused | Non
             text = "Unsupported input_dtype=mxfp8_e4m3 for QuarkOCP_MX. "
             return refused_by_method("ValueError", text, "FP8 inputs of MX weights are static")
         return None
-    if inputs.get("dtype") == "fp8_e4m3" and release >= (0, 18, 0):
+    fp8 = inputs.get("dtype") == "fp8_e4m3"
+    plain = inputs.get("qscheme") == "per_tensor" and inputs.get("symmetric") is True
+    if fp8 and plain and release >= (0, 18, 0) and _is_stored_mxfp4(weights):
         return None
     if release >= (0, 30, 0):
         return _no_scheme(weights, inputs)
+    if fp8 and release >= (0, 27, 0):
+        text = "Unsupported input_dtype=mxfp8_e4m3 for QuarkOCP_MX. "
+        reason = "static FP8 inputs go with MXFP4 weights, symmetric and per tensor"
+        return refused_by_method("ValueError", text, reason)
     text = "QuarkOCP_MX with static input scales is currently not implemented. Please open an "
     return refused_by_method("NotImplementedError", f"{text}issue.", "MX inputs are dynamic")
 
@@ -282,6 +288,10 @@ def _is_mx_side(side: Side | None) -> bool:
     if side is None or side.get("qscheme") != "per_group" or side.get("group_size") != 32:
         return False
     return side.get("scale_format") == "e8m0" and side.get("dtype") in _MX
+
+
+def _is_stored_mxfp4(weights: Side) -> bool:
+    return weights.get("dtype") == "fp4" and not weights.get("is_dynamic")
 
 
 def _settings(found: object) -> Settings:
