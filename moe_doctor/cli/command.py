@@ -11,8 +11,8 @@ from typer.core import TyperCommand
 
 from moe_doctor.cli.binding import Kind
 from moe_doctor.cli.coercion import coerce
-from moe_doctor.cli.config import read_defaults, unread_variables
-from moe_doctor.cli.console import complain, note, write_stdout
+from moe_doctor.cli.config import read_defaults, warn_of_unread
+from moe_doctor.cli.console import note, write_stdout
 from moe_doctor.cli.exits import Origin, naming_origins
 from moe_doctor.cli.parsing import refuse_odd_words
 from moe_doctor.cli.plain import respell
@@ -37,9 +37,7 @@ class DoctorCommand(TyperCommand):
         if not ctx.resilient_parsing and not {"--help", "-h"}.intersection(ours):
             # Path.cwd() fails in a deleted folder.
             ctx.default_map = read_defaults(Path(), self.kinds)
-            if "--quiet" not in args:
-                for remark in unread_variables(os.environ):
-                    complain(f"warning: {remark}")
+            warn_of_unread(args, os.environ)
         if "--" in args:
             from moe_doctor.cli.pasted import is_pasted, parse_pasted
 

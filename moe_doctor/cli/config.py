@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,14 @@ def default_format(directory: Path) -> str:
     return str(section.get("format", ""))
 
 
-def unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
+def warn_of_unread(words: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Say on stderr which MOE_DOCTOR_ variables no option reads, unless the line is --quiet."""
+    if "--quiet" not in words:
+        for remark in _unread_variables(environment):
+            complain(f"warning: {remark}")
+
+
+def _unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
     """One remark per MOE_DOCTOR_ variable that no option reads, with the nearest that one does."""
     given = [name for name in environment if name.startswith(ENVIRONMENT_PREFIX)]
     if not given:

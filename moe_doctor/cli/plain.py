@@ -15,7 +15,7 @@ from typing import Any
 from moe_doctor.cli.binding import ENVIRONMENT_PREFIX, Kind, call_with, groups_of, kinds_in
 from moe_doctor.cli.coercion import coerce
 from moe_doctor.cli.commands import COMMANDS, command_function
-from moe_doctor.cli.config import DEBUG_VARIABLE, read_defaults
+from moe_doctor.cli.config import read_defaults, warn_of_unread
 from moe_doctor.core.errors import DoctorError
 
 _COMPLETES = "_MOE_DOCTOR_COMPLETE"
@@ -28,17 +28,19 @@ def read_plain(
     """What runs a plain line; None for one that Typer has to read."""
     if not line or line[0] not in COMMANDS or _COMPLETES in environment:
         return None
-    if any(name.startswith(ENVIRONMENT_PREFIX) for name in environment if name != DEBUG_VARIABLE):
-        return None
     function = command_function(line[0])
     groups = groups_of(function)
     kinds = kinds_in(groups)
+    given = [name for name in environment if name.startswith(ENVIRONMENT_PREFIX)]
+    if given and not {name for kind in kinds.values() for name in kind.variables}.isdisjoint(given):
+        return None
     try:
         values = plain_values(line[1:], kinds)
         if values is None or read_defaults(directory, kinds):
             return None
     except DoctorError:
         return None  # Typer's reading names the first mistake, and all about it
+    warn_of_unread(line, environment)
     return partial(call_with, function, groups, values)
 
 

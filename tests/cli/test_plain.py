@@ -87,10 +87,29 @@ def test_all_else_is_left_to_typer(line: str) -> None:
     assert read_plain(line.split(), {}, Path("/nowhere")) is None
 
 
-@pytest.mark.parametrize("name", ["MOE_DOCTOR_GPU", "MOE_DOCTOR_GUP", "_MOE_DOCTOR_COMPLETE"])
-def test_a_variable_that_may_be_an_option_is_left_to_typer(name: str) -> None:
-    assert read_plain(["select"], {name: "h100"}, Path("/nowhere")) is None
-    assert read_plain(["select"], {"MOE_DOCTOR_DEBUG": "1"}, Path("/nowhere")) is not None
+@pytest.mark.parametrize("name", ["MOE_DOCTOR_GPU", "MOE_DOCTOR_QUIET", "_MOE_DOCTOR_COMPLETE"])
+def test_a_variable_that_is_an_option_is_left_to_typer(name: str) -> None:
+    assert read_plain(["select"], {name: "1"}, Path("/nowhere")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("MOE_DOCTOR_DEBUG", ""),
+        ("MOE_DOCTOR_LEVEL", ""),  # an option of check
+        (
+            "MOE_DOCTOR_GUP",
+            "warning: MOE_DOCTOR_GUP is not read by any option; nearest: MOE_DOCTOR_GPU\n",
+        ),
+    ],
+)
+def test_any_other_variable_is_warned_of_where_no_option_reads_it(
+    name: str, warning: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read_plain(["select"], {name: "1"}, Path("/nowhere")) is not None
+    assert capsys.readouterr().err == warning
+    assert read_plain(["select", "--quiet"], {name: "1"}, Path("/nowhere")) is not None
+    assert capsys.readouterr().err == ""
 
 
 def test_a_project_with_defaults_is_left_to_typer(tmp_path: Path) -> None:
