@@ -68,11 +68,12 @@ class Device:
 
     def rejects(self, situation: Situation) -> Rejection | None:
         """Reason when the device or its software cannot run the kernel; found once per machine."""
-        known = situation.facts.verdicts.get(id(self))
+        which = id(self), situation.terse
+        known = situation.facts.verdicts.get(which)
         if known is None:
             # keeping the condition keeps its id from being given to another one
             known = self, self._rejection(situation)
-            situation.facts.verdicts[id(self)] = known
+            situation.facts.verdicts[which] = known
         return known[1]
 
     def settle(self, situation: Situation) -> Rejection | None:

@@ -32,10 +32,10 @@ class Facts:
     """Whether VLLM_BATCH_INVARIANT is on."""
     humming_gemm: str = ""
     """VLLM_HUMMING_MOE_GEMM_TYPE in lower case; empty = not set."""
-    verdicts: dict[int, tuple[object, Rejection | None]] = field(
+    verdicts: dict[tuple[int, bool], tuple[object, Rejection | None]] = field(
         default_factory=dict, hash=False, compare=False, repr=False
     )
-    """What device conditions said before: they look at nothing but these facts."""
+    """What device conditions said before, terse or not: they look at nothing but these facts."""
     settled: dict[Release, object] = field(
         default_factory=dict, hash=False, compare=False, repr=False
     )
