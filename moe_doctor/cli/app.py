@@ -59,10 +59,7 @@ class CommandGroup(TyperGroup):
             if name == "help":
                 hint = "moe-doctor --help, or moe-doctor COMMAND --help"
             elif name in ("vllm", "python", "python3", "docker"):
-                nearest, hint = (
-                    (),
-                    "a server's line is pasted so: moe-doctor check -- vllm serve ...",
-                )
+                nearest, hint = (), "paste a server's line: moe-doctor check -- vllm serve ..."
             raise UnknownNameError("command", name, nearest, hint)
         return super().resolve_command(ctx, args)
 

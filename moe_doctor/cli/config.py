@@ -28,15 +28,10 @@ def read_defaults(directory: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     """
     path = directory / "pyproject.toml"
     try:
-        # Opening a pipe of that name would wait for a writer for ever.
-        content = path.read_bytes() if path.is_file() else b""
+        section = _read_section(path)
     except OSError as error:
         complain(f"warning: {path.name} cannot be read: {error.strerror or error}")
         return {}
-    # Most projects have no such section: they must not pay for a TOML parser.
-    if _SECTION not in content or len(content) > _SIZE_LIMIT:
-        return {}
-    section = _parse(path, content)
     if not section:
         return {}
     known, own = _flags_of_all(), _by_flag(kinds.values())
@@ -58,8 +53,7 @@ def read_defaults(directory: Path, kinds: Mapping[str, Kind]) -> dict[str, Any]:
 def default_format(directory: Path) -> str:
     """What the config file says of --format, of a file that may be wrong in every other way."""
     try:
-        content = (directory / "pyproject.toml").read_bytes()
-        section = _parse(directory / "pyproject.toml", content) if _SECTION in content else {}
+        section = _read_section(directory / "pyproject.toml")
     except (OSError, UsageError):
         return ""
     return str(section.get("format", ""))
@@ -87,6 +81,15 @@ def _unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
         near = nearest_names(name.removeprefix(ENVIRONMENT_PREFIX)[:64], rests, n=1)
         nearest = f"; nearest: {ENVIRONMENT_PREFIX}{near[0]}" if near else ""
         yield f"{name[:80]} is not read by any option{nearest}"
+
+
+def _read_section(path: Path) -> dict[str, Any]:
+    # Opening a pipe of that name would wait for a writer for ever.
+    content = path.read_bytes() if path.is_file() else b""
+    # Most projects have no such section: they must not pay for a TOML parser.
+    if _SECTION not in content or len(content) > _SIZE_LIMIT:
+        return {}
+    return _parse(path, content)
 
 
 def _parse(path: Path, content: bytes) -> dict[str, Any]:

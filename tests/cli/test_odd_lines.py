@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,8 @@ def test_the_help_names_an_argument_without_its_type(capsys: pytest.CaptureFixtu
     for command in ("matrix", "select"):
         assert main([command, "--help"]) == 0
         assert "\n  MODEL  " in capsys.readouterr().out
+
+
+def test_a_pipe_in_place_of_the_config_file_does_not_hold_an_error_up(model: str) -> None:
+    os.mkfifo("pyproject.toml")
+    assert main(["select", "--nope"]) == 2
